@@ -1,0 +1,621 @@
+#!/usr/bin/env python3
+"""Recipe for ambiguous speech emotion recognition with IPR on IEMOCAP.
+
+Iterative prototype refinement learns prototypes of the classes from precise
+utterances (D1); these label ambiguous ones (D2), which in turn refine them. It
+is evaluated on the most ambiguous utterances (D3).
+
+Reference: "Iterative Prototype Refinement for Ambiguous Speech Emotion
+Recognition", Sun et al. 2024 (https://arxiv.org/abs/2408.00325).
+
+To run it:
+> python train_ipr.py hparams/ipr.yaml --data_folder IEMOCAP_full_release
+"""
+
+import os
+import time
+
+import speechbrain as sb
+import torch
+from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.logger import get_logger
+
+from speechbrain_ser import plots, recipe
+from speechbrain_ser.augmentation import augment_copies
+from speechbrain_ser.brain import SERBrain
+from speechbrain_ser.checkpoints import claim_folder
+from speechbrain_ser.corpora import protocols
+from speechbrain_ser.corpora.annotations import (
+    class_table,
+    limit_duration,
+    read_annotation,
+    write_annotation,
+)
+from speechbrain_ser.corpora.audio import check_audio
+from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.mini import mini_iemocap
+from speechbrain_ser.dataio import (
+    UNLABELLED,
+    class_weights,
+    make_dataset,
+    without_labels,
+)
+from speechbrain_ser.distributed import gather_batch, world_size
+from speechbrain_ser.errors import InputError
+from speechbrain_ser.files import write_json
+from speechbrain_ser.metrics import metrics_table
+from speechbrain_ser.schedules import warmup_length
+
+logger = get_logger(__name__)
+
+SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
+PAPER_SIZES = "the paper on IEMOCAP (Table 1): D1 1710, D2 3421, D3 400"
+MINI_NOTE = (
+    "No --data_folder: this runs {name} with a small encoder on the embedded "
+    "mini corpus (synthetic voices); its numbers say nothing about IEMOCAP."
+)
+
+
+class IPRBrain(SERBrain):
+    """Iterative prototype refinement and the systems it is compared with.
+
+    Arguments
+    ---------
+    warmup : int
+        Epochs on D1 alone.
+    precise : DynamicItemDataset
+        D1 as it is trained on: the prototypes' class means.
+    ambiguous : DynamicItemDataset or None
+        D2 with what is known of it, for the agreement curve alone.
+    **kwargs : dict
+        Of `SERBrain`.
+    """
+
+    def __init__(self, warmup, precise, ambiguous=None, **kwargs):
+        super().__init__(**kwargs)
+        self.warmup = warmup
+        self.precise = precise
+        self.ambiguous = ambiguous
+        self.system = self.hparams.system
+
+    @property
+    def joined(self):
+        """Whether unlabelled D2 takes part in the present epoch."""
+        learns = self.system in ("ipr", "baseline_plus")
+        return learns and self.hparams.epoch_counter.current > self.warmup
+
+    def compute_forward(self, batch, stage):
+        """Encodes and classifies; in training the copies of D2 as well."""
+        batch = batch.to(self.device)
+        wavs, lengths = batch.sig
+        n = len(wavs)
+        if stage == sb.Stage.TRAIN and self.joined:
+            ambiguous = batch.label == UNLABELLED
+            copies = augment_copies(
+                self.hparams.augmenter, wavs[ambiguous], lengths[ambiguous]
+            )
+            wavs = torch.cat([wavs, copies])
+            lengths = torch.cat([lengths, lengths[ambiguous]])
+        # Eq. 1
+        frames, lengths = self.modules.encoder(wavs, lengths)
+        embeddings = self.modules.pooling(frames, lengths)
+        logits = self.modules.classifier(embeddings)
+        return {
+            "logits": logits[:n],
+            "embeddings": embeddings[:n],
+            "copy_logits": logits[n:],
+            "copy_embeddings": embeddings[n:],
+        }
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Computes Eq. 6: precise, pseudo-labelled and contrastive loss."""
+        logits, labels = predictions["logits"], batch.label
+        precise = labels != UNLABELLED
+        loss = self.cross_entropy(logits[precise], labels[precise])
+        if stage != sb.Stage.TRAIN:
+            return loss
+        self.history.add(precise_loss=loss.detach() / world_size())
+        loss = self.hparams.alpha * loss
+        if self.joined:
+            k, k_logits = predictions["embeddings"][~precise], logits[~precise]
+            copy, copy_logits = (
+                predictions["copy_embeddings"],
+                predictions["copy_logits"],
+            )
+            beta = self.hparams.pseudo_label_weight(
+                self.hparams.epoch_counter.current - 1
+            )
+            if self.system == "ipr":
+                pseudo = self.prototype_loss(k, k_logits, copy, copy_logits)
+                loss = loss + self.hparams.mu * self.contrastive(k, copy)
+            else:
+                # taken from the plain view for the copy: of one and the same
+                # pass the gradient would be zero
+                own = torch.softmax(k_logits.detach().float(), dim=-1)
+                pseudo = self.cross_entropy(copy_logits, own)
+            self.history.add(pseudo_loss=pseudo.detach() / world_size())
+            loss = loss + beta * pseudo
+        return loss
+
+    def prototype_loss(self, k, k_logits, copy, copy_logits):
+        """Cross entropy of the classifier and the prototypes' pseudo-labels."""
+        if self.hparams.pseudo_label == "hard":
+            target = self.modules.prototypes.pseudo_label(k)  # Eq. 3
+        else:
+            target = self.modules.prototypes.soft_label(k).detach()
+        if self.hparams.taught == "agreed":
+            teaches = k_logits.argmax(dim=-1) == copy_logits.argmax(dim=-1)
+        else:
+            teaches = torch.ones(len(k), dtype=torch.bool, device=k.device)
+        views = {"plain": [k_logits], "augmented": [copy_logits]}
+        views["both"] = [k_logits, copy_logits]
+        losses = [
+            self.cross_entropy(view[teaches], target[teaches])
+            for view in views[self.hparams.taught_view]
+        ]
+        return sum(losses) / len(losses)
+
+    def contrastive(self, k, copy):
+        """Contrastive loss over the utterances of all processes (Eq. 5)."""
+        k, copy = gather_batch(k), gather_batch(copy)
+        loss = self.hparams.contrastive_loss(
+            k,
+            copy,
+            self.modules.prototypes.pseudo_label(k),
+            self.modules.prototypes.pseudo_label(copy),
+        )
+        self.history.add(contrastive_loss=loss.detach())
+        return loss * world_size()
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """Moves the prototypes (Eq. 4)."""
+        if self.system == "ipr" and self.joined:
+            ambiguous = batch.label == UNLABELLED
+            agreed = self.modules.prototypes.update(
+                gather_batch(outputs["embeddings"][ambiguous]),
+                gather_batch(outputs["logits"][ambiguous]),
+                gather_batch(outputs["copy_logits"]),
+            )
+            if len(agreed):
+                self.history.add(views_agree=agreed.float().mean())
+
+    def on_epoch_end(self, epoch):
+        """Sets the prototypes while the warm-up lasts; notes both figures."""
+        if self.system == "ipr":
+            if epoch <= self.warmup:
+                self.set_prototypes()
+            self.history.notes.setdefault("similarity", []).append(
+                self.modules.prototypes.similarity().tolist()
+            )
+        if self.ambiguous is not None and self.hparams.agreement_curve:
+            self.train_row |= self.agreement(self.predict(self.ambiguous))
+        super().on_epoch_end(epoch)
+
+    def set_prototypes(self):
+        """Sets the prototypes to the class means of D1 (Eq. 2)."""
+        precise = self.predict(self.precise).values()
+        index = {word: i for i, word in enumerate(self.labels)}
+        self.modules.prototypes.initialize(
+            torch.stack([p["embedding"] for p in precise]).to(self.device),
+            torch.tensor([index[p["entry"]["emotion"]] for p in precise]),
+        )
+
+    def agreement(self, predictions):
+        """Compares both kinds of pseudo-label with the held labels."""
+        kinds = {"model_agreement": "posterior"}
+        if self.system == "ipr":
+            kinds["prototype_agreement"] = "soft_label"
+        held = [
+            p
+            for p in predictions.values()
+            if p["entry"].get("emotion") is not None
+        ]
+        if not held:
+            return {}
+        return {
+            name: sum(
+                self.labels[int(p[kind].argmax())] == p["entry"]["emotion"]
+                for p in held
+            )
+            / len(held)
+            for name, kind in kinds.items()
+        }
+
+    def outputs(self, predictions):
+        """Adds the prototypes' soft label."""
+        outputs = super().outputs(predictions)
+        if self.system == "ipr":
+            outputs["soft_label"] = self.modules.prototypes.soft_label(
+                predictions["embeddings"]
+            )
+        return outputs
+
+    def columns(self, prediction):
+        """Adds the prototypes' soft label and pseudo-label."""
+        columns = super().columns(prediction)
+        if self.system == "ipr":
+            soft = prediction["soft_label"]
+            for word, value in zip(self.labels, soft.tolist()):
+                columns[f"soft_label_{word}"] = round(value, 6)
+            columns["pseudo_label"] = self.labels[int(soft.argmax())]
+        return columns
+
+    def report(self, parts, facts):
+        """Writes the report files and prints the table.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to dataset.
+        facts : dict
+            What ``metrics.json`` says besides the metrics.
+        """
+        epoch = self.load_selected()
+        predictions = {
+            part: self.predict(dataset) for part, dataset in parts.items()
+        }
+        if not if_main_process():
+            return
+        scores = {part: self.score(p) for part, p in predictions.items()}
+        scores = {part: score for part, score in scores.items() if score}
+        self.write_predictions(predictions)
+        write_json(
+            os.path.join(self.output_folder, "metrics.json"),
+            facts
+            | {
+                "selected_epoch": epoch,
+                "warmup_epochs": self.warmup,
+                "metrics": scores,
+                "evaluation_mean_of_last_epochs": self.watched_mean(),
+            },
+        )
+        title = f"{self.system} on {self.hparams.corpus}"
+        if "evaluation" in scores:
+            self.draw_confusion(scores["evaluation"], f"{title}: D3")
+        self.draw_figures(predictions, title)
+        print(
+            f"\n{title}, seed {self.hparams.seed}, epoch {epoch}; parts: "
+            "precise D1 (training), validation (of D1), ambiguous D2, "
+            "evaluation D3"
+        )
+        print(metrics_table(scores))
+        mean = self.watched_mean()
+        if mean is not None:
+            print(
+                f"evaluation, mean of the last {len(mean['epochs'])} epochs: "
+                f"WA {100 * mean['WA']['mean']:.2f}, "
+                f"UA {100 * mean['UA']['mean']:.2f}"
+            )
+        print(f"report: {self.output_folder}")
+
+    def draw_figures(self, predictions, title):
+        """Draws training curves, Figures 2 and 3, and the embeddings."""
+        rows = self.history.rows
+        epochs = [row["epoch"] for row in rows]
+        marks = []
+        if self.system in ("ipr", "baseline_plus"):
+            marks = [(self.warmup, "end of warm-up")]
+        plots.plot_curves(
+            self.figure("curves"),
+            rows,
+            [
+                (
+                    "loss",
+                    {
+                        "train_loss": "training, total",
+                        "precise_loss": "precise",
+                        "pseudo_loss": "pseudo-labelled",
+                        "contrastive_loss": "contrastive",
+                        "valid_loss": "validation",
+                    },
+                ),
+                ("validation", {"valid_WA": "WA", "valid_UA": "UA"}),
+            ],
+            title,
+            marks,
+        )
+        if any("model_agreement" in row for row in rows):
+            plots.plot_agreement(
+                self.figure("pseudo_label_agreement"),
+                epochs,
+                [row.get("model_agreement") for row in rows],
+                [row.get("prototype_agreement") for row in rows],
+                marks,
+            )
+        prototypes = None
+        if self.system == "ipr":
+            prototypes = self.modules.prototypes.prototypes.cpu().numpy()
+            plots.plot_prototype_similarity(
+                self.figure("prototype_similarity"),
+                epochs,
+                self.history.notes["similarity"],
+                self.labels,
+                marks,
+            )
+        self.draw_embedding(predictions, prototypes, title)
+
+
+def prepare(settings):
+    """Reads the corpus and splits it by the annotators' agreement.
+
+    Arguments
+    ---------
+    settings : dict
+        The settings of the hparams file.
+
+    Returns
+    -------
+    dict
+        ``train`` and ``valid`` (D1), ``unlabelled`` (D2) and ``test`` (D3), each
+        an annotation.
+    """
+    annotation = read_iemocap(
+        settings["data_folder"],
+        merge_excited=settings["merge_excited"],
+        labels=settings["labels"],
+        self_evaluations=settings["self_evaluations"],
+    )
+    split = protocols.ambiguity_split(
+        annotation,
+        evaluation_size=settings["evaluation_size"],
+        precise_size=settings["precise_size"],
+        held_out_session=settings["held_out_session"],
+    )
+    logger.info(
+        f"{settings['corpus']}, split by agreement; {PAPER_SIZES}\n"
+        + class_table(
+            {
+                "D1 precise": split["precise"],
+                "D2 ambiguous": split["ambiguous"],
+                "D3 evaluation": split["evaluation"],
+            },
+            settings["labels"],
+        )
+    )
+    train, valid = protocols.stratified_share(
+        split["precise"], settings["valid_share"]
+    )
+    return {
+        "train": train,
+        "valid": valid,
+        "unlabelled": split["ambiguous"],
+        "test": split["evaluation"],
+    }
+
+
+def read_parts(settings):
+    """Reads the annotations of one's own: see `prepare` for the parts."""
+    parts = {}
+    for part in ("train", "unlabelled", "valid", "test"):
+        path = settings[f"{part}_annotation"]
+        optional = part == "unlabelled" and settings["system"] in (
+            "baseline",
+            "supervised",
+        )
+        if optional and not os.path.exists(path):
+            parts[part] = {}
+            continue
+        parts[part] = check_audio(read_annotation(path))
+    protocols.check_disjoint(**parts)
+    return parts
+
+
+def shorten(parts, settings):
+    """Cuts or splits long utterances, and says so."""
+    for part, annotation in parts.items():
+        parts[part], changed = limit_duration(
+            annotation, settings["max_duration"], settings["long_utterances"]
+        )
+        if changed:
+            logger.info(
+                f"{part}: {changed} utterances longer than "
+                f"{settings['max_duration']} s ({settings['long_utterances']})"
+            )
+    return parts
+
+
+def main(path, run_opts, overrides):
+    """Prepares, trains, evaluates and reports.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    run_opts : RunOptions
+        SpeechBrain's.
+    overrides : str
+        YAML.
+    """
+    settings = recipe.peek(path, overrides)
+    if settings["data_folder"] is None and not settings["skip_prep"]:
+        if settings.get("mini_hparams"):
+            path = recipe.find_hparams(
+                os.path.join(os.path.dirname(path), settings["mini_hparams"]),
+                __file__,
+            )
+        if if_main_process():
+            print(MINI_NOTE.format(name=os.path.basename(path)), flush=True)
+        run_on_main(mini_iemocap)
+        overrides = recipe.with_overrides(
+            overrides, data_folder=mini_iemocap(), corpus="mini"
+        )
+        settings = recipe.peek(path, overrides)
+    check_settings(settings)
+
+    begin = time.time()
+    parts = read_parts(settings) if settings["skip_prep"] else prepare(settings)
+    for part in ("train", "valid", "test"):
+        protocols.check_classes(parts[part], settings["labels"], part)
+    if settings["system"] in ("ipr", "baseline_plus") and not parts["unlabelled"]:
+        raise InputError(
+            f"--system {settings['system']} learns from unlabelled speech, and "
+            "there is none: give --unlabelled_annotation"
+        )
+    fingerprint = protocols.split_fingerprint(parts)
+    parts = shorten(parts, settings)
+    hparams = recipe.load(path, overrides)
+    check_embedding(hparams)
+    if not run_opts.debug:
+        run_on_main(
+            claim_folder,
+            args=[
+                hparams["output_folder"],
+                recipe.lasting(settings) | {"split": fingerprint},
+            ],
+        )
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=path,
+        overrides=overrides,
+    )
+    if not settings["skip_prep"] and if_main_process():
+        for part, annotation in parts.items():
+            write_annotation(settings[f"{part}_annotation"], annotation)
+
+    brain, train, valid = make_brain(hparams, run_opts, parts)
+    brain.fit(hparams["epoch_counter"], train, valid)
+    datasets = {
+        "precise": parts["train"],
+        "validation": parts["valid"],
+        "ambiguous": parts["unlabelled"],
+        "evaluation": parts["test"],
+    }
+    brain.report(
+        {
+            name: make_dataset(part, hparams["labels"], hparams["sample_rate"])
+            for name, part in datasets.items()
+            if part
+        },
+        {
+            "method": "IPR",
+            "system": settings["system"],
+            "corpus": settings["corpus"],
+            "seed": settings["seed"],
+            "protocol": "ambiguity (precise, ambiguous, evaluation by the "
+            "annotators' agreement)",
+            "speakers": "held out"
+            if settings["held_out_session"]
+            else "shared between the parts, as in the paper",
+            "split_sha256": fingerprint,
+            "sizes": {name: len(part) for name, part in datasets.items()},
+            "device": brain.device,
+            "wall_seconds": round(time.time() - begin, 1),
+            "versions": recipe.versions(),
+        },
+    )
+
+
+def check_settings(settings):
+    """Refuses settings that no part of the recipe knows.
+
+    Arguments
+    ---------
+    settings : dict
+        The settings of the hparams file.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    for name, choices in {
+        "system": SYSTEMS,
+        "pseudo_label": ("hard", "soft"),
+        "taught_view": ("plain", "augmented", "both"),
+        "taught": ("all", "agreed"),
+    }.items():
+        recipe.one_of(name, settings[name], choices)
+    if len(settings["labels"]) != settings["n_classes"]:
+        raise InputError(
+            f"n_classes is {settings['n_classes']}, but labels has "
+            f"{len(settings['labels'])} words: make them agree"
+        )
+
+
+def check_embedding(hparams):
+    """Refuses an embedding size that is not what encoder and pooling give.
+
+    Arguments
+    ---------
+    hparams : dict
+
+    Raises
+    ------
+    InputError
+        Naming both sizes.
+    """
+    hparams["encoder"].eval()
+    with torch.no_grad():
+        frames, lengths = hparams["encoder"](
+            torch.zeros(1, hparams["sample_rate"]), torch.ones(1)
+        )
+    dim = hparams["pooling"](frames, lengths).shape[1]
+    if dim != hparams["embedding_dim"]:
+        raise InputError(
+            f"embedding_dim is {hparams['embedding_dim']}, but the encoder and "
+            f"the pooling give {dim}: set --embedding_dim {dim}"
+        )
+
+
+def make_brain(hparams, run_opts, parts):
+    """Builds the Brain of a system with its training and validation data.
+
+    Arguments
+    ---------
+    hparams : dict
+    run_opts : RunOptions
+    parts : dict
+        Of `prepare`.
+
+    Returns
+    -------
+    brain : IPRBrain
+    train : DynamicItemDataset
+    valid : DynamicItemDataset or None
+    """
+    labels, rate = hparams["labels"], hparams["sample_rate"]
+    labelled = dict(parts["train"])
+    if hparams["system"] == "supervised":
+        labelled |= parts["unlabelled"]
+    warmup = warmup_length(
+        hparams["warmup_epochs"],
+        hparams["warmup_updates"],
+        -(-len(labelled) // (hparams["batch_size"] * world_size())),
+    )
+    training = dict(labelled)
+    if hparams["system"] in ("ipr", "baseline_plus"):
+        hidden = without_labels(parts["unlabelled"])
+        training |= {
+            key: entry | {"first_epoch": warmup + 1}
+            for key, entry in hidden.items()
+        }
+    valid = parts["valid"] and make_dataset(parts["valid"], labels, rate)
+    ambiguous = parts["unlabelled"]
+    brain = IPRBrain(
+        warmup=warmup,
+        precise=make_dataset(parts["train"], labels, rate),
+        ambiguous=make_dataset(ambiguous, labels, rate) if ambiguous else None,
+        labels=labels,
+        output_folder=hparams["output_folder"],
+        batch_size=hparams["batch_size"],
+        seed=hparams["seed"],
+        learning_rates=hparams["learning_rates"],
+        selection=hparams["model_selection"],
+        watched=make_dataset(parts["test"], labels, rate),
+        watched_epochs=hparams["watched_epochs"],
+        class_weights=class_weights(
+            labelled, labels, hparams["class_weights"]
+        ),
+        eval_batch_size=hparams["eval_batch_size"],
+        num_workers=hparams["num_workers"],
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    return brain, make_dataset(training, labels, rate), valid or None
+
+
+if __name__ == "__main__":
+    recipe.run(main, __file__)

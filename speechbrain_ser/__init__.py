@@ -1,0 +1,7 @@
+"""Speech emotion recognition for SpeechBrain: lobes, losses and recipes."""
+
+from speechbrain_ser._torch_pair import check_torch_pair
+
+__version__ = "0.1.0"
+
+check_torch_pair()

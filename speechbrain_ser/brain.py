@@ -1,0 +1,436 @@
+"""The Brain that all recipes share: evaluation, checkpoints, report files."""
+
+import logging
+import os
+import time
+
+import speechbrain as sb
+import torch
+import torch.nn.functional as F
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+from tqdm.contrib import tqdm
+
+from speechbrain_ser import plots
+from speechbrain_ser.batching import LengthBatchSampler, padding_share
+from speechbrain_ser.checkpoints import GeneratorStates, History
+from speechbrain_ser.dataio import entries
+from speechbrain_ser.distributed import gather_batch, world_size
+from speechbrain_ser.errors import InputError
+from speechbrain_ser.files import write_csv
+from speechbrain_ser.metrics import classification_metrics, mean_and_std
+
+logger = get_logger(__name__)
+
+SELECTIONS = ("best", "last")
+SCORES = ("WA", "UA", "macro_F1", "weighted_F1")
+
+
+class SERBrain(sb.Brain):
+    """What a speech-emotion recipe shares with all others.
+
+    A subclass defines ``compute_forward``, which returns a dictionary with
+    ``logits`` ``[batch, classes]`` and ``embeddings`` ``[batch, D]``, and
+    ``compute_objectives``.
+
+    Arguments
+    ---------
+    labels : list of str
+        The class words, in the order of the logits.
+    output_folder : str
+        Where the report files go.
+    batch_size : int
+        Utterances a training batch and process.
+    seed : int
+        Of the order of the batches.
+    learning_rates : dict
+        Module name to learning rate; each such module has an optimizer of its
+        own, with its gradient clipped by itself. The others share one, with the
+        rate of `opt_class`.
+    selection : str
+        ``best``: the epoch with the highest UA on the validation part;
+        ``last``: the last epoch.
+    watched : DynamicItemDataset or None
+        Evaluated after each of the last `watched_epochs`, for the report
+        alone: nothing is chosen by it.
+    watched_epochs : int
+    class_weights : torch.Tensor or None
+        Of the cross entropy, ``[classes]``.
+    eval_batch_size : int
+    num_workers : int
+        Processes that read audio.
+    **kwargs : dict
+        SpeechBrain's: modules, opt_class, hparams, run_opts, checkpointer.
+
+    Raises
+    ------
+    InputError
+        If `selection` is another word.
+    """
+
+    def __init__(
+        self,
+        labels,
+        output_folder,
+        batch_size,
+        seed=0,
+        learning_rates=None,
+        selection="best",
+        watched=None,
+        watched_epochs=0,
+        class_weights=None,
+        eval_batch_size=16,
+        num_workers=0,
+        **kwargs,
+    ):
+        if selection not in SELECTIONS:
+            raise InputError(
+                f"model_selection is {selection!r}: give one of "
+                f"{', '.join(SELECTIONS)}"
+            )
+        super().__init__(**kwargs)
+        self.labels = list(labels)
+        self.output_folder = output_folder
+        self.batch_size = batch_size
+        self.seed = seed
+        self.learning_rates = learning_rates or {}
+        self.selection = selection
+        self.watched = watched
+        self.watched_epochs = watched_epochs
+        if class_weights is not None:
+            class_weights = class_weights.to(self.device)
+        self.class_weights = class_weights
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.history = History()
+        self.collected = {}
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("history", self.history)
+            self.checkpointer.add_recoverable("generators", GeneratorStates())
+
+    # Training
+
+    def init_optimizers(self):
+        """Makes one optimizer for each named learning rate, one for the rest."""
+        groups = {
+            name: (list(self.modules[name].parameters()), {"lr": rate})
+            for name, rate in self.learning_rates.items()
+            if rate is not None
+        }
+        named = {id(p) for params, _ in groups.values() for p in params}
+        rest = [p for p in self.modules.parameters() if id(p) not in named]
+        groups["rest"] = (rest, {})
+        self.optimizers_dict = {}
+        for name, (params, settings) in groups.items():
+            params = [p for p in params if p.requires_grad]
+            if params:
+                optimizer = self.opt_class(params, **settings)
+                self.optimizers_dict[name] = optimizer
+                if self.checkpointer is not None:
+                    self.checkpointer.add_recoverable(
+                        f"optimizer-{name}", optimizer
+                    )
+
+    def make_dataloader(
+        self, dataset, stage, ckpt_prefix="dataloader-", **loader_kwargs
+    ):
+        """Makes batches of like length; see SpeechBrain's method.
+
+        An entry takes part from its ``first_epoch`` on (all epochs if it has
+        none). The loader has a generator of its own: making an iterator draws a
+        number, which would shift all later draws of a run that goes on.
+        """
+        training = stage == sb.Stage.TRAIN
+        held = entries(dataset)
+        sampler = LengthBatchSampler(
+            [entry["duration"] for entry in held],
+            self.batch_size if training else self.eval_batch_size,
+            seed=self.seed,
+            first_epochs=[entry.get("first_epoch", 1) for entry in held],
+            shuffle=training,
+        )
+        if not training:
+            sampler.set_epoch(float("inf"))
+        loader = make_dataloader(
+            dataset,
+            batch_sampler=sampler,
+            num_workers=self.num_workers,
+            generator=torch.Generator(),
+            **loader_kwargs,
+        )
+        if training:
+            self.train_sampler = sampler
+            if self.checkpointer is not None and ckpt_prefix is not None:
+                self.checkpointer.add_recoverable(
+                    ckpt_prefix + stage.name, loader
+                )
+            share = padding_share(sampler.durations, sampler.batches())
+            logger.info(
+                f"{len(sampler)} batches an epoch, {100 * share:.1f} % padding"
+            )
+        return loader
+
+    def cross_entropy(self, logits, targets):
+        """Mean cross entropy over the utterances of all processes.
+
+        Arguments
+        ---------
+        logits : torch.Tensor
+            ``[n, classes]``.
+        targets : torch.Tensor
+            Class indices ``[n]``, weighted by `class_weights`, or soft labels
+            ``[n, classes]``.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar, scaled so that DDP's mean of its gradients is the gradient
+            of the whole batch; 0 where there is no utterance.
+        """
+        logits, targets = gather_batch(logits.float()), gather_batch(targets)
+        if len(logits) == 0:
+            return logits.sum()
+        weight = self.class_weights if targets.ndim == 1 else None
+        return F.cross_entropy(logits, targets, weight) * world_size()
+
+    def on_stage_start(self, stage, epoch=None):
+        """Notes the time, forgets what an earlier stage collected."""
+        self.stage_start = time.time()
+        self.collected = {}
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Keeps the losses for the epoch's row."""
+        if stage == sb.Stage.TRAIN:
+            self.train_row = {
+                "train_loss": stage_loss,
+                "seconds": round(time.time() - self.stage_start, 3),
+            }
+        elif stage == sb.Stage.VALID:
+            self.valid_row = {"valid_loss": stage_loss}
+
+    def _fit_valid(self, valid_set, epoch, enable):
+        """Validates if there is a validation part, then ends the epoch."""
+        self.valid_row = {}
+        super()._fit_valid(valid_set, epoch, enable)
+        if valid_set is not None:
+            scores = self.score(self.merged(valid_set.dataset))
+            self.valid_row |= {f"valid_{name}": scores[name] for name in SCORES}
+        self.on_epoch_end(epoch)
+
+    def on_epoch_end(self, epoch):
+        """Writes the epoch's row, its log line and its checkpoint.
+
+        Arguments
+        ---------
+        epoch : int
+            From 1.
+        """
+        last = epoch > self.epochs - self.watched_epochs
+        if self.watched is not None and last:
+            scores = self.score(self.predict(self.watched))
+            watched = self.history.notes.setdefault("watched", [])
+            watched.append({"epoch": epoch} | {k: scores[k] for k in SCORES})
+        row = {"epoch": epoch} | self.train_row | self.valid_row
+        self.history.end_epoch(row)
+        line = ", ".join(
+            f"{name} {value:.3f}"
+            for name, value in self.history.rows[-1].items()
+            if name != "epoch" and value is not None
+        )
+        logger.info(f"epoch {epoch}/{self.epochs}: {line}")
+        if if_main_process():
+            write_csv(
+                os.path.join(self.output_folder, "curves.csv"),
+                self.history.rows,
+            )
+        if self.checkpointer is not None:
+            best = self.selection == "best" and "valid_UA" in self.valid_row
+            meta = {"UA": self.valid_row["valid_UA"]} if best else {}
+            self.checkpointer.save_and_keep_only(
+                meta={"epoch": epoch} | meta,
+                max_keys=["UA"] if best else [],
+                verbosity=logging.DEBUG,
+            )
+
+    def fit(self, epoch_counter, train_set, valid_set=None, **kwargs):
+        """Trains; see SpeechBrain's method.
+
+        Raises
+        ------
+        InputError
+            If the best epoch is to be chosen without a validation part.
+        """
+        if self.selection == "best" and valid_set is None:
+            raise InputError(
+                "the best epoch can't be chosen without a validation part: "
+                "give one, or --model_selection last"
+            )
+        self.epochs = epoch_counter.limit
+        super().fit(epoch_counter, train_set, valid_set, **kwargs)
+
+    # Evaluation
+
+    def outputs(self, predictions):
+        """Returns what is kept of each utterance: name to ``[batch, ...]``."""
+        return {
+            "posterior": torch.softmax(predictions["logits"].float(), dim=-1),
+            "embedding": predictions["embeddings"].float(),
+        }
+
+    @torch.no_grad()
+    def evaluate_batch(self, batch, stage):
+        """Evaluates one batch and collects its outputs by id."""
+        with self.evaluation_ctx:
+            predictions = self.compute_forward(batch, stage)
+            loss = self.compute_objectives(predictions, batch, stage)
+        outputs = {k: v.cpu() for k, v in self.outputs(predictions).items()}
+        for i, key in enumerate(batch.id):
+            self.collected[key] = {k: v[i] for k, v in outputs.items()}
+        return loss.detach().cpu()
+
+    def merged(self, dataset):
+        """Returns what was collected, the pieces of an utterance averaged.
+
+        Returns
+        -------
+        dict
+            Utterance to its outputs and its ``entry``; a piece weighs by its
+            duration.
+        """
+        pieces = {}
+        for key in dataset.data_ids:
+            entry = dataset.data[key]["entry"]
+            if key in self.collected:
+                name = entry.get("utterance", key)
+                pieces.setdefault(name, []).append((entry, self.collected[key]))
+        merged = {}
+        for name, parts in pieces.items():
+            weight = torch.tensor([entry["duration"] for entry, _ in parts])
+            weight = weight / weight.sum()
+            merged[name] = {
+                k: sum(w * out[k] for w, (_, out) in zip(weight, parts))
+                for k in parts[0][1]
+            } | {"entry": parts[0][0]}
+        return merged
+
+    def predict(self, dataset):
+        """Runs the model over a dataset in eval mode.
+
+        Arguments
+        ---------
+        dataset : DynamicItemDataset
+            Its labels may be hidden.
+
+        Returns
+        -------
+        dict
+            Utterance to its outputs and its ``entry``.
+        """
+        loader = self.make_dataloader(
+            dataset, sb.Stage.TEST, ckpt_prefix=None
+        )
+        self.modules.eval()
+        self.collected = {}
+        show = if_main_process() and not self.noprogressbar
+        for step, batch in enumerate(
+            tqdm(loader, dynamic_ncols=True, disable=not show, leave=False), 1
+        ):
+            self.evaluate_batch(batch, sb.Stage.TEST)
+            if self.debug and step == self.debug_batches:
+                break
+        return self.merged(dataset)
+
+    def score(self, predictions):
+        """Computes the metrics of the utterances that have a label, or None."""
+        held = [
+            (p["entry"]["emotion"], self.labels[int(p["posterior"].argmax())])
+            for p in predictions.values()
+            if p["entry"].get("emotion") is not None
+        ]
+        if not held:
+            return None
+        return classification_metrics(*zip(*held), self.labels)
+
+    def load_selected(self):
+        """Loads the selected epoch's checkpoint; returns its number, or None."""
+        if self.checkpointer is None:
+            return None
+        found = None
+        if self.selection == "best":
+            found = self.checkpointer.find_checkpoint(max_key="UA")
+        found = found or self.checkpointer.find_checkpoint()
+        if found is None:
+            return None
+        self.checkpointer.load_checkpoint(found)
+        return found.meta.get("epoch")
+
+    # Report
+
+    def columns(self, prediction):
+        """Returns an utterance's columns in ``predictions.csv``."""
+        posterior = prediction["posterior"].tolist()
+        return {
+            f"posterior_{word}": round(value, 6)
+            for word, value in zip(self.labels, posterior)
+        }
+
+    def write_predictions(self, parts):
+        """Writes ``predictions.csv``: id, part, label, prediction and more.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to what :meth:`predict` returned.
+        """
+        rows = [
+            {
+                "id": key,
+                "part": part,
+                "label": prediction["entry"].get("emotion"),
+                "prediction": self.labels[int(prediction["posterior"].argmax())],
+            }
+            | self.columns(prediction)
+            for part, predictions in parts.items()
+            for key, prediction in predictions.items()
+        ]
+        write_csv(os.path.join(self.output_folder, "predictions.csv"), rows)
+
+    def watched_mean(self):
+        """Returns mean and std of the watched epochs' scores, or None."""
+        rows = self.history.notes.get("watched")
+        if not rows:
+            return None
+        result = {"epochs": [row["epoch"] for row in rows]}
+        for name in SCORES:
+            mean, std = mean_and_std([row[name] for row in rows])
+            result[name] = {"mean": mean, "std": std}
+        return result
+
+    def figure(self, name):
+        """Returns the path of a figure of the report."""
+        return os.path.join(self.output_folder, "figures", f"{name}.png")
+
+    def draw_confusion(self, metrics, title):
+        """Draws ``confusion.png``."""
+        plots.plot_confusion(
+            self.figure("confusion"), metrics["confusion"], self.labels, title
+        )
+
+    def draw_embedding(self, parts, prototypes=None, title="embeddings"):
+        """Draws ``embedding.png``: all parts in two dimensions."""
+        shown = [
+            (part, prediction)
+            for part, predictions in parts.items()
+            for prediction in predictions.values()
+            if prediction["entry"].get("emotion") is not None
+        ]
+        plots.plot_embedding(
+            self.figure("embedding"),
+            torch.stack([p["embedding"] for _, p in shown]).numpy(),
+            [p["entry"]["emotion"] for _, p in shown],
+            self.labels,
+            prototypes=prototypes,
+            markers=[part for part, _ in shown],
+            title=title,
+        )

@@ -1,0 +1,344 @@
+"""Annotations: id -> entry, as SpeechBrain's JSON files hold them."""
+
+import json
+import math
+import os
+import textwrap
+
+from speechbrain_ser.corpora.audio import inspect_audio
+from speechbrain_ser.errors import InputError
+from speechbrain_ser.files import write_json
+
+_REQUIRED = ("wav", "duration", "emotion")
+_TEXT = ("wav", "emotion", "speaker", "gender")
+_NUMBER = ("duration", "valence", "arousal", "dominance")
+_SAMPLE = ("start", "stop")
+
+
+def read_annotation(path, data_root=None):
+    """Reads an annotation that a user made.
+
+    Arguments
+    ---------
+    path : str
+        JSON file: an object of objects, each with at least `wav`, `duration`
+        (seconds) and `emotion`. A relative `wav` is meant from the file's
+        folder.
+    data_root : str, optional
+        Stands in for `{data_root}` in `wav`.
+
+    Returns
+    -------
+    dict
+        Id -> entry; every `wav` is an absolute path.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not such JSON, or an entry lacks a key or
+        has a value of the wrong kind.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "train.json"
+    >>> entry = '{"wav": "a.wav", "duration": 2.5, "emotion": "sad"}'
+    >>> _ = path.write_text('{"a": %s}' % entry)
+    >>> read_annotation(path)["a"]["wav"] == str(path.with_name("a.wav"))
+    True
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        raise InputError(
+            f"The annotation '{path}' is missing: give the path of a JSON file."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"The annotation '{path}' cannot be read ({error}): give a JSON "
+            "file in UTF-8."
+        ) from None
+    annotation = _parse(path, text)
+    if not isinstance(annotation, dict):
+        raise InputError(
+            f"The annotation '{path}' is no JSON object: make it one of the "
+            'form {"<id>": {"wav": ..., "duration": ..., "emotion": ...}}.'
+        )
+    if not annotation:
+        raise InputError(
+            f"The annotation '{path}' holds no entry: add utterances to it."
+        )
+    folder = os.path.dirname(os.path.abspath(path))
+    for key, entry in annotation.items():
+        where = f"In the annotation '{path}', entry '{key}'"
+        _check_entry(where, entry)
+        entry["wav"] = _resolve(where, entry["wav"], folder, data_root)
+    return annotation
+
+
+def write_annotation(path, annotation):
+    """Writes an annotation as JSON, whole or not at all.
+
+    Arguments
+    ---------
+    path : str
+        The file to write.
+    annotation : dict
+        Id -> entry.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "a.json"
+    >>> entry = {"wav": "/a.wav", "duration": 2.5, "emotion": "sad"}
+    >>> write_annotation(path, {"a": entry})
+    >>> read_annotation(path) == {"a": entry}
+    True
+    """
+    write_json(path, annotation)
+
+
+def limit_duration(annotation, max_duration, how="cut"):
+    """Cuts or splits the entries that are longer than `max_duration`.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id -> entry; it is not changed.
+    max_duration : float or None
+        Seconds; None or 0 sets no limit.
+    how : str
+        "cut" keeps the middle; "split" makes equal consecutive pieces named
+        `<id>-1`, `<id>-2`, ..., whose key `utterance` is the id.
+
+    Returns
+    -------
+    annotation : dict
+        Id -> entry, none longer than `max_duration`.
+    n_changed : int
+        How many entries were cut or split.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range or a piece's id exists already.
+
+    Example
+    -------
+    >>> entry = {"wav": "a.wav", "start": 0, "stop": 48000, "duration": 3.0}
+    >>> pieces, n_changed = limit_duration({"a": entry}, 2.0, "split")
+    >>> [(key, piece["duration"]) for key, piece in pieces.items()]
+    [('a-1', 1.5), ('a-2', 1.5)]
+    """
+    if how not in ("cut", "split"):
+        raise InputError(
+            f"how is {how!r}: set it to 'cut' (keep the middle) or 'split'."
+        )
+    if max_duration is None or max_duration == 0:
+        return dict(annotation), 0
+    if not _is_number(max_duration) or max_duration < 0:
+        raise InputError(
+            f"max_duration is {max_duration!r}: set it to a number of "
+            "seconds, or to 0 for no limit."
+        )
+    limited, n_changed = {}, 0
+    for key, entry in annotation.items():
+        pieces = []
+        if entry["duration"] > max_duration:
+            pieces = _pieces(entry, max_duration, how)
+        if not pieces:
+            limited[key] = entry
+        elif how == "cut":
+            limited[key] = pieces[0]
+        else:
+            original = entry.get("utterance", key)
+            for number, piece in enumerate(pieces, 1):
+                name = f"{key}-{number}"
+                if name in annotation:
+                    raise InputError(
+                        f"Entry '{key}' would be split into '{name}', which "
+                        "exists already: rename one of them."
+                    )
+                limited[name] = {**piece, "utterance": original}
+        n_changed += bool(pieces)
+    return limited, n_changed
+
+
+def class_table(parts, labels):
+    """Counts the utterances of every part and class.
+
+    Arguments
+    ---------
+    parts : dict
+        Name of the part -> annotation.
+    labels : list of str
+        The classes, in the order of the columns.
+
+    Returns
+    -------
+    str
+        A table; its last column counts all entries, whatever their class.
+
+    Example
+    -------
+    >>> part = {"a": {"emotion": "sad"}, "b": {"emotion": "neu"}}
+    >>> print(class_table({"train": part, "test": {}}, ["neu", "sad"]))
+    part   neu  sad  all
+    train    1    1    2
+    test     0    0    0
+    """
+    rows = [["part", *labels, "all"]]
+    for name, annotation in parts.items():
+        emotions = [entry["emotion"] for entry in annotation.values()]
+        counts = [emotions.count(label) for label in labels]
+        rows.append([name, *map(str, counts), str(len(emotions))])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        )
+        for row in rows
+    )
+
+
+def _parse(path, text):
+    """JSON text -> value, with errors that name the line."""
+
+    def unique(pairs):
+        """Refuses an id that would silently replace an earlier one."""
+        value = {}
+        for key, item in pairs:
+            if key in value:
+                raise InputError(
+                    f"The annotation '{path}' names '{key}' twice in one "
+                    "object: rename or delete one."
+                )
+            value[key] = item
+        return value
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"The annotation '{path}' is not JSON: correct line "
+            f"{error.lineno}, column {error.colno} ({error.msg})."
+        ) from None
+
+
+def _check_entry(where, entry):
+    """Raises InputError unless every value of an entry is of its kind."""
+    if not isinstance(entry, dict):
+        raise InputError(
+            f"{where} is {_short(entry)}: make it an object with "
+            f"{_list_of(_REQUIRED)}."
+        )
+    for key in _REQUIRED:
+        if key not in entry:
+            raise InputError(f"{where} lacks '{key}': add it.")
+    for key, value in entry.items():
+        kind = _wrong_kind(key, value)
+        if kind:
+            optional = "" if key in _REQUIRED else " or leave the key out"
+            raise InputError(
+                f"{where} has {_short(value)} as '{key}': give {kind}"
+                f"{optional}."
+            )
+    if entry["duration"] <= 0:
+        raise InputError(
+            f"{where} has the duration {entry['duration']}: give its seconds, "
+            "more than 0."
+        )
+    if "stop" in entry and entry["stop"] <= entry.get("start", 0):
+        raise InputError(
+            f"{where} stops at sample {entry['stop']} but starts at "
+            f"{entry.get('start', 0)}: give a stop after the start."
+        )
+
+
+def _wrong_kind(key, value):
+    """What `value` should be, or None if it is that."""
+    if key in _TEXT and not (isinstance(value, str) and value):
+        return "a text in quotes"
+    if key in _NUMBER and not _is_number(value):
+        return "a finite number"
+    if key in _SAMPLE and not (_is_whole(value) and value >= 0):
+        return "a whole number of samples, 0 or more,"
+    if key == "session" and not (isinstance(value, str) or _is_whole(value)):
+        return "a text or a whole number"
+    if key == "votes" and not _is_votes(value):
+        return 'a list of each annotator\'s labels such as [["neu"], ["sad"]]'
+    return None
+
+
+def _is_whole(value):
+    """Whether a JSON value is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    """Whether a value is a finite number."""
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def _is_votes(value):
+    """Whether a JSON value is a list of lists of text."""
+    return isinstance(value, list) and all(
+        isinstance(labels, list)
+        and all(isinstance(label, str) for label in labels)
+        for labels in value
+    )
+
+
+def _resolve(where, wav, folder, data_root):
+    """The absolute path of an entry's audio."""
+    if "{data_root}" in wav:
+        if data_root is None:
+            raise InputError(
+                f"{where} has the wav '{wav}' but no data_root is given: set "
+                "data_root to the folder that holds the audio."
+            )
+        return os.path.abspath(wav.replace("{data_root}", str(data_root)))
+    return os.path.abspath(os.path.join(folder, wav))
+
+
+def _pieces(entry, max_duration, how):
+    """The entries that replace one; none if it is not too long."""
+    start = entry.get("start", 0)
+    if "stop" in entry:
+        stop = entry["stop"]
+        rate = round((stop - start) / entry["duration"])
+    else:
+        info = inspect_audio(entry["wav"])
+        stop, rate = info.frames, info.sample_rate
+    length, longest = stop - start, int(max_duration * rate)
+    if longest < 1:
+        raise InputError(
+            f"max_duration is {max_duration}, which is shorter than one "
+            "sample: set it to more seconds."
+        )
+    if length <= longest:
+        return []
+    if how == "cut":
+        first = start + (length - longest) // 2
+        edges = [first, first + longest]
+    else:
+        count = math.ceil(length / longest)
+        edges = [start + length * i // count for i in range(count + 1)]
+    return [
+        {**entry, "start": a, "stop": b, "duration": (b - a) / rate}
+        for a, b in zip(edges, edges[1:])
+    ]
+
+
+def _list_of(words):
+    """'a, b and c'."""
+    return ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _short(value):
+    """A value as JSON, short enough for an error message."""
+    return textwrap.shorten(json.dumps(value), 40, placeholder=" ...")

@@ -1,0 +1,50 @@
+"""A batch that is spread over processes, seen whole by each of them."""
+
+import torch
+from speechbrain.utils.distributed import is_distributed_initialized
+
+
+def world_size():
+    """Returns the number of training processes (1 without torchrun)."""
+    if not is_distributed_initialized():
+        return 1
+    return torch.distributed.get_world_size()
+
+
+def gather_batch(tensor):
+    """Concatenates a tensor of all processes along its first dimension.
+
+    The gradient flows into this process's own part only. So a loss computed on
+    what this returns, times :func:`world_size`, gives after DDP's averaging
+    exactly the gradient that one process with the whole batch would get.
+
+    Arguments
+    ---------
+    tensor : torch.Tensor
+        ``[n, ...]``; `n` may differ between the processes, 0 included.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[sum of n, ...]`` in order of rank; the tensor itself when there is
+        only one process.
+
+    Example
+    -------
+    >>> gather_batch(torch.ones(2, 3)).shape
+    torch.Size([2, 3])
+    """
+    if world_size() == 1:
+        return tensor
+    sizes = [torch.zeros(1, dtype=torch.long) for _ in range(world_size())]
+    sizes = [size.to(tensor.device) for size in sizes]
+    own = torch.tensor([len(tensor)], device=tensor.device)
+    torch.distributed.all_gather(sizes, own)
+    longest = int(max(sizes))
+    padded = tensor.new_zeros(longest, *tensor.shape[1:])
+    padded[: len(tensor)] = tensor.detach()
+    parts = [torch.empty_like(padded) for _ in sizes]
+    torch.distributed.all_gather(parts, padded)
+    parts = [part[: int(size)] for part, size in zip(parts, sizes)]
+    parts[torch.distributed.get_rank()] = tensor
+    return torch.cat(parts)

@@ -1,0 +1,167 @@
+"""A small log-Mel encoder that trains from scratch on a CPU."""
+
+import torch
+from speechbrain.lobes.features import Fbank
+from speechbrain.nnet.CNN import Conv1d
+from speechbrain.nnet.normalization import LayerNorm
+
+from speechbrain_ser.lobes.pooling import frame_mask
+
+
+class ConvBlock(torch.nn.Module):
+    """Convolution, layer norm, GELU and dropout; residual where shapes allow.
+
+    Padded frames are zeroed before the convolution, so what a kernel sees
+    behind the end of an utterance does not depend on its batch.
+
+    Arguments
+    ---------
+    in_channels : int
+    out_channels : int
+    kernel_size : int
+        Odd.
+    stride : int
+    dropout : float
+
+    Example
+    -------
+    >>> block = ConvBlock(8, 16, kernel_size=5, stride=2)
+    >>> frames, lengths = block(torch.rand(2, 9, 8), torch.tensor([9, 5]))
+    >>> frames.shape, lengths
+    (torch.Size([2, 5, 16]), tensor([5, 3]))
+    """
+
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride=1, dropout=0.0
+    ):
+        super().__init__()
+        self.stride = stride
+        self.residual = stride == 1 and in_channels == out_channels
+        self.conv = Conv1d(
+            out_channels=out_channels,
+            kernel_size=kernel_size,
+            in_channels=in_channels,
+            stride=stride,
+            padding="same",
+            padding_mode="constant",
+        )
+        self.norm = LayerNorm(input_size=out_channels)
+        self.activation = torch.nn.GELU()
+        self.dropout = torch.nn.Dropout(dropout)
+
+    def forward(self, frames, counts):
+        """Returns the new frames ``[batch, time, channels]`` and their counts.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[batch, time, in_channels]``.
+        counts : torch.Tensor
+            Valid frames of each utterance, ``[batch]``, integers.
+
+        Returns
+        -------
+        frames : torch.Tensor
+        counts : torch.Tensor
+        """
+        masked = frames * frame_mask(frames, counts / frames.shape[1])
+        out = self.dropout(self.activation(self.norm(self.conv(masked))))
+        if self.residual:
+            out = out + frames
+        return out, (counts - 1) // self.stride + 1
+
+
+class LogMelEncoder(torch.nn.Module):
+    """Log-Mel filter bank, four convolutions: a few hundred thousand weights.
+
+    SpeechBrain's ``Fbank`` and ``Conv1d``. The mean of each log-Mel channel over
+    the utterance is taken away when `normalize` is set. Frames are 40 ms apart
+    with the default hop and strides.
+
+    Arguments
+    ---------
+    n_mels : int
+        Mel filters.
+    channels : int
+        Channels of every convolution, the size of a frame.
+    strides : list of int
+        One convolution each.
+    kernel_size : int
+        Odd.
+    dropout : float
+    sample_rate : int
+        In Hz.
+    hop_length : float
+        In ms.
+    normalize : bool
+        Whether to subtract the utterance's mean log-Mel spectrum.
+
+    Example
+    -------
+    >>> encoder = LogMelEncoder(channels=16)
+    >>> wavs = torch.randn(2, 16000)
+    >>> frames, lengths = encoder(wavs, torch.tensor([1.0, 0.5]))
+    >>> frames.shape
+    torch.Size([2, 26, 16])
+    >>> (lengths * 26).round()
+    tensor([26., 13.])
+    """
+
+    def __init__(
+        self,
+        n_mels=40,
+        channels=96,
+        strides=(2, 2, 1, 1),
+        kernel_size=5,
+        dropout=0.1,
+        sample_rate=16000,
+        hop_length=10,
+        normalize=True,
+    ):
+        super().__init__()
+        self.hop = round(hop_length * sample_rate / 1000)
+        self.normalize = normalize
+        self.dim = channels
+        self.features = Fbank(
+            n_mels=n_mels,
+            n_fft=512,
+            win_length=25,
+            hop_length=hop_length,
+            sample_rate=sample_rate,
+        )
+        sizes = [n_mels] + [channels] * len(strides)
+        self.blocks = torch.nn.ModuleList(
+            ConvBlock(before, after, kernel_size, stride, dropout)
+            for before, after, stride in zip(sizes, sizes[1:], strides)
+        )
+
+    def forward(self, wavs, lengths):
+        """Encodes waveforms.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            ``[batch, samples]``, zero behind the end of each.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]`` in (0, 1].
+
+        Returns
+        -------
+        frames : torch.Tensor
+            ``[batch, time, channels]``; frames behind the end are arbitrary.
+        lengths : torch.Tensor
+            Relative lengths of the frames, ``[batch]``.
+        """
+        with torch.autocast(wavs.device.type, enabled=False):
+            frames = self.features(wavs.float())
+        samples = (lengths * wavs.shape[1]).round().long()
+        counts = samples // self.hop + 1
+        # dB of an amplitude in [-1, 1] to the order of 1
+        frames = frames / 20
+        if self.normalize:
+            mask = frame_mask(frames, counts / frames.shape[1])
+            mean = (frames * mask).sum(dim=1) / mask.sum(dim=1)
+            frames = frames - mean.unsqueeze(1)
+        for block in self.blocks:
+            frames, counts = block(frames, counts)
+        return frames, counts / frames.shape[1]

@@ -1,0 +1,90 @@
+"""Pooling over the valid frames of an utterance."""
+
+import torch
+from speechbrain.dataio.dataio import length_to_mask
+
+STATISTICS = ("mean", "mean_std")
+
+
+def frame_mask(frames, lengths):
+    """Marks the valid frames of a padded batch.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[batch, time, channels]``.
+    lengths : torch.Tensor
+        Relative lengths, ``[batch]`` in (0, 1].
+
+    Returns
+    -------
+    torch.Tensor
+        1 for a valid frame, else 0; ``[batch, time, 1]``, the frames' dtype.
+
+    Example
+    -------
+    >>> frame_mask(torch.zeros(2, 4, 1), torch.tensor([1.0, 0.5])).squeeze(2)
+    tensor([[1., 1., 1., 1.],
+            [1., 1., 0., 0.]])
+    """
+    longest = frames.shape[1]
+    count = (lengths * longest).round().clamp(min=1)
+    return length_to_mask(count, longest, dtype=frames.dtype).unsqueeze(2)
+
+
+class StatisticsPooling(torch.nn.Module):
+    """Mean, and standard deviation if wanted, over the valid frames.
+
+    Unlike SpeechBrain's layer of this name it adds no noise to the mean, so that
+    an utterance has one embedding.
+
+    Arguments
+    ---------
+    statistics : str
+        ``mean`` or ``mean_std`` (twice the channels).
+
+    Raises
+    ------
+    ValueError
+        If `statistics` is another word.
+
+    Example
+    -------
+    >>> pool = StatisticsPooling("mean")
+    >>> frames = torch.tensor([[[1.0], [3.0], [100.0]]])
+    >>> pool(frames, torch.tensor([2 / 3]))
+    tensor([[2.]])
+    """
+
+    def __init__(self, statistics="mean"):
+        super().__init__()
+        if statistics not in STATISTICS:
+            raise ValueError(
+                f"statistics must be one of {STATISTICS}, got {statistics!r}"
+            )
+        self.statistics = statistics
+
+    def forward(self, frames, lengths):
+        """Pools ``[batch, time, channels]`` to ``[batch, channels]`` (or twice).
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[batch, time, channels]``.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]`` in (0, 1].
+
+        Returns
+        -------
+        torch.Tensor
+        """
+        frames = frames.float()
+        mask = frame_mask(frames, lengths)
+        count = mask.sum(dim=1)
+        mean = (frames * mask).sum(dim=1) / count
+        if self.statistics == "mean":
+            return mean
+        deviation = (frames - mean.unsqueeze(1)) * mask
+        variance = (deviation**2).sum(dim=1) / count
+        # the gradient of a root has no limit at 0
+        return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)

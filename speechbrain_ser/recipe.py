@@ -1,0 +1,187 @@
+"""What every recipe script does before its method begins."""
+
+import json
+import logging
+import os
+import platform
+import sys
+from importlib import metadata
+
+import speechbrain as sb
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml import YAML
+
+import speechbrain_ser
+from speechbrain_ser.errors import InputError
+
+QUIET = ("speechbrain.utils.epoch_loop", "speechbrain.dataio.sampler")
+# What does not change a result, and so may differ when a run goes on.
+FREE_SETTINGS = (
+    "data_folder",
+    "output_folder",
+    "num_workers",
+    "eval_batch_size",
+    "ckpt_interval_minutes",
+    "skip_prep",
+)
+
+
+def run(main, script):
+    """Runs a recipe's `main` on the command line, errors in one sentence.
+
+    Arguments
+    ---------
+    main : callable
+        Takes the hparams path, SpeechBrain's run options and the overrides.
+    script : str
+        The script's ``__file__``; a hparams path that is not found from here is
+        looked for beside it.
+    """
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        path, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
+        sb.utils.distributed.ddp_init_group(run_opts)
+        main(find_hparams(path, script), run_opts, overrides)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last checkpoint")
+
+
+def find_hparams(path, script):
+    """Returns the path of a hparams file, from here or from beside the script.
+
+    Arguments
+    ---------
+    path : str
+    script : str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If it is in neither place.
+    """
+    beside = os.path.join(os.path.dirname(os.path.abspath(script)), path)
+    for candidate in (path, beside):
+        if os.path.isfile(candidate):
+            return candidate
+    raise InputError(
+        f"there is no hparams file {path}, neither here nor at {beside}"
+    )
+
+
+def peek(path, overrides):
+    """Reads a hparams file's settings without building its objects.
+
+    Arguments
+    ---------
+    path : str
+    overrides : str
+        YAML, as SpeechBrain's ``parse_arguments`` gives it.
+
+    Returns
+    -------
+    dict
+        Setting to plain value; objects and their parts are left out.
+
+    Raises
+    ------
+    InputError
+        If an override names no setting of the file.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = resolve_references(file, overrides, overrides_must_match=True)
+    except KeyError as failure:
+        raise InputError(
+            f"{str(failure.args[0]).strip()}: {path} has no such setting"
+        ) from None
+    loaded = YAML(typ="rt").load(text)
+    return {name: plain(value) for name, value in loaded.items() if is_plain(value)}
+
+
+def is_plain(value):
+    """Whether a YAML value is a number, a word, null, or a list of such."""
+    if isinstance(value, list):
+        return all(is_plain(item) for item in value)
+    kinds = (str, int, float, bool, type(None))
+    tag = getattr(getattr(value, "tag", None), "value", None)
+    return isinstance(value, kinds) and not (tag and tag.startswith("!"))
+
+
+def plain(value):
+    """Turns what the YAML reader returns into Python's own types."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def load(path, overrides):
+    """Builds the objects of a hparams file."""
+    with open(path, encoding="utf-8") as file:
+        return load_hyperpyyaml(file, overrides)
+
+
+def with_overrides(overrides, **more):
+    """Adds settings to YAML overrides.
+
+    Example
+    -------
+    >>> with_overrides("seed: 3", data_folder="somewhere")
+    'seed: 3\\ndata_folder: "somewhere"'
+    """
+    lines = [f"{name}: {json.dumps(value)}" for name, value in more.items()]
+    return "\n".join([overrides, *lines] if overrides else lines)
+
+
+def lasting(settings):
+    """Returns the settings that change a result.
+
+    Example
+    -------
+    >>> lasting({"seed": 1, "data_folder": "a", "save_folder": "b"})
+    {'seed': 1}
+    """
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in FREE_SETTINGS
+        and not name.endswith(("_folder", "_annotation"))
+    }
+
+
+def one_of(name, value, choices):
+    """Returns `value` if it is among the choices.
+
+    Raises
+    ------
+    InputError
+        Naming the setting and the choices.
+
+    Example
+    -------
+    >>> one_of("system", "ipr", ["ipr", "baseline"])
+    'ipr'
+    """
+    if value not in choices:
+        raise InputError(
+            f"--{name} is {value!r}: give one of {', '.join(choices)}"
+        )
+    return value
+
+
+def versions():
+    """Returns the versions that a result depends on."""
+    names = ("torch", "torchaudio", "speechbrain", "transformers", "numpy")
+    return {
+        "python": platform.python_version(),
+        "speechbrain_ser": speechbrain_ser.__version__,
+    } | {name: metadata.version(name) for name in names}

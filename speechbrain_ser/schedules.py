@@ -1,0 +1,79 @@
+"""Weights that change with the epoch."""
+
+
+class PseudoLabelWeight:
+    """The weight beta of the pseudo-label loss: grows from 0, ever faster.
+
+    Reference: "Iterative Prototype Refinement for Ambiguous Speech Emotion
+    Recognition", Sun et al. 2024, Eq. 7. The exponent is read as
+    ``epoch / (n_epochs / 2)``, with which beta is 0 at epoch 0 and `maximum` from
+    half-way on, as the paper's text says.
+
+    Arguments
+    ---------
+    n_epochs : int
+        Epochs of the whole training (``epoch_m``).
+    maximum : float
+        The largest weight (``weight_m``).
+    growth : float
+        The exponential growth factor ``r`` (> 0); 1 gives a straight line.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Example
+    -------
+    >>> beta = PseudoLabelWeight(n_epochs=50)
+    >>> beta(0), beta(25), beta(50)
+    (0.0, 0.5, 0.5)
+    >>> round(beta(12.5), 4)
+    0.1201
+    """
+
+    def __init__(self, n_epochs, maximum=0.5, growth=10.0):
+        if n_epochs <= 0 or maximum < 0 or growth <= 0:
+            raise ValueError(
+                "PseudoLabelWeight needs n_epochs > 0, maximum >= 0 and growth "
+                f"> 0, got {n_epochs}, {maximum} and {growth}"
+            )
+        self.n_epochs = n_epochs
+        self.maximum = maximum
+        self.growth = growth
+
+    def __call__(self, epoch):
+        """Returns beta at `epoch` (completed epochs, from 0 to n_epochs)."""
+        progress = epoch / (self.n_epochs / 2)
+        if self.growth == 1:
+            return min(self.maximum * progress, self.maximum)
+        # Eq. 7
+        rise = (self.growth**progress - 1) / (self.growth - 1)
+        return min(self.maximum * rise, self.maximum)
+
+
+def warmup_length(warmup_epochs, warmup_updates, updates_per_epoch):
+    """Returns the epochs of a warm-up that is long enough in both measures.
+
+    A warm-up counts in updates: on a small corpus ten epochs may be a hundred
+    updates, too few for prototypes that can teach.
+
+    Arguments
+    ---------
+    warmup_epochs : int
+        At least so many epochs.
+    warmup_updates : int
+        At least so many optimizer steps.
+    updates_per_epoch : int
+        Optimizer steps of one warm-up epoch.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> warmup_length(10, 0, 100), warmup_length(10, 600, 50)
+    (10, 12)
+    """
+    return max(warmup_epochs, -(-warmup_updates // updates_per_epoch))
