@@ -243,6 +243,6 @@ def augment_copies(augmenter, wavs, lengths):
     # an FFT of a length with a large prime factor costs several times more
     padded = F.pad(wavs, (0, -longest % 1024))
     copies, _ = augmenter(padded, samples / padded.shape[1])
-    return copies[:, :longest] * length_to_mask(
-        samples, longest, dtype=wavs.dtype
-    )
+    # volume and reverberation divide by an amplitude, which silence has not
+    copies = copies[:, :longest].nan_to_num(0.0, 0.0, 0.0)
+    return copies * length_to_mask(samples, longest, dtype=wavs.dtype)

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import torch
 from speechbrain.utils.checkpoints import (
+    CKPT_PREFIX,
     METAFNAME,
     Checkpoint,
     Checkpointer,
@@ -45,7 +46,7 @@ class AtomicCheckpointer(Checkpointer):
     True
     """
 
-    def save_checkpoint(self, *args, **kwargs):
+    def save_checkpoint(self, *args, name=None, **kwargs):
         """Saves as SpeechBrain does; same arguments.
 
         Returns
@@ -54,11 +55,14 @@ class AtomicCheckpointer(Checkpointer):
             None where this is not the main process.
         """
         home = self.checkpoints_dir
+        if name is None:
+            free = self._new_checkpoint_dirpath().name
+            name = free.removeprefix(f"{CKPT_PREFIX}+")
         self.checkpoints_dir = home / UNFINISHED
         try:
             if if_main_process():
                 shutil.rmtree(self.checkpoints_dir, ignore_errors=True)
-            saved = super().save_checkpoint(*args, **kwargs)
+            saved = super().save_checkpoint(*args, name=name, **kwargs)
         finally:
             self.checkpoints_dir = home
         ddp_barrier()

@@ -63,7 +63,9 @@ class PrototypeContrastiveLoss(torch.nn.Module):
         n = len(embeddings)
         if n == 0:
             return embeddings.sum() + augmented.sum()
-        views = F.normalize(torch.cat([embeddings, augmented]).float(), dim=-1)
+        views = torch.cat([embeddings, augmented])
+        precise = torch.promote_types(views.dtype, torch.float32)
+        views = F.normalize(views.to(precise), dim=-1)
         labels = torch.cat([labels, labels_augmented])
         own = torch.eye(2 * n, dtype=torch.bool, device=views.device)
         positive = labels.unsqueeze(0) == labels.unsqueeze(1)

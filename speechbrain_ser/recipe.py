@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 import speechbrain_ser
 from speechbrain_ser.errors import InputError
 
-QUIET = ("speechbrain.utils.epoch_loop", "speechbrain.dataio.sampler")
+QUIET = ("speechbrain.utils.epoch_loop", "speechbrain.utils.quirks")
 # What does not change a result, and so may differ when a run goes on.
 FREE_SETTINGS = (
     "data_folder",
@@ -37,8 +37,6 @@ def run(main, script):
         The script's ``__file__``; a hparams path that is not found from here is
         looked for beside it.
     """
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         path, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
         sb.utils.distributed.ddp_init_group(run_opts)
@@ -128,6 +126,26 @@ def load(path, overrides):
     """Builds the objects of a hparams file."""
     with open(path, encoding="utf-8") as file:
         return load_hyperpyyaml(file, overrides)
+
+
+def start_experiment(path, overrides, folder):
+    """Makes the experiment's folder with its settings and log, as SpeechBrain.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    overrides : str
+    folder : str
+    """
+    sb.create_experiment_directory(
+        experiment_directory=folder,
+        hyperparams_to_save=path,
+        overrides=overrides,
+    )
+    # one line an epoch is the Brain's
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def with_overrides(overrides, **more):

@@ -361,20 +361,16 @@ def prepare(settings):
         precise_size=settings["precise_size"],
         held_out_session=settings["held_out_session"],
     )
-    logger.info(
-        f"{settings['corpus']}, split by agreement; {PAPER_SIZES}\n"
-        + class_table(
-            {
-                "D1 precise": split["precise"],
-                "D2 ambiguous": split["ambiguous"],
-                "D3 evaluation": split["evaluation"],
-            },
-            settings["labels"],
+    if if_main_process():
+        print(f"{settings['corpus']}, split by agreement; {PAPER_SIZES}")
+        named = zip(("D1 precise", "D2 ambiguous", "D3 evaluation"), split)
+        table = {name: split[part] for name, part in named}
+        print(class_table(table, settings["labels"]), flush=True)
+    train, valid = split["precise"], {}
+    if settings["valid_share"]:
+        train, valid = protocols.stratified_share(
+            train, settings["valid_share"]
         )
-    )
-    train, valid = protocols.stratified_share(
-        split["precise"], settings["valid_share"]
-    )
     return {
         "train": train,
         "valid": valid,
@@ -388,11 +384,8 @@ def read_parts(settings):
     parts = {}
     for part in ("train", "unlabelled", "valid", "test"):
         path = settings[f"{part}_annotation"]
-        optional = part == "unlabelled" and settings["system"] in (
-            "baseline",
-            "supervised",
-        )
-        if optional and not os.path.exists(path):
+        needed = part in ("train", "test")
+        if not needed and not os.path.exists(path):
             parts[part] = {}
             continue
         parts[part] = check_audio(read_annotation(path))
@@ -444,8 +437,7 @@ def main(path, run_opts, overrides):
 
     begin = time.time()
     parts = read_parts(settings) if settings["skip_prep"] else prepare(settings)
-    for part in ("train", "valid", "test"):
-        protocols.check_classes(parts[part], settings["labels"], part)
+    protocols.check_classes(parts["train"], settings["labels"], "D1 (train)")
     if settings["system"] in ("ipr", "baseline_plus") and not parts["unlabelled"]:
         raise InputError(
             f"--system {settings['system']} learns from unlabelled speech, and "
@@ -463,11 +455,7 @@ def main(path, run_opts, overrides):
                 recipe.lasting(settings) | {"split": fingerprint},
             ],
         )
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=path,
-        overrides=overrides,
-    )
+    recipe.start_experiment(path, overrides, hparams["output_folder"])
     if not settings["skip_prep"] and if_main_process():
         for part, annotation in parts.items():
             write_annotation(settings[f"{part}_annotation"], annotation)

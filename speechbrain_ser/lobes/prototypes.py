@@ -157,6 +157,7 @@ class PrototypeBank(torch.nn.Module):
             moves = moves & F.one_hot(named, len(self.prototypes)).bool()
         # Eq. 4 for the n samples of a class, unrolled:
         # p <- gamma^n p + (1 - gamma) sum_j gamma^(n - j) k_j s_j
+        moves = moves.to(share)
         count = moves.sum(dim=0)
         later = count - moves.cumsum(dim=0)
         weight = (1 - self.gamma) * self.gamma**later * share * moves

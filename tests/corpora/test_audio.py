@@ -86,7 +86,7 @@ def test_pcm16_wav_is_not_decoded(tmp_path, monkeypatch):
     assert inspect_audio(path).frames == 16000
 
 
-def test_chunks_before_the_samples(tmp_path):
+def test_chunks_before_the_samples(tmp_path, monkeypatch):
     """A list of odd length before the samples, another chunk behind them."""
     path = write_wav(
         tmp_path / "a.wav",
@@ -97,8 +97,9 @@ def test_chunks_before_the_samples(tmp_path):
             (b"LIST", b"INFO"),
         ],
     )
-    assert inspect_audio(path) == AudioInfo(50, 16000, 1)
     assert soundfile.info(path).frames == 50
+    monkeypatch.setattr(audio.soundfile, "SoundFile", None)
+    assert inspect_audio(path) == AudioInfo(50, 16000, 1)
 
 
 def test_a_piped_wav_of_unknown_size(tmp_path):

@@ -4,11 +4,11 @@ import logging
 import os
 
 import pytest
-from iemocap_tree import UTTERANCES, evaluation_file, write_tree
 
 from speechbrain_ser.corpora import audio, iemocap
 from speechbrain_ser.corpora.iemocap import read_iemocap, read_labels
 from speechbrain_ser.errors import InputError
+from tests.corpora.iemocap_tree import UTTERANCES, evaluation_file, write_tree
 
 FOUR_CLASSES = {
     "Ses01F_impro01_F000",

@@ -1,0 +1,83 @@
+"""Small checkpoints and corpora that the tests share."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
+
+def save_ssl_model(folder, kind="wav2vec2", norm="group", layers=3):
+    """Saves a tiny random model as a hub would hold it."""
+    import transformers
+
+    config_class, model_class = {
+        "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
+        "hubert": (transformers.HubertConfig, transformers.HubertModel),
+        "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
+    }[kind]
+    torch.manual_seed(0)
+    config = config_class(
+        hidden_size=32,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=48,
+        conv_dim=(16, 16, 16),
+        conv_stride=(5, 4, 4),
+        conv_kernel=(10, 8, 4),
+        num_feat_extract_layers=3,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+        feat_extract_norm=norm,
+        do_stable_layer_norm=norm == "layer",
+        conv_bias=norm == "layer",
+        layerdrop=0.3,
+        hidden_dropout=0.1,
+        attention_dropout=0.1,
+        feat_proj_dropout=0.0,
+    )
+    model_class(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(
+        do_normalize=norm == "layer", return_attention_mask=norm == "layer"
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def small_wav2vec2(tmp_path_factory):
+    """A folder with a tiny wav2vec 2.0 of the base kind."""
+    return save_ssl_model(tmp_path_factory.mktemp("wav2vec2"))
+
+
+@pytest.fixture(scope="session")
+def mini_folder(tmp_path_factory):
+    """A small mini corpus: IEMOCAP's layout, 160 utterances."""
+    from speechbrain_ser.corpora.mini import mini_iemocap
+
+    cache = tmp_path_factory.mktemp("cache")
+    return mini_iemocap(str(cache), seed=0, utterances_per_speaker=16)
+
+
+@pytest.fixture
+def tones(tmp_path):
+    """An annotation of twelve tones, one pitch a class, and their files."""
+    annotation = {}
+    for i in range(12):
+        word = ["ang", "hap", "sad", "neu"][i % 4]
+        seconds = 0.5 + 0.05 * i
+        time = np.arange(int(16000 * seconds)) / 16000
+        wav = 0.3 * np.sin(2 * np.pi * (200 + 300 * (i % 4)) * time)
+        path = str(tmp_path / f"tone{i}.wav")
+        sf.write(path, wav, 16000)
+        annotation[f"tone{i}"] = {
+            "wav": path,
+            "start": 0,
+            "stop": len(wav),
+            "duration": len(wav) / 16000,
+            "emotion": word,
+        }
+    return annotation
