@@ -81,7 +81,9 @@ class LengthBatchSampler(Sampler):
         lengths = self.durations[taking_part]
         if self.shuffle:
             draw = np.random.default_rng([self.seed, self.epoch])
-            lengths = lengths * (1 + self.jitter * draw.normal(size=len(lengths)))
+            lengths = lengths * (
+                1 + self.jitter * draw.normal(size=len(lengths))
+            )
         order = taking_part[np.argsort(lengths, kind="stable")]
         size = self.batch_size * (world_size() if self.shuffle else 1)
         batches = [order[i : i + size] for i in range(0, len(order), size)]

@@ -8,6 +8,7 @@ import speechbrain as sb
 import torch
 import torch.nn.functional as F
 from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.nnet.schedulers import LinearScheduler, update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from tqdm.contrib import tqdm
@@ -48,6 +49,9 @@ class SERBrain(sb.Brain):
         Module name to learning rate; each such module has an optimizer of its
         own, with its gradient clipped by itself. The others share one, with the
         rate of `opt_class`.
+    final_lr : float
+        The learning rates fall in a straight line to this part of themselves
+        in the last epoch; 1 keeps them.
     selection : str
         ``best``: the epoch with the highest UA on the validation part;
         ``last``: the last epoch.
@@ -76,6 +80,7 @@ class SERBrain(sb.Brain):
         batch_size,
         seed=0,
         learning_rates=None,
+        final_lr=1.0,
         selection="best",
         watched=None,
         watched_epochs=0,
@@ -95,6 +100,7 @@ class SERBrain(sb.Brain):
         self.batch_size = batch_size
         self.seed = seed
         self.learning_rates = learning_rates or {}
+        self.final_lr = final_lr
         self.selection = selection
         self.watched = watched
         self.watched_epochs = watched_epochs
@@ -121,12 +127,13 @@ class SERBrain(sb.Brain):
         named = {id(p) for params, _ in groups.values() for p in params}
         rest = [p for p in self.modules.parameters() if id(p) not in named]
         groups["rest"] = (rest, {})
-        self.optimizers_dict = {}
+        self.optimizers_dict, self.rates = {}, {}
         for name, (params, settings) in groups.items():
             params = [p for p in params if p.requires_grad]
             if params:
                 optimizer = self.opt_class(params, **settings)
                 self.optimizers_dict[name] = optimizer
+                self.rates[name] = optimizer.param_groups[0]["lr"]
                 if self.checkpointer is not None:
                     self.checkpointer.add_recoverable(
                         f"optimizer-{name}", optimizer
@@ -195,9 +202,14 @@ class SERBrain(sb.Brain):
         return F.cross_entropy(logits, targets, weight) * world_size()
 
     def on_stage_start(self, stage, epoch=None):
-        """Notes the time, forgets what an earlier stage collected."""
+        """Notes the time, sets the epoch's learning rates."""
         self.stage_start = time.time()
         self.collected = {}
+        if stage == sb.Stage.TRAIN:
+            schedule = LinearScheduler(1.0, self.final_lr, self.epochs)
+            factor = schedule(epoch)[0]
+            for name, optimizer in self.optimizers_dict.items():
+                update_learning_rate(optimizer, self.rates[name] * factor)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Keeps the losses for the epoch's row."""
@@ -327,9 +339,7 @@ class SERBrain(sb.Brain):
         dict
             Utterance to its outputs and its ``entry``.
         """
-        loader = self.make_dataloader(
-            dataset, sb.Stage.TEST, ckpt_prefix=None
-        )
+        loader = self.make_dataloader(dataset, sb.Stage.TEST, ckpt_prefix=None)
         self.modules.eval()
         self.collected = {}
         show = if_main_process() and not self.noprogressbar
@@ -353,9 +363,18 @@ class SERBrain(sb.Brain):
         return classification_metrics(*zip(*held), self.labels)
 
     def load_selected(self):
-        """Loads the selected epoch's checkpoint; returns its number, or None."""
+        """Loads the selected epoch's weights; the history stays whole.
+
+        Returns
+        -------
+        int or None
+            The epoch; None without a checkpointer.
+        """
         if self.checkpointer is None:
             return None
+        if not self.history.rows:
+            self.checkpointer.recover_if_possible()
+        history = dict(vars(self.history))
         found = None
         if self.selection == "best":
             found = self.checkpointer.find_checkpoint(max_key="UA")
@@ -363,6 +382,7 @@ class SERBrain(sb.Brain):
         if found is None:
             return None
         self.checkpointer.load_checkpoint(found)
+        vars(self.history).update(history)
         return found.meta.get("epoch")
 
     # Report
@@ -388,7 +408,9 @@ class SERBrain(sb.Brain):
                 "id": key,
                 "part": part,
                 "label": prediction["entry"].get("emotion"),
-                "prediction": self.labels[int(prediction["posterior"].argmax())],
+                "prediction": self.labels[
+                    int(prediction["posterior"].argmax())
+                ],
             }
             | self.columns(prediction)
             for part, predictions in parts.items()

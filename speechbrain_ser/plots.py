@@ -224,7 +224,9 @@ def plot_prototype_similarity(path, epochs, similarities, classes, marks=()):
     -------
     >>> target = getfixture("tmp_path") / "similarity.png"
     >>> _ = plot_prototype_similarity(
-    ...     target, [1, 2], [[[1, 0.9], [0.9, 1]], [[1, 0.2], [0.2, 1]]],
+    ...     target,
+    ...     [1, 2],
+    ...     [[[1, 0.9], [0.9, 1]], [[1, 0.2], [0.2, 1]]],
     ...     ["ang", "sad"],
     ... )
     >>> target.exists()

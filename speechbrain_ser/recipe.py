@@ -94,13 +94,17 @@ def peek(path, overrides):
     """
     try:
         with open(path, encoding="utf-8") as file:
-            text = resolve_references(file, overrides, overrides_must_match=True)
+            text = resolve_references(
+                file, overrides, overrides_must_match=True
+            )
     except KeyError as failure:
         raise InputError(
             f"{str(failure.args[0]).strip()}: {path} has no such setting"
         ) from None
     loaded = YAML(typ="rt").load(text)
-    return {name: plain(value) for name, value in loaded.items() if is_plain(value)}
+    return {
+        name: plain(value) for name, value in loaded.items() if is_plain(value)
+    }
 
 
 def is_plain(value):

@@ -84,7 +84,9 @@ def test_generator_state_repeats_the_copies():
 
 def test_silence_stays_finite():
     """No division by an amplitude of zero."""
-    copies = augment_copies(make_augmenter(), torch.zeros(2, 3000), torch.ones(2))
+    copies = augment_copies(
+        make_augmenter(), torch.zeros(2, 3000), torch.ones(2)
+    )
     assert torch.isfinite(copies).all()
 
 

@@ -26,7 +26,9 @@ def test_epochs_differ_and_repeat():
     first = list(sampler)
     sampler.set_epoch(2)
     second = list(sampler)
-    assert {tuple(sorted(b)) for b in first} != {tuple(sorted(b)) for b in second}
+    assert {tuple(sorted(b)) for b in first} != {
+        tuple(sorted(b)) for b in second
+    }
     sampler.set_epoch(1)
     assert list(sampler) == first
     assert list(LengthBatchSampler(DURATIONS, 8, seed=1)) != first

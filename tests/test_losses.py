@@ -23,7 +23,11 @@ def test_equals_reference(n, temperature):
     k, copy, labels, copy_labels = draw(n)
     loss = PrototypeContrastiveLoss(temperature)(k, copy, labels, copy_labels)
     expected = ipr.contrastive_loss(
-        k.numpy(), copy.numpy(), labels.numpy(), copy_labels.numpy(), temperature
+        k.numpy(),
+        copy.numpy(),
+        labels.numpy(),
+        copy_labels.numpy(),
+        temperature,
     )
     assert float(loss) == pytest.approx(expected, rel=1e-9)
 

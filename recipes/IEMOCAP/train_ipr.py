@@ -22,7 +22,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser import plots, recipe
 from speechbrain_ser.augmentation import augment_copies
-from speechbrain_ser.brain import SERBrain
+from speechbrain_ser.brain import SELECTIONS, SERBrain
 from speechbrain_ser.checkpoints import claim_folder
 from speechbrain_ser.corpora import protocols
 from speechbrain_ser.corpora.annotations import (
@@ -35,6 +35,7 @@ from speechbrain_ser.corpora.audio import check_audio
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini import mini_iemocap
 from speechbrain_ser.dataio import (
+    CLASS_WEIGHTS,
     UNLABELLED,
     class_weights,
     make_dataset,
@@ -421,7 +422,7 @@ def main(path, run_opts, overrides):
     """
     settings = recipe.peek(path, overrides)
     if settings["data_folder"] is None and not settings["skip_prep"]:
-        if settings.get("mini_hparams"):
+        if settings["mini_hparams"]:
             path = recipe.find_hparams(
                 os.path.join(os.path.dirname(path), settings["mini_hparams"]),
                 __file__,
@@ -438,7 +439,10 @@ def main(path, run_opts, overrides):
     begin = time.time()
     parts = read_parts(settings) if settings["skip_prep"] else prepare(settings)
     protocols.check_classes(parts["train"], settings["labels"], "D1 (train)")
-    if settings["system"] in ("ipr", "baseline_plus") and not parts["unlabelled"]:
+    if (
+        settings["system"] in ("ipr", "baseline_plus")
+        and not parts["unlabelled"]
+    ):
         raise InputError(
             f"--system {settings['system']} learns from unlabelled speech, and "
             "there is none: give --unlabelled_annotation"
@@ -511,6 +515,8 @@ def check_settings(settings):
         "pseudo_label": ("hard", "soft"),
         "taught_view": ("plain", "augmented", "both"),
         "taught": ("all", "agreed"),
+        "class_weights": CLASS_WEIGHTS,
+        "model_selection": SELECTIONS,
     }.items():
         recipe.one_of(name, settings[name], choices)
     if len(settings["labels"]) != settings["n_classes"]:
@@ -588,12 +594,11 @@ def make_brain(hparams, run_opts, parts):
         batch_size=hparams["batch_size"],
         seed=hparams["seed"],
         learning_rates=hparams["learning_rates"],
+        final_lr=hparams["final_lr"],
         selection=hparams["model_selection"],
         watched=make_dataset(parts["test"], labels, rate),
         watched_epochs=hparams["watched_epochs"],
-        class_weights=class_weights(
-            labelled, labels, hparams["class_weights"]
-        ),
+        class_weights=class_weights(labelled, labels, hparams["class_weights"]),
         eval_batch_size=hparams["eval_batch_size"],
         num_workers=hparams["num_workers"],
         modules=hparams["modules"],

@@ -51,9 +51,12 @@ def leave_one_session_out(
     -------
     >>> annotation = {
     ...     f"{session}{i}": {
-    ...         "session": session, "speaker": session, "emotion": "sad"
+    ...         "session": session,
+    ...         "speaker": session,
+    ...         "emotion": "sad",
     ...     }
-    ...     for session in "ABC" for i in range(10)
+    ...     for session in "ABC"
+    ...     for i in range(10)
     ... }
     >>> parts = leave_one_session_out(annotation, fold=1)
     >>> {name: len(part) for name, part in parts.items()}

@@ -90,8 +90,7 @@ def load_wrapper(source, save_path):
         ).model_type
         if kind not in wrappers:
             raise InputError(
-                f"{source} is a {kind} model: give one of "
-                f"{', '.join(wrappers)}"
+                f"{source} is a {kind} model: give one of {', '.join(wrappers)}"
             )
         return wrappers[kind](source, save_path=save_path)
     except (OSError, ValueError) as failure:
@@ -263,8 +262,8 @@ def normalize_waveform(wavs, mask):
     Example
     -------
     >>> wavs = torch.tensor([[1.0, 3.0, 50.0]])
-    >>> normalize_waveform(wavs, torch.tensor([[1.0, 1.0, 0.0]]))
-    tensor([[-1.0000,  1.0000,  0.0000]])
+    >>> normalize_waveform(wavs, torch.tensor([[1.0, 1.0, 0.0]])).round()
+    tensor([[-1., 1., 0.]])
     """
     count = mask.sum(dim=1, keepdim=True)
     mean = (wavs * mask).sum(dim=1, keepdim=True) / count

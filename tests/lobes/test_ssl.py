@@ -7,10 +7,10 @@ import socket
 import pytest
 import torch
 
+from conftest import save_ssl_model
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 from speechbrain_ser.lobes.ssl import SSLEncoder, normalize_waveform
-from tests.conftest import save_ssl_model
 from tests.lobes.test_encoders import padded
 
 KINDS = ("wav2vec2", "hubert", "wavlm")

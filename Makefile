@@ -1,0 +1,32 @@
+# make demo: sets everything up and trains IPR on the embedded mini corpus.
+# make test: sets everything up and passes the tests.
+# PYTHON says which Python makes the environment (3.10 to 3.12).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	$(BIN)/python recipes/IEMOCAP/train_ipr.py hparams/ipr.yaml
+
+test: $(READY) lint
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint -s recipes .yamllint.yaml
+
+$(READY): setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 12) or sys.exit("Python %d.%d: name one of 3.10 to 3.12, e.g. make PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV)

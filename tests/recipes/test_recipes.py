@@ -1,0 +1,144 @@
+"""What SpeechBrain's consistency suite asks of every recipe."""
+
+import ast
+import csv
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import save_ssl_model
+from tests.recipes.helpers import ROOT
+
+ROWS = [
+    row
+    for path in sorted((ROOT / "tests" / "recipes").glob("*.csv"))
+    for row in csv.DictReader(path.open(encoding="utf-8"))
+]
+CODE = [
+    path
+    for folder in ("speechbrain_ser", "recipes", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+# run options of SpeechBrain that may stand in a YAML file
+RUN_OPTIONS = {"ckpt_interval_minutes", "ckpt_interval_steps"}
+
+
+def keys_of(path):
+    """The top-level keys of a YAML file and its text without comments."""
+    text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
+    return re.findall(r"^([A-Za-z]\w*):", text, re.M), text
+
+
+def test_every_yaml_is_a_row():
+    """And every row's files exist."""
+    listed = {row["Hparam_file"] for row in ROWS}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "recipes").rglob("hparams/*.yaml")
+    }
+    assert listed == found
+    for row in ROWS:
+        for column in ("Script_file", "Hparam_file", "Readme_file"):
+            assert (ROOT / row[column]).is_file(), row[column]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
+def test_every_yaml_key_is_used(row):
+    """By !ref in the YAML, or by name in the recipe's own script."""
+    keys, text = keys_of(ROOT / row["Hparam_file"])
+    script = (ROOT / row["Script_file"]).read_text(encoding="utf-8")
+    unused = [
+        key
+        for key in keys
+        if key not in RUN_OPTIONS
+        and f"<{key}>" not in text
+        and f'"{key}"]' not in script
+        and f"hparams.{key}" not in script
+        and not (key.endswith("_annotation") and '_annotation"]' in script)
+    ]
+    assert unused == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
+def test_script_asks_for_no_other_key(row):
+    """What the script names stands in the YAML."""
+    keys, _ = keys_of(ROOT / row["Hparam_file"])
+    script = (ROOT / row["Script_file"]).read_text(encoding="utf-8")
+    named = set(re.findall(r'(?:hparams|settings)\["(\w+)"\]', script))
+    named |= set(re.findall(r"self\.hparams\.(\w+)", script))
+    assert named <= set(keys)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
+def test_debug_flags_run(row, mini_folder, tmp_path):
+    """Each row small on a CPU, as SpeechBrain's recipe tests do."""
+    held = tmp_path / "tests" / "tmp"
+    held.mkdir(parents=True)
+    os.symlink(mini_folder, held / "IEMOCAP_full_release")
+    save_ssl_model(held / "wav2vec2")
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / row["Script_file"]),
+            str(ROOT / row["Hparam_file"]),
+            *row["test_debug_flags"].split(),
+            f"--output_folder={tmp_path / 'out'}",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "out" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_everything_has_a_docstring(path):
+    """Every module; outside the tests every class and function."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    bare = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, kinds)
+        and "tests" not in path.parts
+        and ast.get_docstring(node) is None
+        and node.name != "__init__"
+    ]
+    assert bare == []
+    if path.stat().st_size:
+        assert ast.get_docstring(tree) is not None
+
+
+def test_imports_go_one_way():
+    """recipes -> brain, corpora -> lobes, losses, schedules -> SpeechBrain."""
+    low = ["lobes", "losses.py", "schedules.py", "metrics.py"]
+    allowed = {"errors", "lobes", "distributed"}
+    for name in low:
+        place = ROOT / "speechbrain_ser" / name
+        files = [place] if place.suffix else place.glob("*.py")
+        for path in files:
+            text = path.read_text(encoding="utf-8")
+            used = re.findall(r"(?:from|import) speechbrain_ser\.(\w+)", text)
+            assert set(used) <= allowed, path
+    for path in (ROOT / "speechbrain_ser").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^(from|import) recipes", text, re.M), path
+
+
+def test_no_path_of_one_machine():
+    """Nothing that is tracked names a folder of the machine it was made on."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
+    )
+    home = str(pathlib.Path.home())
+    for name in listed.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".py", ".yaml", ".md", ".csv", ".toml"}:
+            text = path.read_text(encoding="utf-8")
+            assert str(ROOT) + "/" not in text, name
+            assert home == "/" or f"{home}/" not in text, name

@@ -1,0 +1,78 @@
+"""Trains IPR for a few steps without chance; saves what each process holds.
+
+Run by test_ipr.py: two_processes.py ANNOTATIONS OUT BATCH_SIZE.
+"""
+
+import os
+import sys
+
+import speechbrain as sb
+import torch
+from speechbrain.augment.augmenter import Augmenter
+from speechbrain.augment.time_domain import SignFlip
+
+from speechbrain_ser import recipe
+from tests.recipes.helpers import RECIPE, import_script
+
+
+def main(annotations, out, batch_size):
+    """Two epochs, the second after the warm-up."""
+    script = import_script(RECIPE)
+    arguments = {
+        "seed": 1,
+        "output_folder": out,
+        "batch_size": int(batch_size),
+        "dropout": 0.0,
+        "number_of_epochs": 2,
+        "warmup_epochs": 1,
+        "warmup_updates": 0,
+        "watched_epochs": 0,
+    }
+    hparams_file = os.path.join(RECIPE.parent, "hparams", "ipr_logmel.yaml")
+    run_opts = sb.core.RunOptions.from_dictionary(
+        {
+            "device": "cpu",
+            "distributed_backend": "gloo",
+            "noprogressbar": True,
+            "optimizer_step_limit": None,
+        }
+    )
+    sb.utils.distributed.ddp_init_group(run_opts)
+    overrides = recipe.with_overrides("", **arguments)
+    hparams = recipe.load(hparams_file, overrides)
+    # the same copy in every process, whatever its generator says
+    hparams["augmenter"] = Augmenter(augmentations=[SignFlip(flip_prob=1.0)])
+    hparams["checkpointer"] = None
+    parts = {
+        part: script.read_annotation(os.path.join(annotations, f"{part}.json"))
+        for part in ("train", "unlabelled", "valid", "test")
+    }
+    brain, train, valid = script.make_brain(hparams, run_opts, parts)
+    held = {}
+
+    def keep(when):
+        """Copies the prototypes."""
+        prototypes = hparams["prototypes"].prototypes
+        held[f"{when}.prototypes"] = prototypes.clone()
+
+    original = brain.on_fit_batch_end
+
+    def watch(*args):
+        """Keeps the prototypes after the first step that moves them."""
+        original(*args)
+        if brain.joined and "first.prototypes" not in held:
+            keep("first")
+
+    brain.on_fit_batch_end = watch
+    brain.fit(hparams["epoch_counter"], train, valid)
+    keep("last")
+    for name in ("encoder", "classifier"):
+        for key, value in hparams[name].state_dict().items():
+            held[f"{name}.{key}"] = value
+    os.makedirs(out, exist_ok=True)
+    rank = int(os.environ.get("RANK", 0))
+    torch.save(held, os.path.join(out, f"rank{rank}.pt"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
