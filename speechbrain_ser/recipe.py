@@ -14,7 +14,11 @@ from ruamel.yaml import YAML
 import speechbrain_ser
 from speechbrain_ser.errors import InputError
 
-QUIET = ("speechbrain.utils.epoch_loop", "speechbrain.utils.quirks")
+QUIET = (
+    "speechbrain.utils.epoch_loop",
+    "speechbrain.utils.quirks",
+    "speechbrain.nnet.schedulers",
+)
 # What does not change a result, and so may differ when a run goes on.
 FREE_SETTINGS = (
     "data_folder",

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_ser.corpora.mini import (
-    WORDS,
-    Speaker,
-    majority,
-    mini_iemocap,
-    synthesize,
-)
+from speechbrain_ser.corpora.mini import WORDS, majority, mini_iemocap
+from speechbrain_ser.corpora.voice import Speaker, synthesize
 from speechbrain_ser.errors import InputError
 
 WOMAN = Speaker("w", "F", f0=205, formants=1.17)

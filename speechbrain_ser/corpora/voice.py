@@ -1,0 +1,267 @@
+"""A synthetic voice: glottal pulses through moving formants.
+
+Jitter, shimmer and breath belong to the source, and the emotion sets the
+prosody. It says nothing and proves nothing about people.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.signal import lfilter, sosfilt
+
+SAMPLE_RATE = 16000
+
+
+class Prosody(NamedTuple):
+    """How an utterance is said."""
+
+    pitch: float  # semitones above the speaker's own f0
+    span: float  # semitones, standard deviation of the accents
+    fall: float  # semitones from the beginning to the end
+    energy: float  # dB
+    rate: float  # syllables per second
+    pause: float  # probability of a pause behind a syllable
+    tilt: float  # pole of the source's low-pass: 0 pressed, 1 soft
+    jitter: float  # relative standard deviation of the period
+
+
+PROSODY = {
+    "ang": Prosody(3.5, 2.8, 3.0, 5.0, 5.2, 0.05, 0.30, 0.020),
+    "hap": Prosody(4.0, 3.4, 0.0, 2.0, 4.8, 0.06, 0.50, 0.010),
+    "exc": Prosody(5.5, 4.0, -1.0, 4.0, 5.4, 0.03, 0.42, 0.012),
+    "sad": Prosody(-1.5, 1.0, 2.5, -4.0, 3.3, 0.30, 0.78, 0.018),
+    "neu": Prosody(0.0, 1.8, 2.0, 0.0, 4.3, 0.12, 0.60, 0.010),
+    "fru": Prosody(1.5, 2.2, 3.0, 2.0, 4.2, 0.12, 0.45, 0.016),
+}
+# Standard deviation from one utterance to the next.
+SPREAD = Prosody(1.1, 0.5, 1.5, 1.5, 0.5, 0.05, 0.06, 0.003)
+LOWEST = Prosody(-9.0, 0.3, -6.0, -12.0, 2.0, 0.0, 0.0, 0.003)
+HIGHEST = Prosody(12.0, 7.0, 8.0, 12.0, 8.0, 0.6, 0.92, 0.05)
+
+# The first four formants of an adult man's vowels, in Hz.
+VOWELS = np.array(
+    [
+        (730, 1090, 2440, 3400),
+        (530, 1840, 2480, 3500),
+        (270, 2290, 3010, 3600),
+        (570, 840, 2410, 3300),
+        (300, 870, 2240, 3300),
+        (500, 1500, 2500, 3500),
+    ]
+)
+BANDWIDTHS = np.array([70.0, 90.0, 130.0, 200.0])
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """One voice.
+
+    Arguments
+    ---------
+    name : str
+        Any name.
+    gender : str
+        F or M.
+    f0 : float
+        The voice's own fundamental frequency in Hz.
+    formants : float
+        Factor on all formants: the shorter the vocal tract, the higher.
+    level : float
+        Loudness in dB, relative to other speakers.
+    rate : float
+        Factor on the speaking rate.
+    tilt : float
+        Added to `Prosody.tilt`.
+    breath : float
+        Aspiration noise, relative to the glottal pulses.
+    expression : float
+        Factor on the distance of all emotions from neutral speech.
+    """
+
+    name: str
+    gender: str
+    f0: float
+    formants: float
+    level: float = 0.0
+    rate: float = 1.0
+    tilt: float = 0.0
+    breath: float = 0.1
+    expression: float = 1.0
+
+
+def draw_speaker(name, gender, rng):
+    """Draws a speaker.
+
+    Arguments
+    ---------
+    name : str
+        Any name.
+    gender : str
+        F or M.
+    rng : numpy.random.Generator
+        The source of chance.
+
+    Returns
+    -------
+    Speaker
+
+    Example
+    -------
+    >>> draw_speaker("Ses01F", "F", np.random.default_rng(0)).f0 > 160
+    True
+    """
+    f0, formants = (205, 1.17) if gender == "F" else (118, 1.0)
+    return Speaker(
+        name,
+        gender,
+        f0=f0 * 2 ** (rng.uniform(-2.2, 2.2) / 12),
+        formants=formants * rng.uniform(0.93, 1.07),
+        level=rng.uniform(-3, 3),
+        rate=rng.uniform(0.87, 1.15),
+        tilt=rng.uniform(-0.08, 0.08),
+        breath=rng.uniform(0.05, 0.3),
+        expression=rng.uniform(0.8, 1.25),
+    )
+
+
+def blend(table, emotion_weights):
+    """Averages the rows of some emotions in a table."""
+    rows = [table[emotion] for emotion in emotion_weights]
+    return np.average(rows, axis=0, weights=list(emotion_weights.values()))
+
+
+def draw_prosody(emotion_weights, speaker, rng):
+    """Draws the prosody of one utterance: the emotions' blend, and chance."""
+    neutral = np.array(PROSODY["neu"])
+    drawn = blend(PROSODY, emotion_weights)
+    drawn = neutral + speaker.expression * (drawn - neutral)
+    drawn = drawn + rng.normal(size=len(drawn)) * SPREAD
+    drawn = Prosody(*np.clip(drawn, LOWEST, HIGHEST))
+    tilt = np.clip(drawn.tilt + speaker.tilt, LOWEST.tilt, HIGHEST.tilt)
+    return drawn._replace(rate=drawn.rate * speaker.rate, tilt=tilt)
+
+
+def draw_syllables(prosody, duration, rng):
+    """Draws begin, vowel onset and end of each syllable: seconds, [n, 3]."""
+    rows, now = [], 0.0
+    while not rows or now < duration:
+        length = rng.uniform(0.75, 1.3) / prosody.rate
+        consonant = min(0.07, 0.35 * length) * (rng.random() < 0.7)
+        rows.append((now, now + consonant, now + length))
+        now += length
+        if rng.random() < prosody.pause:
+            now += rng.uniform(0.1, 0.3)
+    edge = 0.03
+    return edge + np.array(rows) * (duration - 2 * edge) / rows[-1][2]
+
+
+def pitch_contour(prosody, speaker, syllables, time, rng):
+    """Draws f0 in Hz at each `time`: a fall, and an accent on each syllable."""
+    accents = prosody.span * rng.normal(size=len(syllables))
+    semitones = np.interp(time, syllables[:, 1:].mean(axis=1), accents)
+    semitones += prosody.pitch + prosody.fall * (0.5 - time / time[-1])
+    return np.clip(speaker.f0 * 2 ** (semitones / 12), 60, 600)
+
+
+def glottal_source(f0, prosody, breath, sample_rate, rng):
+    """Makes Rosenberg pulses with jitter, shimmer, breath and spectral tilt."""
+    phase = np.cumsum(f0) / sample_rate
+    jitter = rng.normal(0, prosody.jitter, int(phase[-1]) + 1)
+    phase = np.cumsum(f0 * (1 + jitter[phase.astype(int)])) / sample_rate
+    part = phase % 1
+    opening, closing = 0.40, 0.12 + 0.12 * prosody.tilt
+    flow = np.where(
+        part < opening,
+        0.5 - 0.5 * np.cos(np.pi * part / opening),
+        np.cos(np.pi / 2 * np.minimum((part - opening) / closing, 1)),
+    )
+    shimmer = rng.normal(1, 3 * prosody.jitter, int(phase[-1]) + 1)
+    pulses = np.diff(flow, prepend=flow[0]) * shimmer[phase.astype(int)]
+    pulses /= pulses.std() + 1e-9
+    source = pulses + breath * flow * rng.normal(size=len(f0))
+    return lfilter([1 - prosody.tilt], [1, -prosody.tilt], source)
+
+
+def formant_filter(source, formants, sample_rate):
+    """Filters with resonators, moved every 10 ms by `formants`, [frames, 4]."""
+    radius = np.exp(-np.pi * BANDWIDTHS / sample_rate)
+    sections = np.zeros(formants.shape + (6,))
+    sections[..., 3] = 1
+    sections[..., 4] = -2 * radius * np.cos(2 * np.pi * formants / sample_rate)
+    sections[..., 5] = radius**2
+    sections[..., 0] = sections[..., 3:].sum(axis=-1)
+    state = np.zeros((formants.shape[1], 2))
+    hop = sample_rate // 100
+    output = np.empty_like(source)
+    for frame, here in enumerate(range(0, len(source), hop)):
+        output[here : here + hop], state = sosfilt(
+            sections[frame], source[here : here + hop], zi=state
+        )
+    return output
+
+
+def envelope(bounds, gains, time, power):
+    """Makes one raised-sine hump of each gain between each pair of bounds."""
+    total = np.zeros_like(time)
+    for (begin, end), gain in zip(bounds, gains):
+        first, last = np.searchsorted(time, (begin, end))
+        place = np.linspace(0, np.pi, last - first)
+        total[first:last] = gain * np.sin(place) ** power
+    return total
+
+
+def synthesize(
+    emotion_weights, speaker, rng, duration=None, sample_rate=SAMPLE_RATE
+):
+    """Says a short random sequence of syllables with an emotion.
+
+    Arguments
+    ---------
+    emotion_weights : dict
+        Emotion (a key of PROSODY) -> weight of its prosody in the blend.
+    speaker : Speaker
+        Who speaks.
+    rng : numpy.random.Generator
+        The source of chance: the same state gives the same samples.
+    duration : float
+        Seconds, 0.2 or more; drawn from 0.8 to 2.0 when None.
+    sample_rate : int
+        Samples per second, 10000 or more.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 samples between -1 and 1.
+
+    Example
+    -------
+    >>> rng = np.random.default_rng(0)
+    >>> speaker = draw_speaker("a", "M", rng)
+    >>> synthesize({"ang": 0.7, "neu": 0.3}, speaker, rng, duration=0.5).shape
+    (8000,)
+    """
+    duration = rng.uniform(0.8, 2.0) if duration is None else duration
+    time = np.arange(int(duration * sample_rate)) / sample_rate
+    prosody = draw_prosody(emotion_weights, speaker, rng)
+    syllables = draw_syllables(prosody, duration, rng)
+
+    f0 = pitch_contour(prosody, speaker, syllables, time, rng)
+    source = glottal_source(f0, prosody, speaker.breath, sample_rate, rng)
+    loudness = 10 ** (rng.normal(0, 1.5, len(syllables)) / 20)
+    voiced = source * envelope(syllables[:, 1:], loudness, time, 0.6)
+    targets = VOWELS[rng.integers(len(VOWELS), size=len(syllables))]
+    middles = syllables[:, 1:].mean(axis=1)
+    frames = time[:: sample_rate // 100]
+    formants = speaker.formants * np.stack(
+        [np.interp(frames, middles, row) for row in targets.T], axis=1
+    )
+    voiced = formant_filter(voiced, formants, sample_rate)
+
+    hiss = lfilter([1, -0.9], [1], rng.normal(size=len(time)))
+    bursts = rng.uniform(0.1, 0.4, len(syllables)) * voiced.std()
+    speech = voiced + hiss * envelope(syllables[:, :2], bursts, time, 2)
+    level = 10 ** ((-27 + speaker.level + prosody.energy) / 20)
+    speech *= level / (speech.std() + 1e-9)
+    speech += 0.0005 * rng.normal(size=len(time))
+    return (speech * min(1, 0.95 / np.abs(speech).max())).astype(np.float32)

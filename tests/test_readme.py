@@ -1,0 +1,55 @@
+"""The README's Python runs, and the files it names exist."""
+
+import re
+
+import pytest
+
+from tests.recipes.helpers import ROOT
+
+PAGES = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not {".venv", "results"} & set(path.relative_to(ROOT).parts)
+)
+BLOCKS = [
+    (path, block)
+    for path in PAGES
+    for block in re.findall(
+        r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.S
+    )
+]
+
+
+def test_there_is_python_to_run():
+    """Or the next test proves nothing."""
+    assert BLOCKS
+
+
+@pytest.mark.parametrize("block", [block for _, block in BLOCKS])
+def test_python_blocks_run(block):
+    """As they stand."""
+    exec(compile(block, "README", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Links to files of this repository."""
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+
+
+def test_components_table_is_true():
+    """Every import of the table exists."""
+    import importlib
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split("## Components")[1].split("```")[0]
+    names = re.findall(r"^\| `([\w.]+)`(?:, `([\w.]+)`)? \|", table, re.M)
+    assert len(names) > 5
+    for name in [n for pair in names for n in pair if n]:
+        module, _, attribute = f"speechbrain_ser.{name}".rpartition(".")
+        if attribute[0].isupper() or module.endswith(("losses", "brain")):
+            assert hasattr(importlib.import_module(module), attribute), name
+        else:
+            importlib.import_module(f"speechbrain_ser.{name}")
