@@ -6,8 +6,9 @@ peer is the encoder alone, forward and backward, over the very waveforms that
 the step's encoder had: the batch and its copies, in one batch. The peer has no
 optimizer; the share that the Brain's has (clipping included) is in a column.
 
-Step and peer alternate. Times are medians; the share of the augmentation, of
-which each step draws other parts, is of the sums of all steps.
+Step and peer alternate. Times are medians over the steps. As each step draws
+other augmentations, whose costs differ much, the ratio is given of the sums of
+all steps as well, and so is the share of the augmentation.
 
 > python benchmarks/ipr_step.py --encoder both
 """
@@ -78,6 +79,7 @@ def save_wav2vec2(folder):
     import transformers
 
     config = transformers.Wav2Vec2Config()
+    transformers.utils.logging.disable_progress_bar()
     transformers.Wav2Vec2Model(config).save_pretrained(folder)
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
 
@@ -216,7 +218,8 @@ def main():
         f"{arguments.utterances} utterances, {arguments.ambiguous} of them "
         f"ambiguous; {arguments.device}, {torch.get_num_threads()} threads\n"
         f"{'encoder':9}{'steps':>6}{'s':>8}{'bare ms':>9}{'step ms':>9}"
-        f"{'ratio':>7}{'optimizer ms':>14}{'augment ms':>12}{'share %':>9}"
+        f"{'ratio':>7}{'of sums':>9}{'optimizer ms':>14}{'augment ms':>12}"
+        f"{'share %':>9}"
     )
     for encoder in ENCODERS if both else [arguments.encoder]:
         _, steps, seconds = ENCODERS[encoder]
@@ -229,11 +232,13 @@ def main():
             )
             times = measure(brain, batch, steps, arguments.device)
         middle = {name: statistics.median(times[name]) for name in times}
-        share = sum(times["augmentation"]) / sum(times["step"])
+        total = {name: sum(times[name]) for name in times}
+        share = total["augmentation"] / total["step"]
         print(
             f"{encoder:9}{steps:6}{f'{low:g}-{high:g}':>8}"
             f"{middle['bare']:9.1f}{middle['step']:9.1f}"
             f"{middle['step'] / middle['bare']:7.2f}"
+            f"{total['step'] / total['bare']:9.2f}"
             f"{middle['optimizer']:14.1f}{middle['augmentation']:12.1f}"
             f"{100 * share:9.1f}",
             flush=True,

@@ -82,7 +82,9 @@ class Noise:
     def __call__(self, wavs):
         """Returns noise in the shape of `wavs`, ``[batch, samples]``."""
         if self.files is None:
-            return pink_noise_like(wavs)
+            # one draw, turned for each utterance: an FFT is what it costs
+            noise = pink_noise_like(wavs[:1])[0]
+            return torch.stack([noise.roll(choose(len(noise))) for _ in wavs])
         rows = []
         for _ in wavs:
             noise = read_cached(self.files[choose(len(self.files))])

@@ -50,7 +50,7 @@ class LengthBatchSampler(Sampler):
         durations,
         batch_size,
         seed=0,
-        jitter=0.02,
+        jitter=0.015,
         first_epochs=None,
         shuffle=True,
     ):

@@ -10,6 +10,7 @@ from importlib import metadata
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 import speechbrain_ser
 from speechbrain_ser.errors import InputError
@@ -104,6 +105,12 @@ def peek(path, overrides):
     except KeyError as failure:
         raise InputError(
             f"{str(failure.args[0]).strip()}: {path} has no such setting"
+        ) from None
+    except YAMLError as failure:
+        reason = getattr(failure, "problem", None) or failure
+        raise InputError(
+            f"{path} and the settings on the command line do not make one YAML "
+            f"file ({reason}): give each setting once, as --name value"
         ) from None
     loaded = YAML(typ="rt").load(text)
     return {

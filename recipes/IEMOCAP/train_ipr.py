@@ -140,14 +140,16 @@ class IPRBrain(SERBrain):
 
     def prototype_loss(self, k, k_logits, copy, copy_logits):
         """Cross entropy of the classifier and the prototypes' pseudo-labels."""
-        if self.hparams.pseudo_label == "hard":
-            target = self.modules.prototypes.pseudo_label(k)  # Eq. 3
-        else:
-            target = self.modules.prototypes.soft_label(k).detach()
+        prototypes = self.modules.prototypes
+        assigned = prototypes.pseudo_label(k)  # Eq. 3
+        target = assigned
+        if self.hparams.pseudo_label == "soft":
+            target = prototypes.soft_label(k).detach()
+        teaches = torch.ones_like(assigned, dtype=torch.bool)
         if self.hparams.taught == "agreed":
-            teaches = k_logits.argmax(dim=-1) == copy_logits.argmax(dim=-1)
-        else:
-            teaches = torch.ones(len(k), dtype=torch.bool, device=k.device)
+            for logits in (k_logits, copy_logits):
+                teaches &= logits.argmax(dim=-1) == assigned
+        self.history.add(taught=teaches.float().mean() if len(k) else None)
         views = {"plain": [k_logits], "augmented": [copy_logits]}
         views["both"] = [k_logits, copy_logits]
         losses = [
@@ -355,6 +357,7 @@ def prepare(settings):
         merge_excited=settings["merge_excited"],
         labels=settings["labels"],
         self_evaluations=settings["self_evaluations"],
+        improvised_only=settings["improvised_only"],
     )
     split = protocols.ambiguity_split(
         annotation,
@@ -446,6 +449,11 @@ def main(path, run_opts, overrides):
         raise InputError(
             f"--system {settings['system']} learns from unlabelled speech, and "
             "there is none: give --unlabelled_annotation"
+        )
+    if settings["model_selection"] == "best" and not parts["valid"]:
+        raise InputError(
+            "the best epoch can't be chosen without a validation part: give "
+            "--valid_share (or --valid_annotation), or --model_selection last"
         )
     fingerprint = protocols.split_fingerprint(parts)
     parts = shorten(parts, settings)

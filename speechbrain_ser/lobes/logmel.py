@@ -1,15 +1,15 @@
 """A small log-Mel encoder that trains from scratch on a CPU."""
 
 import torch
-from speechbrain.lobes.features import Fbank
 from speechbrain.nnet.CNN import Conv1d
 from speechbrain.nnet.normalization import LayerNorm
+from speechbrain.processing.features import STFT, Filterbank
 
 from speechbrain_ser.lobes.pooling import frame_mask
 
 
 class ConvBlock(torch.nn.Module):
-    """Convolution, layer norm, GELU and dropout; residual where shapes allow.
+    """Convolution, layer norm and GELU; residual where shapes allow.
 
     Padded frames are zeroed before the convolution, so what a kernel sees
     behind the end of an utterance does not depend on its batch.
@@ -21,7 +21,6 @@ class ConvBlock(torch.nn.Module):
     kernel_size : int
         Odd.
     stride : int
-    dropout : float
 
     Example
     -------
@@ -31,9 +30,7 @@ class ConvBlock(torch.nn.Module):
     (torch.Size([2, 5, 16]), tensor([5, 3]))
     """
 
-    def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, dropout=0.0
-    ):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1):
         super().__init__()
         self.stride = stride
         self.residual = stride == 1 and in_channels == out_channels
@@ -47,7 +44,6 @@ class ConvBlock(torch.nn.Module):
         )
         self.norm = LayerNorm(input_size=out_channels)
         self.activation = torch.nn.GELU()
-        self.dropout = torch.nn.Dropout(dropout)
 
     def forward(self, frames, counts):
         """Returns the new frames ``[batch, time, channels]`` and their counts.
@@ -65,7 +61,7 @@ class ConvBlock(torch.nn.Module):
         counts : torch.Tensor
         """
         masked = frames * frame_mask(frames, counts / frames.shape[1])
-        out = self.dropout(self.activation(self.norm(self.conv(masked))))
+        out = self.activation(self.norm(self.conv(masked)))
         if self.residual:
             out = out + frames
         return out, (counts - 1) // self.stride + 1
@@ -74,9 +70,9 @@ class ConvBlock(torch.nn.Module):
 class LogMelEncoder(torch.nn.Module):
     """Log-Mel filter bank, four convolutions: a few hundred thousand weights.
 
-    SpeechBrain's ``Fbank`` and ``Conv1d``. The mean of each log-Mel channel over
-    the utterance is taken away when `normalize` is set. Frames are 40 ms apart
-    with the default hop and strides.
+    SpeechBrain's ``STFT``, ``Filterbank`` and ``Conv1d``. The mean of each
+    log-Mel channel over the utterance is taken away when `normalize` is set.
+    Frames are 40 ms apart with the default hop and strides.
 
     Arguments
     ---------
@@ -89,6 +85,7 @@ class LogMelEncoder(torch.nn.Module):
     kernel_size : int
         Odd.
     dropout : float
+        Of the frames that come out.
     sample_rate : int
         In Hz.
     hop_length : float
@@ -122,18 +119,21 @@ class LogMelEncoder(torch.nn.Module):
         self.hop = round(hop_length * sample_rate / 1000)
         self.normalize = normalize
         self.dim = channels
-        self.features = Fbank(
-            n_mels=n_mels,
-            n_fft=512,
+        self.stft = STFT(
+            sample_rate=sample_rate,
             win_length=25,
             hop_length=hop_length,
-            sample_rate=sample_rate,
+            n_fft=512,
+        )
+        self.filterbank = Filterbank(
+            n_mels=n_mels, n_fft=512, sample_rate=sample_rate
         )
         sizes = [n_mels] + [channels] * len(strides)
         self.blocks = torch.nn.ModuleList(
-            ConvBlock(before, after, kernel_size, stride, dropout)
+            ConvBlock(before, after, kernel_size, stride)
             for before, after, stride in zip(sizes, sizes[1:], strides)
         )
+        self.dropout = torch.nn.Dropout(dropout)
 
     def forward(self, wavs, lengths):
         """Encodes waveforms.
@@ -153,7 +153,10 @@ class LogMelEncoder(torch.nn.Module):
             Relative lengths of the frames, ``[batch]``.
         """
         with torch.autocast(wavs.device.type, enabled=False):
-            frames = self.features(wavs.float())
+            spectrum = self.stft(wavs.float())
+            # half the time of SpeechBrain's spectral_magnitude
+            power = spectrum[..., 0] ** 2 + spectrum[..., 1] ** 2
+            frames = self.filterbank(power)
         samples = (lengths * wavs.shape[1]).round().long()
         counts = samples // self.hop + 1
         # dB of an amplitude in [-1, 1] to the order of 1
@@ -164,4 +167,4 @@ class LogMelEncoder(torch.nn.Module):
             frames = frames - mean.unsqueeze(1)
         for block in self.blocks:
             frames, counts = block(frames, counts)
-        return frames, counts / frames.shape[1]
+        return self.dropout(frames), counts / frames.shape[1]

@@ -51,6 +51,7 @@ def ready(mini_folder, tmp_path_factory):
             "merge_excited": True,
             "labels": ["ang", "hap", "sad", "neu"],
             "self_evaluations": False,
+            "improvised_only": False,
             "evaluation_size": 0.4,
             "precise_size": None,
             "held_out_session": None,
@@ -511,6 +512,8 @@ def test_another_rate_is_resampled_and_said(
         (["--labels", "[ang, hap, sad, fea]"], "fea"),
         (["--noise_folder", "{tmp}"], "holds no audio"),
         (["--long_utterances", "drop"], "drop"),
+        (["--lr", "1", "--lr", "2"], "duplicate key.*once"),
+        (["--valid_share", "0"], "validation part.*--model_selection last"),
     ],
 )
 def test_bad_settings_are_one_sentence(
