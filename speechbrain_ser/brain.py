@@ -19,8 +19,12 @@ from speechbrain_ser.checkpoints import GeneratorStates, History
 from speechbrain_ser.dataio import entries
 from speechbrain_ser.distributed import gather_batch, world_size
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import write_csv
-from speechbrain_ser.metrics import classification_metrics, mean_and_std
+from speechbrain_ser.files import write_csv, write_json
+from speechbrain_ser.metrics import (
+    classification_metrics,
+    mean_and_std,
+    metrics_table,
+)
 
 logger = get_logger(__name__)
 
@@ -433,11 +437,65 @@ class SERBrain(sb.Brain):
         """Returns the path of a figure of the report."""
         return os.path.join(self.output_folder, "figures", f"{name}.png")
 
-    def draw_confusion(self, metrics, title):
-        """Draws ``confusion.png``."""
-        plots.plot_confusion(
-            self.figure("confusion"), metrics["confusion"], self.labels, title
+    def report(self, parts, facts, title):
+        """Evaluates the selected epoch, writes the report, prints the table.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to dataset; the confusion matrix is that of ``evaluation``.
+        facts : dict
+            What ``metrics.json`` says besides the metrics.
+        title : str
+            Of the figures and the table.
+        """
+        epoch = self.load_selected()
+        predictions = {
+            part: self.predict(dataset) for part, dataset in parts.items()
+        }
+        if not if_main_process():
+            return
+        scores = {part: self.score(p) for part, p in predictions.items()}
+        scores = {part: score for part, score in scores.items() if score}
+        mean = self.watched_mean()
+        self.write_predictions(predictions)
+        write_json(
+            os.path.join(self.output_folder, "metrics.json"),
+            facts
+            | {
+                "selected_epoch": epoch,
+                "metrics": scores,
+                "evaluation_mean_of_last_epochs": mean,
+            },
         )
+        if "evaluation" in scores:
+            plots.plot_confusion(
+                self.figure("confusion"),
+                scores["evaluation"]["confusion"],
+                self.labels,
+                title,
+            )
+        self.draw_figures(predictions, title)
+        print(f"\n{title}, epoch {epoch}")
+        print(metrics_table(scores))
+        if mean is not None:
+            print(
+                f"evaluation, mean of the last {len(mean['epochs'])} epochs: "
+                f"WA {100 * mean['WA']['mean']:.2f}, "
+                f"UA {100 * mean['UA']['mean']:.2f}"
+            )
+        print(f"report: {self.output_folder}")
+
+    def draw_figures(self, predictions, title):
+        """Draws a method's own figures; overridden by recipes.
+
+        Arguments
+        ---------
+        predictions : dict
+            Part to what :meth:`predict` returned.
+        title : str
+        """
+        self.draw_embedding(predictions, title=title)
 
     def draw_embedding(self, parts, prototypes=None, title="embeddings"):
         """Draws ``embedding.png``: all parts in two dimensions."""

@@ -43,8 +43,6 @@ from speechbrain_ser.dataio import (
 )
 from speechbrain_ser.distributed import gather_batch, world_size
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import write_json
-from speechbrain_ser.metrics import metrics_table
 from speechbrain_ser.schedules import warmup_length
 
 logger = get_logger(__name__)
@@ -242,54 +240,6 @@ class IPRBrain(SERBrain):
                 columns[f"soft_label_{word}"] = round(value, 6)
             columns["pseudo_label"] = self.labels[int(soft.argmax())]
         return columns
-
-    def report(self, parts, facts):
-        """Writes the report files and prints the table.
-
-        Arguments
-        ---------
-        parts : dict
-            Part to dataset.
-        facts : dict
-            What ``metrics.json`` says besides the metrics.
-        """
-        epoch = self.load_selected()
-        predictions = {
-            part: self.predict(dataset) for part, dataset in parts.items()
-        }
-        if not if_main_process():
-            return
-        scores = {part: self.score(p) for part, p in predictions.items()}
-        scores = {part: score for part, score in scores.items() if score}
-        self.write_predictions(predictions)
-        write_json(
-            os.path.join(self.output_folder, "metrics.json"),
-            facts
-            | {
-                "selected_epoch": epoch,
-                "warmup_epochs": self.warmup,
-                "metrics": scores,
-                "evaluation_mean_of_last_epochs": self.watched_mean(),
-            },
-        )
-        title = f"{self.system} on {self.hparams.corpus}"
-        if "evaluation" in scores:
-            self.draw_confusion(scores["evaluation"], f"{title}: D3")
-        self.draw_figures(predictions, title)
-        print(
-            f"\n{title}, seed {self.hparams.seed}, epoch {epoch}; parts: "
-            "precise D1 (training), validation (of D1), ambiguous D2, "
-            "evaluation D3"
-        )
-        print(metrics_table(scores))
-        mean = self.watched_mean()
-        if mean is not None:
-            print(
-                f"evaluation, mean of the last {len(mean['epochs'])} epochs: "
-                f"WA {100 * mean['WA']['mean']:.2f}, "
-                f"UA {100 * mean['UA']['mean']:.2f}"
-            )
-        print(f"report: {self.output_folder}")
 
     def draw_figures(self, predictions, title):
         """Draws training curves, Figures 2 and 3, and the embeddings."""
@@ -498,10 +448,12 @@ def main(path, run_opts, overrides):
             else "shared between the parts, as in the paper",
             "split_sha256": fingerprint,
             "sizes": {name: len(part) for name, part in datasets.items()},
+            "warmup_epochs": brain.warmup,
             "device": brain.device,
             "wall_seconds": round(time.time() - begin, 1),
             "versions": recipe.versions(),
         },
+        f"{settings['system']} on {settings['corpus']}, seed {settings['seed']}",
     )
 
 
