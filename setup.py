@@ -45,7 +45,6 @@ setup(
     ],
     extras_require={"test": ["pytest", "ruff", "yamllint"]},
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
     ],
