@@ -145,8 +145,7 @@ class IPRBrain(SERBrain):
             target = prototypes.soft_label(k).detach()
         teaches = torch.ones_like(assigned, dtype=torch.bool)
         if self.hparams.taught == "agreed":
-            for logits in (k_logits, copy_logits):
-                teaches &= logits.argmax(dim=-1) == assigned
+            teaches = k_logits.argmax(dim=-1) == assigned
         self.history.add(taught=teaches.float().mean() if len(k) else None)
         views = {"plain": [k_logits], "augmented": [copy_logits]}
         views["both"] = [k_logits, copy_logits]
