@@ -143,36 +143,27 @@ def load(path, overrides):
         return load_hyperpyyaml(file, overrides)
 
 
-def start_experiment(path, overrides, folder):
-    """Makes the experiment's folder with its settings and log, as SpeechBrain.
-
-    Arguments
-    ---------
-    path : str
-        The hparams file.
-    overrides : str
-    folder : str
-    """
-    sb.create_experiment_directory(
-        experiment_directory=folder,
-        hyperparams_to_save=path,
-        overrides=overrides,
-    )
-    # one line an epoch is the Brain's
+def hush():
+    """Silences what SpeechBrain says in each epoch: one line is the Brain's."""
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def with_overrides(overrides, **more):
-    """Adds settings to YAML overrides.
+    """Adds settings to YAML overrides, or replaces those that are there.
 
     Example
     -------
     >>> with_overrides("seed: 3", data_folder="somewhere")
     'seed: 3\\ndata_folder: "somewhere"'
     """
-    lines = [f"{name}: {json.dumps(value)}" for name, value in more.items()]
-    return "\n".join([overrides, *lines] if overrides else lines)
+    kept = [
+        line
+        for line in overrides.splitlines()
+        if line.split(":")[0] not in more
+    ]
+    added = [f"{name}: {json.dumps(value)}" for name, value in more.items()]
+    return "\n".join(kept + added)
 
 
 def lasting(settings):

@@ -416,7 +416,12 @@ def main(path, run_opts, overrides):
                 recipe.lasting(settings) | {"split": fingerprint},
             ],
         )
-    recipe.start_experiment(path, overrides, hparams["output_folder"])
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=path,
+        overrides=overrides,
+    )
+    recipe.hush()
     if not settings["skip_prep"] and if_main_process():
         for part, annotation in parts.items():
             write_annotation(settings[f"{part}_annotation"], annotation)

@@ -100,6 +100,7 @@ def test_runs_as_typed(here, tmp_path):
     assert "D1 1710, D2 3421, D3 400" in done.stdout
     for epoch in (1, 2, 3):
         assert done.stdout.count(f"epoch {epoch}/3:") == 1
+    assert (tmp_path / "out" / "train_ipr.py").exists()
     metrics, curves, predictions = results(tmp_path / "out")
     assert set(os.listdir(tmp_path / "out" / "figures")) == FIGURES
     assert len(curves) == 3
