@@ -183,7 +183,7 @@ class SERBrain(sb.Brain):
         return loader
 
     def cross_entropy(self, logits, targets):
-        """Mean cross entropy over the utterances of all processes.
+        """Mean cross entropy, in training over the utterances of all processes.
 
         Arguments
         ---------
@@ -199,11 +199,18 @@ class SERBrain(sb.Brain):
             A scalar, scaled so that DDP's mean of its gradients is the gradient
             of the whole batch; 0 where there is no utterance.
         """
-        logits, targets = gather_batch(logits.float()), gather_batch(targets)
+        logits, scale = logits.float(), 1
+        if self.modules.training:
+            logits, targets = gather_batch(logits), gather_batch(targets)
+            scale = world_size()
         if len(logits) == 0:
             return logits.sum()
         weight = self.class_weights if targets.ndim == 1 else None
-        return F.cross_entropy(logits, targets, weight) * world_size()
+        return F.cross_entropy(logits, targets, weight) * scale
+
+    def fit_batch(self, batch):
+        """Trains on one batch; the loss it returns is that of all processes."""
+        return super().fit_batch(batch) / world_size()
 
     def on_stage_start(self, stage, epoch=None):
         """Notes the time, sets the epoch's learning rates."""

@@ -66,6 +66,10 @@ def main(annotations, out, batch_size):
     brain.on_fit_batch_end = watch
     brain.fit(hparams["epoch_counter"], train, valid)
     keep("last")
+    names = ("train_loss", "valid_loss", "precise_loss")
+    held["losses"] = torch.tensor(
+        [[row[name] for name in names] for row in brain.history.rows]
+    )
     for name in ("encoder", "classifier"):
         for key, value in hparams[name].state_dict().items():
             held[f"{name}.{key}"] = value
