@@ -24,6 +24,8 @@ QUIET = (
 FREE_SETTINGS = (
     "data_folder",
     "output_folder",
+    "save_folder",
+    "ssl_folder",
     "num_workers",
     "eval_batch_size",
     "ckpt_interval_minutes",
@@ -177,8 +179,7 @@ def lasting(settings):
     return {
         name: value
         for name, value in settings.items()
-        if name not in FREE_SETTINGS
-        and not name.endswith(("_folder", "_annotation"))
+        if name not in FREE_SETTINGS and not name.endswith("_annotation")
     }
 
 
