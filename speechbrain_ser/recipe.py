@@ -44,6 +44,10 @@ def run(main, script):
         The script's ``__file__``; a hparams path that is not found from here is
         looked for beside it.
     """
+    # until the experiment's own log is there
+    logging.basicConfig(
+        level=logging.INFO, format="%(name)s - %(message)s", stream=sys.stdout
+    )
     try:
         path, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
         sb.utils.distributed.ddp_init_group(run_opts)

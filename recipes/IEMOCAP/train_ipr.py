@@ -347,17 +347,29 @@ def read_parts(settings):
 
 
 def shorten(parts, settings):
-    """Cuts or splits long utterances, and says so."""
+    """Cuts or splits long utterances.
+
+    Arguments
+    ---------
+    parts : dict
+        Of `prepare`.
+    settings : dict
+
+    Returns
+    -------
+    parts : dict
+    notes : list of str
+        How many, for the log.
+    """
+    limit, how = settings["max_duration"], settings["long_utterances"]
+    shortened, notes = {}, []
     for part, annotation in parts.items():
-        parts[part], changed = limit_duration(
-            annotation, settings["max_duration"], settings["long_utterances"]
-        )
+        shortened[part], changed = limit_duration(annotation, limit, how)
         if changed:
-            logger.info(
-                f"{part}: {changed} utterances longer than "
-                f"{settings['max_duration']} s ({settings['long_utterances']})"
+            notes.append(
+                f"{part}: {changed} utterances are longer than {limit} s ({how})"
             )
-    return parts
+    return shortened, notes
 
 
 def main(path, run_opts, overrides):
@@ -397,15 +409,17 @@ def main(path, run_opts, overrides):
     ):
         raise InputError(
             f"--system {settings['system']} learns from unlabelled speech, and "
-            "there is none: give --unlabelled_annotation"
+            f"there is none (no {settings['unlabelled_annotation']}): give "
+            "--unlabelled_annotation"
         )
     if settings["model_selection"] == "best" and not parts["valid"]:
         raise InputError(
-            "the best epoch can't be chosen without a validation part: give "
-            "--valid_share (or --valid_annotation), or --model_selection last"
+            "the best epoch can't be chosen without a validation part (no "
+            f"{settings['valid_annotation']}): give --valid_share or "
+            "--valid_annotation, or --model_selection last"
         )
     fingerprint = protocols.split_fingerprint(parts)
-    parts = shorten(parts, settings)
+    parts, notes = shorten(parts, settings)
     hparams = recipe.load(path, overrides)
     check_embedding(hparams)
     if not run_opts.debug:
@@ -422,6 +436,8 @@ def main(path, run_opts, overrides):
         overrides=overrides,
     )
     recipe.hush()
+    for note in notes:
+        logger.info(note)
     if not settings["skip_prep"] and if_main_process():
         for part, annotation in parts.items():
             write_annotation(settings[f"{part}_annotation"], annotation)

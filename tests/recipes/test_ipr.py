@@ -378,6 +378,8 @@ def test_split_utterances_are_evaluated_whole(ready, tmp_path, monkeypatch):
         out,
     )
     assert error is None
+    log = (out / "log.txt").read_text()
+    assert "train: " in log and "longer than 0.9 s (split)" in log
     ids = {row.split(",")[0] for row in results(out)[2].splitlines()[1:]}
     expected = {
         key
