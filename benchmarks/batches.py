@@ -172,7 +172,7 @@ def report(parts, seconds, scores, batch_size, epochs):
     """
     held = {
         "all": [e["duration"] for p in parts.values() for e in p.values()],
-        "D1": [entry["duration"] for entry in parts["train"].values()],
+        "D1": [entry["duration"] for entry in parts["precise"].values()],
     }
     shares = {
         name: dict(zip(SIDES, padding(durations, batch_size, epochs)))
@@ -219,10 +219,12 @@ def main():
             "system": "baseline",
         }
         settings = recipe.peek(HPARAMS, recipe.with_overrides("", **common))
-        parts = train_ipr.prepare(settings)
+        parts = recipe.prepared(
+            train_ipr.prepare, settings, train_ipr.SPLIT_SETTINGS
+        )
         if arguments.iemocap_durations:
             parts = lengthen(parts, folder)
-        parts = train_ipr.shorten(parts, settings)
+        parts, _ = train_ipr.shorten(parts, settings)
         for seed in range(1, arguments.seeds + 1):
             overrides = recipe.with_overrides("", seed=seed, **common)
             taken, scored = train(parts, overrides, arguments.epochs)

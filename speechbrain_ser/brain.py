@@ -21,7 +21,10 @@ from speechbrain_ser.distributed import gather_batch, world_size
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.files import write_csv, write_json
 from speechbrain_ser.metrics import (
+    SHARES,
     classification_metrics,
+    confusion_by_speaker,
+    interval_report,
     mean_and_std,
     metrics_table,
 )
@@ -29,7 +32,6 @@ from speechbrain_ser.metrics import (
 logger = get_logger(__name__)
 
 SELECTIONS = ("best", "last")
-SCORES = ("WA", "UA", "macro_F1", "weighted_F1")
 
 
 class SERBrain(sb.Brain):
@@ -115,6 +117,7 @@ class SERBrain(sb.Brain):
         self.num_workers = num_workers
         self.history = History()
         self.collected = {}
+        self.since = time.time()
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("history", self.history)
             self.checkpointer.add_recoverable("generators", GeneratorStates())
@@ -238,7 +241,7 @@ class SERBrain(sb.Brain):
         super()._fit_valid(valid_set, epoch, enable)
         if valid_set is not None:
             scores = self.score(self.merged(valid_set.dataset))
-            self.valid_row |= {f"valid_{name}": scores[name] for name in SCORES}
+            self.valid_row |= {f"valid_{name}": scores[name] for name in SHARES}
         self.on_epoch_end(epoch)
 
     def on_epoch_end(self, epoch):
@@ -249,11 +252,13 @@ class SERBrain(sb.Brain):
         epoch : int
             From 1.
         """
+        self.history.notes["wall_seconds"] = self.wall_seconds()
+        self.since = time.time()
         last = epoch > self.epochs - self.watched_epochs
         if self.watched is not None and last:
             scores = self.score(self.predict(self.watched))
             watched = self.history.notes.setdefault("watched", [])
-            watched.append({"epoch": epoch} | {k: scores[k] for k in SCORES})
+            watched.append({"epoch": epoch} | {k: scores[k] for k in SHARES})
         row = {"epoch": epoch} | self.train_row | self.valid_row
         self.history.end_epoch(row)
         line = ", ".join(
@@ -275,6 +280,15 @@ class SERBrain(sb.Brain):
                 max_keys=["UA"] if best else [],
                 verbosity=logging.DEBUG,
             )
+
+    def wall_seconds(self):
+        """Returns the seconds spent so far, those of killed processes too.
+
+        Of an epoch that was broken off, what its checkpoint does not hold is
+        missing.
+        """
+        earlier = self.history.notes.get("wall_seconds", 0)
+        return round(earlier + time.time() - self.since, 1)
 
     def fit(self, epoch_counter, train_set, valid_set=None, **kwargs):
         """Trains; see SpeechBrain's method.
@@ -362,16 +376,47 @@ class SERBrain(sb.Brain):
                 break
         return self.merged(dataset)
 
-    def score(self, predictions):
-        """Computes the metrics of the utterances that have a label, or None."""
-        held = [
-            (p["entry"]["emotion"], self.labels[int(p["posterior"].argmax())])
+    def labelled(self, predictions):
+        """Returns label, prediction and speaker of what has a label.
+
+        Returns
+        -------
+        list of tuple
+            One an utterance; the speaker may be None.
+        """
+        return [
+            (
+                p["entry"]["emotion"],
+                self.labels[int(p["posterior"].argmax())],
+                p["entry"].get("speaker"),
+            )
             for p in predictions.values()
             if p["entry"].get("emotion") is not None
         ]
+
+    def score(self, predictions):
+        """Computes the metrics of the utterances that have a label, or None."""
+        held = self.labelled(predictions)
         if not held:
             return None
-        return classification_metrics(*zip(*held), self.labels)
+        labels, guesses, _ = zip(*held)
+        return classification_metrics(labels, guesses, self.labels)
+
+    def full_score(self, predictions):
+        """Adds intervals, and the confusion matrix of each speaker."""
+        score = self.score(predictions)
+        if score is None:
+            return None
+        labels, guesses, speakers = zip(*self.labelled(predictions))
+        score["interval"] = interval_report(
+            labels, guesses, self.labels, speakers
+        )
+        score["speakers"] = None
+        if None not in speakers:
+            score["speakers"] = confusion_by_speaker(
+                labels, guesses, self.labels, speakers
+            )
+        return score
 
     def load_selected(self):
         """Loads the selected epoch's weights; the history stays whole.
@@ -435,7 +480,7 @@ class SERBrain(sb.Brain):
         if not rows:
             return None
         result = {"epochs": [row["epoch"] for row in rows]}
-        for name in SCORES:
+        for name in SHARES:
             mean, std = mean_and_std([row[name] for row in rows])
             result[name] = {"mean": mean, "std": std}
         return result
@@ -462,19 +507,10 @@ class SERBrain(sb.Brain):
         }
         if not if_main_process():
             return
-        scores = {part: self.score(p) for part, p in predictions.items()}
+        scores = {part: self.full_score(p) for part, p in predictions.items()}
         scores = {part: score for part, score in scores.items() if score}
         mean = self.watched_mean()
         self.write_predictions(predictions)
-        write_json(
-            os.path.join(self.output_folder, "metrics.json"),
-            facts
-            | {
-                "selected_epoch": epoch,
-                "metrics": scores,
-                "evaluation_mean_of_last_epochs": mean,
-            },
-        )
         if "evaluation" in scores:
             plots.plot_confusion(
                 self.figure("confusion"),
@@ -483,8 +519,21 @@ class SERBrain(sb.Brain):
                 title,
             )
         self.draw_figures(predictions, title)
+        # last: where it is, the run is done and whole
+        write_json(
+            os.path.join(self.output_folder, "metrics.json"),
+            facts
+            | {
+                "device": str(self.device),
+                "wall_seconds": self.wall_seconds(),
+                "selected_epoch": epoch,
+                "metrics": scores,
+                "evaluation_mean_of_last_epochs": mean,
+            },
+        )
         print(f"\n{title}, epoch {epoch}")
         print(metrics_table(scores))
+        self.print_intervals(scores)
         if mean is not None:
             print(
                 f"evaluation, mean of the last {len(mean['epochs'])} epochs: "
@@ -492,6 +541,21 @@ class SERBrain(sb.Brain):
                 f"UA {100 * mean['UA']['mean']:.2f}"
             )
         print(f"report: {self.output_folder}")
+
+    def print_intervals(self, scores):
+        """Prints the bootstrap intervals of the evaluation part."""
+        interval = scores.get("evaluation", {}).get("interval")
+        if interval is None:
+            return
+        ends = ", ".join(
+            f"{name} [{100 * interval[name][0]:.2f}, "
+            f"{100 * interval[name][1]:.2f}]"
+            for name in ("WA", "UA")
+        )
+        print(
+            f"evaluation, {100 * interval['level']:.0f} % interval by bootstrap "
+            f"over {interval['units']} {interval['over']}: {ends}"
+        )
 
     def draw_figures(self, predictions, title):
         """Draws a method's own figures; overridden by recipes.

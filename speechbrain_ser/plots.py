@@ -5,6 +5,7 @@ no global state, so drawing never disturbs a notebook or needs a display.
 """
 
 import itertools
+import textwrap
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -439,6 +440,121 @@ def plot_embedding(
     )
     axes.set_title(title)
     return save(figure, path)
+
+
+def plot_bars(path, bars, label, title, unit="run"):
+    """Draws means as bars from 0, one under another, with their intervals.
+
+    Inside a bar the paper's number stands above the interval, the single
+    values below it, so that none hides another.
+
+    Arguments
+    ---------
+    path : str
+        The PNG file to write.
+    bars : list of dict
+        For each bar its ``name``, its ``mean`` (None leaves a gap), the 95 %
+        ``interval`` (two numbers, or None), the single ``values``, the number
+        of the ``paper`` (or None) and the ``text`` behind the bar.
+    label : str
+        The label of the axis of numbers.
+    title : str
+        The title of the picture.
+    unit : str
+        What one of the values is: the legend says so.
+
+    Returns
+    -------
+    str
+        `path`.
+
+    Example
+    -------
+    >>> target = getfixture("tmp_path") / "bars.png"
+    >>> bar = {"name": "IPR", "mean": 70.0, "interval": (66.0, 74.0)}
+    >>> bar |= {"values": [69.0, 71.0], "paper": 73.8, "text": "70.0"}
+    >>> _ = plot_bars(target, [bar], "UA (%)", "UA", "seed")
+    >>> target.exists()
+    True
+    """
+    names = [plain_text(bar["name"], 28) for bar in bars]
+    lines = sum(max(1.5, 0.5 + name.count("\n") + 1) for name in names)
+    figure = new_figure(6.4, max(4, 1.5 + 0.27 * lines))
+    axes = figure.add_subplot()
+    handles = {}
+    for place, bar in enumerate(bars):
+        if bar["mean"] is not None:
+            handles["mean"] = axes.barh(
+                place, bar["mean"], height=0.76, color="#BBDDF2", zorder=2
+            )
+        if bar["interval"] is not None:
+            low, high = bar["interval"]
+            handles["95 % interval"] = axes.errorbar(
+                (low + high) / 2,
+                place,
+                xerr=(high - low) / 2,
+                fmt="none",
+                ecolor="black",
+                elinewidth=1.4,
+                capsize=4,
+                zorder=3,
+            )
+        if bar["values"]:
+            handles[f"one {unit}"] = axes.scatter(
+                bar["values"],
+                [place + 0.24] * len(bar["values"]),
+                s=18,
+                color=BLUE,
+                edgecolors="white",
+                linewidths=0.5,
+                zorder=4,
+            )
+        if bar["paper"] is not None:
+            handles["paper"] = axes.scatter(
+                bar["paper"],
+                place - 0.24,
+                s=40,
+                marker="D",
+                color=COLOURS[1],
+                edgecolors="black",
+                linewidths=0.9,
+                zorder=5,
+            )
+        axes.annotate(
+            bar["text"],
+            (1.01, place),
+            xycoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=FONT_SIZE,
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(bars)), names)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel(plain_text(label))
+    figure.suptitle(plain_text(title))
+    if handles:
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=len(handles),
+            fontsize=FONT_SIZE,
+        )
+    return save(figure, path)
+
+
+def plain_text(text, width=60):
+    """Breaks a text into lines, and keeps dollars from starting a formula.
+
+    Example
+    -------
+    >>> plain_text("$5 a run", 6)
+    '\\\\$5 a\\nrun'
+    """
+    return "\n".join(textwrap.wrap(str(text), width)).replace("$", "\\$")
 
 
 def draw_star(axes, place, colour, name):

@@ -1,5 +1,6 @@
 """What every recipe script does before its method begins."""
 
+import functools
 import json
 import logging
 import os
@@ -103,11 +104,35 @@ def peek(path, overrides):
     InputError
         If an override names no setting of the file.
     """
+    loaded = YAML(typ="rt").load(resolved(path, overrides))
+    return {
+        name: plain(value) for name, value in loaded.items() if is_plain(value)
+    }
+
+
+def resolved(path, overrides):
+    """Reads a hparams file as YAML text with its references replaced.
+
+    Arguments
+    ---------
+    path : str
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If an override names no setting of the file.
+    """
     try:
         with open(path, encoding="utf-8") as file:
-            text = resolve_references(
+            return resolve_references(
                 file, overrides, overrides_must_match=True
-            )
+            ).read()
     except KeyError as failure:
         raise InputError(
             f"{str(failure.args[0]).strip()}: {path} has no such setting"
@@ -118,10 +143,6 @@ def peek(path, overrides):
             f"{path} and the settings on the command line do not make one YAML "
             f"file ({reason}): give each setting once, as --name value"
         ) from None
-    loaded = YAML(typ="rt").load(text)
-    return {
-        name: plain(value) for name, value in loaded.items() if is_plain(value)
-    }
 
 
 def is_plain(value):
@@ -143,10 +164,42 @@ def plain(value):
     return value
 
 
+def prepared(prepare, settings, names):
+    """Calls a recipe's `prepare`, once for the same values of its settings.
+
+    Arguments
+    ---------
+    prepare : callable
+        Takes the settings that it needs by name.
+    settings : dict
+    names : tuple of str
+        The settings that `prepare` needs.
+
+    Returns
+    -------
+    dict
+        Part to annotation, shared: not to be changed.
+    """
+    values = json.dumps({name: settings[name] for name in names})
+    return _prepared(prepare, values)
+
+
+@functools.lru_cache(maxsize=16)
+def _prepared(prepare, values):
+    """Keeps what `prepare` returned, by the JSON of its arguments."""
+    return prepare(**json.loads(values))
+
+
 def load(path, overrides):
     """Builds the objects of a hparams file."""
     with open(path, encoding="utf-8") as file:
         return load_hyperpyyaml(file, overrides)
+
+
+@functools.lru_cache(maxsize=None)
+def say_once(text):
+    """Prints a line, the first time that it is said in this process."""
+    print(text, flush=True)
 
 
 def hush():
@@ -170,6 +223,18 @@ def with_overrides(overrides, **more):
     ]
     added = [f"{name}: {json.dumps(value)}" for name, value in more.items()]
     return "\n".join(kept + added)
+
+
+def read_overrides(overrides):
+    """Reads YAML overrides as plain values.
+
+    Example
+    -------
+    >>> read_overrides("seed: 3\\nlabels: [ang, sad]\\ndata_folder: null")
+    {'seed': 3, 'labels': ['ang', 'sad'], 'data_folder': None}
+    """
+    loaded = YAML(typ="rt").load(overrides) or {}
+    return {name: plain(value) for name, value in loaded.items()}
 
 
 def lasting(settings):

@@ -44,6 +44,22 @@ GAPPY = [None if epoch < 4 or epoch == 7 else 0.8 for epoch in EPOCHS]
 POINTS = clusters(60)
 MANY = clusters(600)
 ONE_EACH = clusters(4)
+BAR = {
+    "name": "IPR",
+    "mean": 70.0,
+    "interval": (66.0, 75.0),
+    "values": [68.0, 69.0, 73.0],
+    "paper": 73.8,
+    "text": "70.0 ± 2.6",
+}
+EMPTY_BAR = {
+    "name": "a name of $x$ that is much too long for one line of a picture",
+    "mean": None,
+    "interval": None,
+    "values": [],
+    "paper": None,
+    "text": "no result",
+}
 PICTURES = {
     "confusion": lambda path: plots.plot_confusion(
         path, [[8, 2], [1, 9]], ["ang", "sad"], "Fold 1"
@@ -74,6 +90,15 @@ PICTURES = {
     ),
     "agreement, one epoch": lambda path: plots.plot_agreement(
         path, [1], [0.5], [None]
+    ),
+    "bars": lambda path: plots.plot_bars(
+        path, [EMPTY_BAR, BAR], "UA (%)", "$UA$ of $2", "seed"
+    ),
+    "bars, many": lambda path: plots.plot_bars(
+        path, [BAR, EMPTY_BAR] * 15, "UA (%)", "UA"
+    ),
+    "bars, nothing to show": lambda path: plots.plot_bars(
+        path, [EMPTY_BAR], "UA (%)", "UA"
     ),
     "embedding": lambda path: plots.plot_embedding(
         path, *POINTS[:2], CLASSES, title="Test"
@@ -239,6 +264,68 @@ def test_embedding_ignores_length(monkeypatch):
         )
 
     np.testing.assert_allclose(places(1), places(7), atol=1e-9)
+
+
+def test_bars_start_at_nought(monkeypatch):
+    """Mean, interval, values and paper stand where they must."""
+    figure = drawn(monkeypatch, PICTURES["bars"])
+    (axes,) = figure.axes
+    (bar,) = axes.patches
+    assert (bar.get_x(), bar.get_width()) == (0, 70.0)
+    assert bar.get_y() + bar.get_height() / 2 == pytest.approx(1)
+    assert axes.get_xlim()[0] == 0
+    interval, values, paper = axes.collections
+    (((low, _), (high, _)),) = interval.get_segments()
+    assert (low, high) == pytest.approx((66.0, 75.0))
+    assert values.get_offsets()[:, 0].tolist() == [68.0, 69.0, 73.0]
+    assert paper.get_offsets()[:, 0].tolist() == [73.8]
+    for points in (values, paper):
+        assert all(0.62 < y < 1.38 for y in points.get_offsets()[:, 1])
+    assert [text.get_text() for text in axes.texts] == [
+        *("no result", "70.0 ± 2.6")
+    ]
+    assert legend_texts(figure) == [
+        ["mean", "95 % interval", "one seed", "paper"]
+    ]
+
+
+def test_bars_below_nought(monkeypatch):
+    """A bar of a negative number ends at 0."""
+    bar = BAR | {"mean": -2.0, "interval": None, "values": [], "paper": None}
+    figure = drawn(
+        monkeypatch, lambda path: plots.plot_bars(path, [bar], "gain", "gain")
+    )
+    low, high = figure.axes[0].get_xlim()
+    assert low < -2
+    assert high >= 0
+    assert legend_texts(figure) == [["mean"]]
+
+
+@pytest.mark.parametrize("name", ["bars", "bars, many"])
+def test_all_words_of_bars_fit(monkeypatch, name):
+    """Long names break into lines; nothing is cut or covers another."""
+    figure = drawn(monkeypatch, PICTURES[name])
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    names = [label.get_window_extent() for label in axes.get_yticklabels()]
+    behind = [text.get_window_extent() for text in axes.texts]
+    for box in (*names, *behind, figure.legends[0].get_window_extent()):
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+    for upper, lower in zip(names, names[1:]):
+        assert upper.y0 >= lower.y1
+
+
+def test_dollars_are_no_formula(tmp_path):
+    """A name that would be a wrong formula is drawn as it stands."""
+    wrong = r"$\nonsense{$"
+    bar = BAR | {"name": wrong}
+    plots.plot_bars(tmp_path / "bars.png", [bar], wrong, wrong)
+    assert (tmp_path / "bars.png").exists()
+    with pytest.raises(ValueError):
+        plots.plot_confusion(tmp_path / "raw.png", [[1]], ["ang"], wrong)
 
 
 def test_pyplot_is_never_imported(tmp_path):

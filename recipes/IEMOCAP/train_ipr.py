@@ -13,7 +13,6 @@ To run it:
 """
 
 import os
-import time
 
 import speechbrain as sb
 import torch
@@ -24,7 +23,7 @@ from speechbrain_ser import plots, recipe
 from speechbrain_ser.augmentation import augment_copies
 from speechbrain_ser.brain import SELECTIONS, SERBrain
 from speechbrain_ser.checkpoints import claim_folder
-from speechbrain_ser.corpora import protocols
+from speechbrain_ser.corpora import named_protocols, protocols
 from speechbrain_ser.corpora.annotations import (
     class_table,
     limit_duration,
@@ -43,11 +42,32 @@ from speechbrain_ser.dataio import (
 )
 from speechbrain_ser.distributed import gather_batch, world_size
 from speechbrain_ser.errors import InputError
+from speechbrain_ser.plan import CLAIMED, Plan
 from speechbrain_ser.schedules import warmup_length
 
 logger = get_logger(__name__)
 
 SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
+PROTOCOL = "iemocap-ambiguity@1"
+# Part, as the report names it, to its annotation; needed or not
+ANNOTATIONS = {
+    "precise": ("train_annotation", True),
+    "validation": ("valid_annotation", False),
+    "ambiguous": ("unlabelled_annotation", False),
+    "evaluation": ("test_annotation", True),
+}
+# What decides the split
+SPLIT_SETTINGS = (
+    "data_folder",
+    "labels",
+    "merge_excited",
+    "self_evaluations",
+    "improvised_only",
+    "evaluation_size",
+    "precise_size",
+    "held_out_session",
+    "valid_share",
+)
 PAPER_SIZES = "the paper on IEMOCAP (Table 1): D1 1710, D2 3421, D3 400"
 MINI_NOTE = (
     "No --data_folder: this runs {name} with a small encoder on the embedded "
@@ -287,57 +307,46 @@ class IPRBrain(SERBrain):
         self.draw_embedding(predictions, prototypes, title)
 
 
-def prepare(settings):
+def prepare(
+    data_folder,
+    labels,
+    merge_excited,
+    self_evaluations,
+    improvised_only,
+    **sizes,
+):
     """Reads the corpus and splits it by the annotators' agreement.
 
     Arguments
     ---------
-    settings : dict
-        The settings of the hparams file.
+    data_folder : str
+    labels : list of str
+    merge_excited, self_evaluations, improvised_only : bool
+        See `read_iemocap`.
+    **sizes : dict
+        Of `named_protocols.ambiguity`.
 
     Returns
     -------
     dict
-        ``train`` and ``valid`` (D1), ``unlabelled`` (D2) and ``test`` (D3), each
-        an annotation.
+        ``precise`` (D1), ``validation`` (of D1), ``ambiguous`` (D2) and
+        ``evaluation`` (D3), each an annotation.
     """
     annotation = read_iemocap(
-        settings["data_folder"],
-        merge_excited=settings["merge_excited"],
-        labels=settings["labels"],
-        self_evaluations=settings["self_evaluations"],
-        improvised_only=settings["improvised_only"],
+        data_folder,
+        merge_excited=merge_excited,
+        labels=labels,
+        self_evaluations=self_evaluations,
+        improvised_only=improvised_only,
     )
-    split = protocols.ambiguity_split(
-        annotation,
-        evaluation_size=settings["evaluation_size"],
-        precise_size=settings["precise_size"],
-        held_out_session=settings["held_out_session"],
-    )
-    if if_main_process():
-        print(f"{settings['corpus']}, split by agreement; {PAPER_SIZES}")
-        named = zip(("D1 precise", "D2 ambiguous", "D3 evaluation"), split)
-        table = {name: split[part] for name, part in named}
-        print(class_table(table, settings["labels"]), flush=True)
-    train, valid = split["precise"], {}
-    if settings["valid_share"]:
-        train, valid = protocols.stratified_share(
-            train, settings["valid_share"]
-        )
-    return {
-        "train": train,
-        "valid": valid,
-        "unlabelled": split["ambiguous"],
-        "test": split["evaluation"],
-    }
+    return named_protocols.split(PROTOCOL, annotation, **sizes)
 
 
 def read_parts(settings):
     """Reads the annotations of one's own: see `prepare` for the parts."""
     parts = {}
-    for part in ("train", "unlabelled", "valid", "test"):
-        path = settings[f"{part}_annotation"]
-        needed = part in ("train", "test")
+    for part, (name, needed) in ANNOTATIONS.items():
+        path = settings[name]
         if not needed and not os.path.exists(path):
             parts[part] = {}
             continue
@@ -372,6 +381,92 @@ def shorten(parts, settings):
     return shortened, notes
 
 
+def plan(path, overrides):
+    """Checks the settings, reads the corpus and splits it.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If a setting, the corpus or the split is not as it must be.
+    """
+    settings = recipe.peek(path, overrides)
+    if settings["data_folder"] is None and not settings["skip_prep"]:
+        if settings["mini_hparams"]:
+            path = recipe.find_hparams(
+                os.path.join(os.path.dirname(path), settings["mini_hparams"]),
+                __file__,
+            )
+        if if_main_process():
+            recipe.say_once(MINI_NOTE.format(name=os.path.basename(path)))
+        run_on_main(mini_iemocap)
+        overrides = recipe.with_overrides(
+            overrides, data_folder=mini_iemocap(), corpus="mini"
+        )
+        settings = recipe.peek(path, overrides)
+    check_settings(settings)
+    if settings["skip_prep"]:
+        parts, protocol = read_parts(settings), "annotations of one's own"
+    else:
+        parts = recipe.prepared(prepare, settings, SPLIT_SETTINGS)
+        protocol = named_protocols.full_name(PROTOCOL, settings)
+    check_parts(parts, settings)
+    return Plan(__file__, path, overrides, settings, parts, protocol)
+
+
+def check_parts(parts, settings):
+    """Refuses a split that the system can't be trained on.
+
+    Arguments
+    ---------
+    parts : dict
+        Of `prepare`.
+    settings : dict
+
+    Raises
+    ------
+    InputError
+        Naming what is missing and the mend.
+    """
+    protocols.check_classes(parts["precise"], settings["labels"], "D1 (train)")
+    if (
+        settings["system"] in ("ipr", "baseline_plus")
+        and not parts["ambiguous"]
+    ):
+        raise InputError(
+            f"--system {settings['system']} learns from unlabelled speech, and "
+            f"there is none (no {settings['unlabelled_annotation']}): give "
+            "--unlabelled_annotation"
+        )
+    if settings["model_selection"] == "best" and not parts["validation"]:
+        raise InputError(
+            "the best epoch can't be chosen without a validation part (no "
+            f"{settings['valid_annotation']}): give --valid_share or "
+            "--valid_annotation, or --model_selection last"
+        )
+
+
+def print_sizes(parts, settings):
+    """Prints the classes of each part beside the paper's sizes."""
+    table = {
+        "D1 precise": parts["precise"] | parts["validation"],
+        "D2 ambiguous": parts["ambiguous"],
+        "D3 evaluation": parts["evaluation"],
+    }
+    print(f"{settings['corpus']}, split by agreement; {PAPER_SIZES}")
+    print(class_table(table, settings["labels"]), flush=True)
+
+
 def main(path, run_opts, overrides):
     """Prepares, trains, evaluates and reports.
 
@@ -384,94 +479,51 @@ def main(path, run_opts, overrides):
     overrides : str
         YAML.
     """
-    settings = recipe.peek(path, overrides)
-    if settings["data_folder"] is None and not settings["skip_prep"]:
-        if settings["mini_hparams"]:
-            path = recipe.find_hparams(
-                os.path.join(os.path.dirname(path), settings["mini_hparams"]),
-                __file__,
-            )
-        if if_main_process():
-            print(MINI_NOTE.format(name=os.path.basename(path)), flush=True)
-        run_on_main(mini_iemocap)
-        overrides = recipe.with_overrides(
-            overrides, data_folder=mini_iemocap(), corpus="mini"
-        )
-        settings = recipe.peek(path, overrides)
-    check_settings(settings)
-
-    begin = time.time()
-    parts = read_parts(settings) if settings["skip_prep"] else prepare(settings)
-    protocols.check_classes(parts["train"], settings["labels"], "D1 (train)")
-    if (
-        settings["system"] in ("ipr", "baseline_plus")
-        and not parts["unlabelled"]
-    ):
-        raise InputError(
-            f"--system {settings['system']} learns from unlabelled speech, and "
-            f"there is none (no {settings['unlabelled_annotation']}): give "
-            "--unlabelled_annotation"
-        )
-    if settings["model_selection"] == "best" and not parts["valid"]:
-        raise InputError(
-            "the best epoch can't be chosen without a validation part (no "
-            f"{settings['valid_annotation']}): give --valid_share or "
-            "--valid_annotation, or --model_selection last"
-        )
-    fingerprint = protocols.split_fingerprint(parts)
-    parts, notes = shorten(parts, settings)
-    hparams = recipe.load(path, overrides)
+    planned = plan(path, overrides)
+    settings = planned.settings
+    if if_main_process():
+        print_sizes(planned.parts, settings)
+    parts, notes = shorten(planned.parts, settings)
+    hparams = recipe.load(planned.path, planned.overrides)
     check_embedding(hparams)
+    facts = planned.facts(run_opts)
     if not run_opts.debug:
         run_on_main(
             claim_folder,
             args=[
                 hparams["output_folder"],
-                recipe.lasting(settings) | {"split": fingerprint},
+                recipe.lasting(settings)
+                | {name: facts[name] for name in CLAIMED},
             ],
         )
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=path,
-        overrides=overrides,
+        hyperparams_to_save=planned.path,
+        overrides=planned.overrides,
     )
     recipe.hush()
     for note in notes:
         logger.info(note)
     if not settings["skip_prep"] and if_main_process():
-        for part, annotation in parts.items():
-            write_annotation(settings[f"{part}_annotation"], annotation)
+        for part, (name, _) in ANNOTATIONS.items():
+            write_annotation(settings[name], parts[part])
 
     brain, train, valid = make_brain(hparams, run_opts, parts)
     brain.fit(hparams["epoch_counter"], train, valid)
-    datasets = {
-        "precise": parts["train"],
-        "validation": parts["valid"],
-        "ambiguous": parts["unlabelled"],
-        "evaluation": parts["test"],
-    }
     brain.report(
         {
             name: make_dataset(part, hparams["labels"], hparams["sample_rate"])
-            for name, part in datasets.items()
+            for name, part in parts.items()
             if part
         },
-        {
+        facts
+        | {
             "method": "IPR",
             "system": settings["system"],
-            "corpus": settings["corpus"],
-            "seed": settings["seed"],
-            "protocol": "ambiguity (precise, ambiguous, evaluation by the "
-            "annotators' agreement)",
             "speakers": "held out"
             if settings["held_out_session"]
             else "shared between the parts, as in the paper",
-            "split_sha256": fingerprint,
-            "sizes": {name: len(part) for name, part in datasets.items()},
             "warmup_epochs": brain.warmup,
-            "device": brain.device,
-            "wall_seconds": round(time.time() - begin, 1),
-            "versions": recipe.versions(),
         },
         f"{settings['system']} on {settings['corpus']}, seed {settings['seed']}",
     )
@@ -548,9 +600,9 @@ def make_brain(hparams, run_opts, parts):
     valid : DynamicItemDataset or None
     """
     labels, rate = hparams["labels"], hparams["sample_rate"]
-    labelled = dict(parts["train"])
+    labelled = dict(parts["precise"])
     if hparams["system"] == "supervised":
-        labelled |= parts["unlabelled"]
+        labelled |= parts["ambiguous"]
     warmup = warmup_length(
         hparams["warmup_epochs"],
         hparams["warmup_updates"],
@@ -558,16 +610,18 @@ def make_brain(hparams, run_opts, parts):
     )
     training = dict(labelled)
     if hparams["system"] in ("ipr", "baseline_plus"):
-        hidden = without_labels(parts["unlabelled"])
+        hidden = without_labels(parts["ambiguous"])
         training |= {
             key: entry | {"first_epoch": warmup + 1}
             for key, entry in hidden.items()
         }
-    valid = parts["valid"] and make_dataset(parts["valid"], labels, rate)
-    ambiguous = parts["unlabelled"]
+    valid = parts["validation"] and make_dataset(
+        parts["validation"], labels, rate
+    )
+    ambiguous = parts["ambiguous"]
     brain = IPRBrain(
         warmup=warmup,
-        precise=make_dataset(parts["train"], labels, rate),
+        precise=make_dataset(parts["precise"], labels, rate),
         ambiguous=make_dataset(ambiguous, labels, rate) if ambiguous else None,
         labels=labels,
         output_folder=hparams["output_folder"],
@@ -576,7 +630,7 @@ def make_brain(hparams, run_opts, parts):
         learning_rates=hparams["learning_rates"],
         final_lr=hparams["final_lr"],
         selection=hparams["model_selection"],
-        watched=make_dataset(parts["test"], labels, rate),
+        watched=make_dataset(parts["evaluation"], labels, rate),
         watched_epochs=hparams["watched_epochs"],
         class_weights=class_weights(labelled, labels, hparams["class_weights"]),
         eval_batch_size=hparams["eval_batch_size"],

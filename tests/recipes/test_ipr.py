@@ -45,21 +45,19 @@ def ready(mini_folder, tmp_path_factory):
     script = import_script(RECIPE)
     folder = tmp_path_factory.mktemp("annotations")
     parts = script.prepare(
-        {
-            "corpus": "mini",
-            "data_folder": mini_folder,
-            "merge_excited": True,
-            "labels": ["ang", "hap", "sad", "neu"],
-            "self_evaluations": False,
-            "improvised_only": False,
-            "evaluation_size": 0.4,
-            "precise_size": None,
-            "held_out_session": None,
-            "valid_share": 0.1,
-        }
+        data_folder=mini_folder,
+        labels=["ang", "hap", "sad", "neu"],
+        merge_excited=True,
+        self_evaluations=False,
+        improvised_only=False,
+        evaluation_size=0.4,
+        precise_size=None,
+        held_out_session=None,
+        valid_share=0.1,
     )
-    for part, annotation in parts.items():
-        write_annotation(str(folder / f"{part}.json"), annotation)
+    for part, (name, _) in script.ANNOTATIONS.items():
+        name = name.removesuffix("_annotation")
+        write_annotation(str(folder / f"{name}.json"), parts[part])
     return folder
 
 

@@ -44,8 +44,12 @@ def main(annotations, out, batch_size):
     hparams["augmenter"] = Augmenter(augmentations=[SignFlip(flip_prob=1.0)])
     hparams["checkpointer"] = None
     parts = {
-        part: script.read_annotation(os.path.join(annotations, f"{part}.json"))
-        for part in ("train", "unlabelled", "valid", "test")
+        part: script.read_annotation(
+            os.path.join(
+                annotations, f"{name.removesuffix('_annotation')}.json"
+            )
+        )
+        for part, (name, _) in script.ANNOTATIONS.items()
     }
     brain, train, valid = script.make_brain(hparams, run_opts, parts)
     held = {}

@@ -1,0 +1,229 @@
+"""A paper's table in one command.
+
+> python -m speechbrain_ser.table TABLE.yaml --data_folder CORPUS
+
+makes every run of the table that has no result yet, prints the table, and
+writes it as Markdown, CSV, LaTeX and a page for the browser.
+"""
+
+import argparse
+import os
+import signal
+import sys
+
+import speechbrain as sb
+
+from speechbrain_ser import recipe
+from speechbrain_ser.errors import InputError
+from speechbrain_ser.table.cells import fill
+from speechbrain_ser.table.execute import LocalWorkers, execute
+from speechbrain_ser.table.grid import Settings, import_recipe, make_jobs
+from speechbrain_ser.table.layout import DONE, FOREIGN
+from speechbrain_ser.table.pages import to_text, write_pages
+from speechbrain_ser.table.spec import read_table
+
+MINI_FIRST = 2  # seeds, and folds, without --data_folder
+STOPPED = 130
+
+
+def parse(arguments):
+    """Reads the command line.
+
+    Returns
+    -------
+    known : argparse.Namespace
+    rest : list of str
+        What goes on to the recipe: its settings and SpeechBrain's options.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m speechbrain_ser.table",
+        description="Makes the runs of a table file that have no result yet, "
+        "and the table. Other --name value pairs go to the recipe, for all "
+        "rows: its settings (--data_folder, --corpus) and SpeechBrain's options "
+        "(--device, --precision).",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("table", help="a table file, e.g. recipes/IEMOCAP/tables/*.yaml")
+    add("--dry_run", action="store_true", help="list the runs, make none")
+    add("--jobs", type=positive, help="runs side by side (default 1)")
+    add("--results_folder", default="results", help="(default %(default)s)")
+    add("--hparams", help="another hparams file than the table's")
+    add("--seeds", type=int, nargs="+", help="other seeds than the table's")
+    add("--gpus", type=positive, default=1, help="GPUs of each run (torchrun)")
+    add("--cluster", choices=("slurm", "local"), help="submit with submitit")
+    add("--partition", help="of the cluster")
+    add(
+        "--time",
+        type=minutes,
+        default="24:00:00",
+        help="limit of a job: minutes or H:M:S (default %(default)s)",
+    )
+    return parser.parse_known_args(arguments)
+
+
+def positive(text):
+    """Reads a whole number above 0."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def minutes(text):
+    """Reads minutes, or H:M:S.
+
+    Example
+    -------
+    >>> minutes("90"), minutes("1:30:00")
+    (90, 90)
+    """
+    parts = [int(part) for part in text.split(":")]
+    if len(parts) not in (1, 3) or min(parts) < 0 or not any(parts):
+        raise ValueError(text)
+    if len(parts) == 1:
+        return parts[0]
+    hours, whole, seconds = parts
+    return 60 * hours + whole + -(-seconds // 60)
+
+
+def find_settings(options, rest, file):
+    """Reads what the command line gives to all rows.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+    rest : list of str
+    file : TableFile
+
+    Returns
+    -------
+    Settings
+    """
+    path = options.hparams or file.hparams
+    if options.hparams:
+        path = recipe.find_hparams(options.hparams, file.script)
+    _, run_opts, text = sb.parse_arguments([path, *rest])
+    overrides = recipe.read_overrides(text)
+    arguments, name = [], None
+    for word in rest:
+        if word.startswith("--"):
+            name = word[2:].split("=")[0]
+        if name not in overrides:
+            arguments.append(word)
+    return Settings(
+        path,
+        overrides,
+        arguments,
+        run_opts,
+        options.results_folder,
+        options.gpus,
+    )
+
+
+def shorten(file, settings):
+    """Keeps the first seeds and folds where there is only the mini corpus."""
+    chosen = recipe.peek(
+        settings.hparams,
+        recipe.with_overrides("", **file.overrides, **settings.overrides),
+    )
+    if chosen.get("data_folder") is None and not chosen.get("skip_prep"):
+        file.seeds = file.seeds[:MINI_FIRST]
+        file.folds = file.folds[:MINI_FIRST]
+
+
+def make_workers(options):
+    """Chooses who makes the runs: this machine or a cluster."""
+    if options.cluster is None:
+        return LocalWorkers(options.jobs or 1, options.gpus)
+    from speechbrain_ser.table.cluster import ClusterWorkers
+
+    return ClusterWorkers(
+        options.cluster,
+        os.path.join(options.results_folder, "submitit"),
+        processes=options.gpus,
+        n_jobs=options.jobs,
+        partition=options.partition,
+        minutes=options.time,
+        gpus=options.gpus if options.cluster == "slurm" else 0,
+    )
+
+
+def list_runs(jobs):
+    """Prints the runs and what is done of them."""
+    width = max(len(job.run.name) for job in jobs)
+    for job in jobs:
+        note = f"  {job.run.note}" if job.run.note else ""
+        print(
+            f"{job.run.name.ljust(width)}  {job.run.status.ljust(7)}  "
+            f"{job.run.folder}{note}"
+        )
+    done = sum(job.run.status == DONE for job in jobs)
+    print(f"{done} of {len(jobs)} runs are done")
+
+
+def write_table(file, settings, jobs):
+    """Prints the table and writes its pages."""
+    plan = jobs[0].plan
+    stem = os.path.splitext(os.path.basename(plan.path))[0]
+    folder = os.path.join(
+        settings.results_folder,
+        "tables",
+        file.name,
+        str(plan.settings["corpus"]),
+        stem,
+    )
+    table = fill(file, [job.run for job in jobs], plan.settings["labels"])
+    print(f"\n{to_text(table)}")
+    write_pages(table, folder)
+    print(f"\npage: {os.path.join(folder, 'table.html')}")
+
+
+def main(arguments):
+    """Makes the table; returns the exit code.
+
+    Arguments
+    ---------
+    arguments : list of str
+        The command line.
+
+    Returns
+    -------
+    int
+        0 if every run has its result, else 1.
+    """
+    options, rest = parse(arguments)
+    file = read_table(options.table)
+    settings = find_settings(options, rest, file)
+    if options.seeds:
+        file.seeds = list(dict.fromkeys(options.seeds))
+    shorten(file, settings)
+    jobs = make_jobs(file, settings, import_recipe(file))
+    if options.dry_run:
+        list_runs(jobs)
+        return 0
+    try:
+        execute(jobs, make_workers(options))
+    except KeyboardInterrupt:
+        write_table(file, settings, jobs)
+        print("stopped; the same command goes on where it was")
+        return STOPPED
+    write_table(file, settings, jobs)
+    lost = [job.run for job in jobs if job.run.status != DONE]
+    for run in lost:
+        print(f"{run.status}: {run.name}: {run.note}", file=sys.stderr)
+    if any(run.status == FOREIGN for run in lost):
+        print("foreign runs are never overwritten", file=sys.stderr)
+    return 1 if lost else 0
+
+
+def interrupt(*_):
+    """Makes SIGTERM end the command as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except InputError as failure:
+        sys.exit(f"error: {failure}")

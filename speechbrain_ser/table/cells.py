@@ -1,0 +1,603 @@
+"""From the runs of a table to its numbers."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from speechbrain_ser.metrics import (
+    LEVEL,
+    RESAMPLES,
+    resampled_interval,
+    scores_of_confusion,
+)
+from speechbrain_ser.table.layout import (
+    DONE,
+    FAILED,
+    FOREIGN,
+    MISSING,
+    QUEUED,
+    RUNNING,
+    SHARES,
+    Cell,
+    Table,
+)
+
+SIGNIFICANT = 0.05
+RECALL = "recall_"
+NAMED = 5  # things that a note names before it says how many more there are
+
+
+def fill(file, runs, labels):
+    """Computes every cell of a table.
+
+    The order of the runs does not matter.
+
+    Arguments
+    ---------
+    file : speechbrain_ser.table.layout.TableFile
+    runs : list of speechbrain_ser.table.layout.Run
+        One for each row, fold and seed.
+    labels : list of str, or None
+        The classes of the confusion matrices.
+
+    Returns
+    -------
+    speechbrain_ser.table.layout.Table
+
+    Example
+    -------
+    >>> from speechbrain_ser.table.layout import Column, Run, TableFile
+    >>> columns = {"UA": Column("UA", "UA", ("evaluation",))}
+    >>> file = TableFile(
+    ...     "t.yaml", "T", "s.py", "h.yaml", {"a": {}}, columns, seeds=[1, 2]
+    ... )
+    >>> runs = [Run("a", None, seed, "key", "folder") for seed in (1, 2)]
+    >>> runs[0].status = "done"
+    >>> runs[0].metrics = {"metrics": {"evaluation": {"UA": 0.625}}}
+    >>> cell = fill(file, runs, None).cells["a", "UA"]
+    >>> cell.mean, cell.problems
+    (62.5, ['1 of 2 runs missing'])
+    """
+    runs = sorted(
+        runs,
+        key=lambda run: (
+            list(file.rows).index(run.row),
+            file.folds.index(run.fold),
+            file.seeds.index(run.seed),
+        ),
+    )
+    rows = {row: [run for run in runs if run.row == row] for row in file.rows}
+    cells, units = {}, {}
+    for row, own in rows.items():
+        for name, column in file.columns.items():
+            cell, units[row, name] = _cell(file, column, own)
+            paper = file.paper.get(name, {}).get(row)
+            cell.paper = None if paper is None else str(paper)
+            cells[row, name] = cell
+    remarks = _add_stars(file, rows, cells, units)
+    confusions = {
+        row: _sum_of_confusions(file, own, labels) for row, own in rows.items()
+    }
+    notes = _notes(file, runs, cells, remarks)
+    return Table(file, runs, cells, confusions, list(labels or []), notes)
+
+
+def value_of(run, column):
+    """Reads a column's number from a run that is done.
+
+    Arguments
+    ---------
+    run : speechbrain_ser.table.layout.Run
+    column : speechbrain_ser.table.layout.Column
+
+    Returns
+    -------
+    float
+        As it is stored: shares in 0..1.
+
+    Raises
+    ------
+    ValueError
+        If the run has no such number; the message says so.
+
+    Example
+    -------
+    >>> from speechbrain_ser.table.layout import Column, Run
+    >>> run = Run("a", None, 1, "key", "folder", "done")
+    >>> run.metrics = {"metrics": {"evaluation": {"UA": 0.5}}}
+    >>> value_of(run, Column("UA", "UA", ("evaluation",)))
+    0.5
+    """
+    if column.metric == "n":
+        sizes = run.metrics.get("sizes") or {}
+        return sum(
+            _number(sizes, split, f"n of {split}") for split in column.splits
+        )
+    split = column.splits[0]
+    what = f"{column.metric} of {split}"
+    if column.epochs == "last":
+        what += " over the last epochs"
+        last = None
+        if split == "evaluation":
+            last = run.metrics.get("evaluation_mean_of_last_epochs")
+        return _number((last or {}).get(column.metric) or {}, "mean", what)
+    metrics = _metrics(run, split)
+    if column.metric.startswith(RECALL):
+        return _number(metrics.get("recall") or {}, _word(column), what)
+    return _number(metrics, column.metric, what)
+
+
+def _number(numbers, key, what):
+    """Takes a finite number from a dictionary, or says that it has none."""
+    value = numbers.get(key)
+    if value is None:
+        raise ValueError(f"no {what}")
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{what} is not a finite number")
+    return float(value)
+
+
+def _metrics(run, split):
+    """Gives a run's metrics of one part; empty if it has none."""
+    return (run.metrics.get("metrics") or {}).get(split) or {}
+
+
+def _word(column):
+    """Gives the class of a ``recall_<class>`` column."""
+    return column.metric[len(RECALL) :]
+
+
+def _done(runs):
+    """Gives the runs that are done."""
+    return [run for run in runs if run.status == DONE]
+
+
+def _over_seeds(file, column):
+    """Says whether a column's mean goes over seeds, not over folds."""
+    return column.folds == "pooled" or len(file.folds) == 1
+
+
+def _listed(names, separator=", "):
+    """Joins different names, and counts them where there are many."""
+    names = list(dict.fromkeys(names))
+    more = len(names) - NAMED
+    end = [f"{more} more"] if more > 0 else []
+    return separator.join(names[:NAMED] + end)
+
+
+# One cell
+
+
+def _cell(file, column, runs):
+    """Gives a row's cell and its values by unit."""
+    over_seeds = _over_seeds(file, column)
+    cell = Cell([], unit="seeds" if over_seeds else "folds", planned=len(runs))
+    problem = _mixture(file, runs) or _unpoolable(column)
+    if problem:
+        cell.problems = [problem]
+        return cell, {}
+    groups, cell.problems = _groups(file, column, runs)
+    scale = 100 if column.percent else 1
+    units = {
+        unit: scale * _value_of_unit(column, own)
+        for unit, own in groups.items()
+    }
+    cell.values = list(units.values())
+    cell.runs = sum(map(len, groups.values()))
+    n = len(cell.values)
+    if n:
+        cell.mean = float(np.mean(cell.values))
+    if n > 1:
+        cell.std = float(np.std(cell.values, ddof=1))
+        half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * cell.std / math.sqrt(n)
+        cell.interval = (float(cell.mean - half), float(cell.mean + half))
+    if n and over_seeds and column.percent and column.epochs == "selected":
+        cell.speakers = _over_speakers(column, list(groups.values()))
+    return cell, units
+
+
+def _mixture(file, runs):
+    """Says why a row's runs cannot be averaged; None if they can."""
+    done = _done(runs)
+    parts = [[run for run in done if run.fold == fold] for fold in file.folds]
+    for key, what, sets in (
+        ("protocol", "protocols", [done]),
+        ("labels", "classes", [done]),
+        ("split_sha256", "splits", parts),
+    ):
+        for own in sets:
+            groups = {}
+            for run in own:
+                groups.setdefault(str(run.metrics.get(key)), []).append(run)
+            if len(groups) > 1:
+                which = ", ".join(
+                    f"{_places(file, those)} {_shown(key, value)}"
+                    for value, those in groups.items()
+                )
+                return f"runs of different {what} are not averaged: {which}"
+    return None
+
+
+def _shown(key, value):
+    """Shows eight digits of a hash, and other values as they are."""
+    return value[:8] if key.endswith("sha256") else value
+
+
+def _places(file, runs):
+    """Names runs of one row by seed, and by fold if there are several."""
+    several = len(file.folds) > 1
+    names = [
+        f"fold {run.fold}, seed {run.seed}" if several else f"seed {run.seed}"
+        for run in runs
+    ]
+    return f"{_listed(names, ' and ')} {'has' if len(runs) == 1 else 'have'}"
+
+
+def _unpoolable(column):
+    """Says why a column cannot go over all folds together; None if it can."""
+    if column.folds != "pooled":
+        return None
+    if not column.percent:
+        return f"{column.metric} cannot be pooled over folds"
+    if column.epochs == "last":
+        return "a mean over the last epochs cannot be pooled over folds"
+    return None
+
+
+def _groups(file, column, runs):
+    """Groups the runs that have a number by unit; says who is left out.
+
+    A pooled seed needs all its folds, any other unit one run.
+    """
+    pooled = column.folds == "pooled"
+    over_seeds = _over_seeds(file, column)
+    units = file.seeds if over_seeds else range(len(file.folds))
+    groups = {unit: [] for unit in units}
+    lacking = {}
+    for run in _done(runs):
+        try:
+            (_confusion if pooled else value_of)(run, column)
+        except ValueError as error:
+            lacking.setdefault(str(error), []).append(run)
+        else:
+            unit = run.seed if over_seeds else file.folds.index(run.fold)
+            groups[unit].append(run)
+    problems = _status_problems(runs) + [
+        f"{len(own)} of {len(runs)} runs without a value: {reason}"
+        for reason, own in lacking.items()
+    ]
+    needed = len(file.folds) if pooled else 1
+    if len(file.folds) > 1 and any(groups.values()):
+        problems += [
+            f"seed {unit} is left out: it has {len(own)} of {needed} folds"
+            if pooled
+            else f"fold {file.folds[unit]} is left out: it has no value"
+            for unit, own in groups.items()
+            if len(own) < needed
+        ]
+    kept = {unit: own for unit, own in groups.items() if len(own) >= needed}
+    if pooled:
+        for unit, own in list(kept.items()):
+            if math.isnan(_value_of_unit(column, own)):
+                problems.append(f"seed {unit} has no {column.metric}")
+                del kept[unit]
+    return kept, problems
+
+
+def _status_problems(runs):
+    """Counts the runs that are not done, by status."""
+    problems = []
+    for status in (FAILED, MISSING, FOREIGN, RUNNING, QUEUED):
+        own = [run for run in runs if run.status == status]
+        if own:
+            text = f"{len(own)} of {len(runs)} runs {status}"
+            reasons = _listed([run.note for run in own if run.note], "; ")
+            if status == FOREIGN and reasons:
+                text += f": {reasons}"
+            problems.append(text)
+    return problems
+
+
+def _value_of_unit(column, runs):
+    """Gives a fold's mean over seeds, or a seed's value (over all folds)."""
+    if column.folds == "pooled":
+        pooled = sum(_confusion(run, column) for run in runs)
+        return float(_score(column, pooled, runs[0].metrics["labels"]))
+    return float(np.mean([value_of(run, column) for run in runs]))
+
+
+def _confusion(run, column):
+    """Gives the confusion matrix of a column's part, or says it has none."""
+    split = column.splits[0]
+    confusion = _metrics(run, split).get("confusion")
+    if confusion is None:
+        raise ValueError(f"no confusion matrix of {split}")
+    known = column.metric in SHARES or _word(column) in run.metrics["labels"]
+    if not known:
+        raise ValueError(f"no {column.metric} of {split}")
+    return np.asarray(confusion)
+
+
+def _score(column, confusions, labels):
+    """Computes a column's metric from confusion matrices `[..., C, C]`."""
+    scores = scores_of_confusion(confusions)
+    if column.metric in SHARES:
+        return scores[column.metric]
+    return scores["recall"][..., labels.index(_word(column))]
+
+
+def _over_speakers(column, units):
+    """Gives the interval of the units' mean by bootstrap over speakers.
+
+    All units are evaluated on the same drawn speakers. None if there are
+    fewer than two, not the same in all units, or if the metric does not exist
+    for some draws: a class may be spoken by few.
+    """
+    summed = []
+    for runs in units:
+        sums = {}
+        for run in runs:
+            speakers = _metrics(run, column.splits[0]).get("speakers") or {}
+            if not speakers:
+                return None
+            for speaker, confusion in speakers.items():
+                sums[speaker] = sums.get(speaker, 0) + np.asarray(confusion)
+        summed.append(sums)
+    names = sorted(summed[0])
+    if len(names) < 2 or any(sorted(sums) != names for sums in summed):
+        return None
+    labels = units[0][0].metrics["labels"]
+    low, high = resampled_interval(
+        [[sums[name] for sums in summed] for name in names],
+        lambda drawn: _score(column, drawn, labels).mean(axis=-1),
+    )
+    if np.isnan([low, high]).any():
+        return None
+    return 100 * float(low), 100 * float(high)
+
+
+def _sum_of_confusions(file, runs, labels):
+    """Sums a row's confusion matrices; None if they do not go together."""
+    done = _done(runs)
+    if not done or _mixture(file, runs):
+        return None
+    if labels and list(labels) != done[0].metrics.get("labels"):
+        return None
+    first = next(iter(file.columns.values())).splits[0]
+    for split in ("evaluation", first):
+        found = [_metrics(run, split).get("confusion") for run in done]
+        if None not in found:
+            return np.sum(found, axis=0).tolist()
+    return None
+
+
+# Tests of rows against each other
+
+
+def _add_stars(file, rows, cells, units):
+    """Tests rows against those of the symbols; gives remarks for the notes."""
+    columns = [
+        name for name, column in file.columns.items() if column.metric != "n"
+    ]
+    remarks = {}
+    for row in rows:
+        symbols = {
+            symbol: others
+            for symbol, others in file.stars.items()
+            if row not in others
+        }
+        against = dict.fromkeys(sum(map(tuple, symbols.values()), ()))
+        for name in columns:
+            cell, beaten = cells[row, name], set()
+            for other in against:
+                p, better, remark = _compare(
+                    file, file.columns[name], rows, units, row, other
+                )
+                cell.p_values[other] = p
+                if p is not None and p < SIGNIFICANT and better:
+                    beaten.add(other)
+                if remark:
+                    remarks.setdefault(remark, []).append(name)
+            cell.stars = _strongest(symbols, beaten)
+    return [
+        f"{remark}."
+        if len(set(names)) == len(columns)
+        else f"{remark} ({_listed(names)})."
+        for remark, names in remarks.items()
+    ]
+
+
+def _strongest(symbols, beaten):
+    """Joins the symbols that hold, without those that others imply."""
+    holding = {
+        symbol: set(others)
+        for symbol, others in symbols.items()
+        if beaten.issuperset(others)
+    }
+    return "".join(
+        symbol
+        for symbol, others in holding.items()
+        if not any(others < more for more in holding.values())
+    )
+
+
+def _compare(file, column, rows, units, row, other):
+    """Tests a row against another one.
+
+    Returns
+    -------
+    tuple
+        The p-value or None, whether the row is better, and what is to be
+        said about the test (or None).
+    """
+    mine, theirs = units[row, column.name], units[other, column.name]
+    if not mine or not theirs:
+        return None, False, None
+    over_seeds = _over_seeds(file, column)
+    unit = "seeds" if over_seeds else "folds"
+    planned = len(file.seeds if over_seeds else file.folds)
+    if planned < 2:
+        return None, False, f"there are no tests: they need two {unit}"
+    common = [unit for unit in mine if unit in theirs]
+    folds = [
+        fold
+        for index, fold in enumerate(file.folds)
+        if over_seeds or index in common
+    ]
+    none = f"there is no test of {row} against {other}"
+    if any(
+        _parts(column, rows[row], fold) != _parts(column, rows[other], fold)
+        for fold in folds
+    ):
+        return None, False, f"{none}: they are evaluated on different parts"
+    if len(common) < 2:
+        return None, False, f"{none}: they have fewer than two {unit} in common"
+    pairs = np.array([(mine[unit], theirs[unit]) for unit in common])
+    differences = pairs[:, 0] - pairs[:, 1]
+    if np.ptp(differences) <= 1e-9 * np.abs(pairs).max():
+        return None, False, f"{none}: all differences are the same"
+    p = float(stats.ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
+    better = differences.mean() * (-1 if column.better == "lower" else 1) > 0
+    remark = None
+    if len(common) < planned:
+        remark = (
+            f"the test of {row} against {other} is over "
+            f"{len(common)} of {planned} {unit}"
+        )
+    return p, better, remark
+
+
+def _parts(column, runs, fold):
+    """Gives the hashes of the parts that a column is computed on."""
+    return {
+        (run.metrics.get("parts_sha256") or {}).get(
+            split, run.metrics.get("split_sha256")
+        )
+        for run in _done(runs)
+        if run.fold == fold
+        for split in column.splits
+    }
+
+
+# Notes
+
+
+def _notes(file, runs, cells, remarks):
+    """Writes the sentences under the table."""
+    done = _done(runs)
+    notes = _mean_notes(file)
+    if any(cell.speakers for cell in cells.values()):
+        notes.append(
+            f"over speakers: 95 % interval of the mean over seeds by bootstrap "
+            f"over the evaluated speakers (percentile, {RESAMPLES} resamples)."
+        )
+    if any(
+        p is not None for cell in cells.values() for p in cell.p_values.values()
+    ):
+        units = _listed([c.unit for c in cells.values() if c.p_values], " or ")
+        notes += [
+            f"{symbol}: p < {SIGNIFICANT} against {' and '.join(others)}, "
+            f"paired t-test (scipy.stats.ttest_rel) over the same {units}."
+            for symbol, others in file.stars.items()
+        ]
+    notes += remarks
+    if any(cell.paper is not None for cell in cells.values()):
+        source = f"Paper: {file.source}; the" if file.source else "The"
+        notes.append(f"{source} paper's column was measured by its authors.")
+    return notes + _data_notes(file, done) + _run_notes(runs)
+
+
+def _mean_notes(file):
+    """Says what means and intervals go over."""
+
+    def over(units, number):
+        """Says what is shown of so many units."""
+        if number < 2:
+            return "one seed: no std and no interval."
+        return (
+            "mean ± std (ddof 1) and 95 % interval (Student's t) over "
+            f"{number} {units}."
+        )
+
+    columns = file.columns.values()
+    notes = []
+    if len(file.folds) == 1:
+        notes.append(over("seeds", len(file.seeds)))
+    else:
+        pooled = [c.name for c in columns if c.folds == "pooled"]
+        means = [c.name for c in columns if c.folds != "pooled"]
+        if means:
+            notes.append(
+                f"{', '.join(means)}: a fold's value is the mean over its "
+                f"seeds ({len(file.seeds)}); {over('folds', len(file.folds))}"
+            )
+        if pooled:
+            notes.append(
+                f"{', '.join(pooled)}: of the utterances of all "
+                f"{len(file.folds)} folds together, pooled for each seed; "
+                f"{over('seeds', len(file.seeds))}"
+            )
+    last = [c.name for c in columns if c.epochs == "last"]
+    if last:
+        notes.append(
+            f"{', '.join(last)}: each run's mean over its last epochs."
+        )
+    return notes
+
+
+def _data_notes(file, done):
+    """Names corpus, protocol and splits."""
+    groups = {}
+    for run in sorted(done, key=lambda run: file.folds.index(run.fold)):
+        data = run.metrics.get("corpus"), run.metrics.get("protocol")
+        split = str(run.metrics.get("split_sha256"))[:8]
+        place = file.folds.index(run.fold), split
+        groups.setdefault(data, {}).setdefault(place, []).append(run.row)
+    notes = []
+    for (corpus, protocol), splits in groups.items():
+        folds = [fold for fold, _ in splits]
+        shown = []
+        for (fold, split), rows in splits.items():
+            where = [f"fold {file.folds[fold]}"] if len(file.folds) > 1 else []
+            if len(groups) > 1 or folds.count(fold) > 1:
+                where.append(f"rows {_listed(rows)}")
+            shown.append(split + (f" ({', '.join(where)})" if where else ""))
+        notes.append(
+            f"Data: corpus {corpus}, protocol {protocol}, "
+            f"split{'s' if len(shown) > 1 else ''} {', '.join(shown)}."
+        )
+    return notes
+
+
+def _run_notes(runs):
+    """Says what code and devices made the runs, and which are not done."""
+    done = _done(runs)
+    notes, codes = [], {}
+    for run in done:
+        code = str(run.metrics.get("code"))
+        codes.setdefault(code[:8], []).append(run.row)
+    if len(codes) > 1:
+        shown = "; ".join(
+            f"{code} {len(rows)} of {len(done)} (rows {_listed(rows)})"
+            for code, rows in sorted(codes.items())
+        )
+        notes.append(f"Different versions of the code made the runs: {shown}.")
+    if done:
+        devices = {str(run.metrics.get("device")) for run in done}
+        notes.append(f"Devices: {', '.join(sorted(devices))}.")
+    for status in (FAILED, MISSING, FOREIGN, RUNNING, QUEUED):
+        own = [run for run in runs if run.status == status]
+        if own:
+            verb = (
+                "" if status == FAILED else "is " if len(own) == 1 else "are "
+            )
+            names = [
+                f"{run.name} ({run.note})" if run.note else run.name
+                for run in own
+            ]
+            notes.append(
+                f"{len(own)} of {len(runs)} runs {verb}{status}: "
+                f"{_listed(names, '; ')}."
+            )
+    return notes

@@ -1,0 +1,312 @@
+"""From a table file to the runs of its grid, and what is done of them."""
+
+import dataclasses
+import difflib
+import importlib.util
+import json
+import os
+import sys
+
+from speechbrain_ser import recipe
+from speechbrain_ser.errors import InputError
+from speechbrain_ser.table.layout import DONE, FOREIGN, SHARES, Run
+
+TABLES_OWN = ("seed", "output_folder", "save_folder")
+UNWALKED = ("save", "figures", "env")
+
+
+@dataclasses.dataclass
+class Settings:
+    """What the command line adds to a table file.
+
+    Attributes
+    ----------
+    hparams : str
+        The hparams file.
+    overrides : dict
+        Of all rows.
+    arguments : list of str
+        SpeechBrain's run options, as they are passed on to the recipe.
+    run_opts : RunOptions
+        The same, read.
+    results_folder : str
+    processes : int
+        That train one run together.
+    """
+
+    hparams: str
+    overrides: dict
+    arguments: list
+    run_opts: object
+    results_folder: str = "results"
+    processes: int = 1
+
+
+@dataclasses.dataclass
+class Job:
+    """A run and how it is made.
+
+    Attributes
+    ----------
+    run : Run
+    plan : Plan
+        Of the recipe.
+    command : list of str
+        From the recipe's script on.
+    """
+
+    run: Run
+    plan: object
+    command: list
+
+
+def import_recipe(file):
+    """Imports the recipe of a table file.
+
+    Arguments
+    ---------
+    file : TableFile
+
+    Returns
+    -------
+    module
+        With ``plan(path, overrides)``.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    name = os.path.splitext(os.path.basename(file.script))[0]
+    spec = importlib.util.spec_from_file_location(name, file.script)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    if not hasattr(module, "plan"):
+        raise InputError(
+            f"{file.where('script')}: {file.script} has no function "
+            "plan(path, overrides), which tells the table a run's settings and "
+            "split: name a recipe that has one"
+        )
+    return module
+
+
+def make_jobs(file, settings, module):
+    """Plans every run of the grid, and looks which are done.
+
+    Nothing is trained and nothing but the corpus is read.
+
+    Arguments
+    ---------
+    file : TableFile
+    settings : Settings
+    module : module
+        Of `import_recipe`.
+
+    Returns
+    -------
+    list of Job
+        Row by row, fold by fold, seed by seed.
+
+    Raises
+    ------
+    InputError
+        With the line of the table file: an override that the recipe does not
+        know, a metric or part that it does not give, a row without a
+        difference, runs of one cell with different splits, another protocol.
+    """
+    check_settings(file, settings)
+    found = finished_runs(settings.results_folder)
+    jobs = []
+    for row in file.rows:
+        for fold in file.folds:
+            planned = [
+                plan_run(file, settings, module, row, fold, seed)
+                for seed in file.seeds
+            ]
+            check_splits(file, row, fold, planned)
+            jobs += planned
+    check_rows(file, jobs)
+    check_columns(file, jobs[0].plan, getattr(module, "METRICS", ()))
+    for job in jobs:
+        if all(column.metric == "n" for column in file.columns.values()):
+            job.run.status = DONE
+            job.run.metrics = job.plan.facts(settings.run_opts)
+        else:
+            look_up(job.run, found.get(job.run.key))
+    return jobs
+
+
+def plan_run(file, settings, module, row, fold, seed):
+    """Plans one run; errors name the row's line."""
+    chosen = file.overrides | settings.overrides | file.rows[row]
+    if file.fold_setting:
+        chosen = chosen | {file.fold_setting: fold}
+    chosen = chosen | {"seed": seed}
+    text = recipe.with_overrides("", **chosen)
+    try:
+        plan = module.plan(settings.hparams, text)
+    except InputError as error:
+        raise InputError(
+            f"{file.where('rows', row)}, row {row}: {error}"
+        ) from None
+    key = plan.key(settings.run_opts, settings.processes)
+    stem = os.path.splitext(os.path.basename(file.script))[0]
+    folder = os.path.join(settings.results_folder, "runs", stem, key[:16])
+    command = [file.script, settings.hparams, "--output_folder", folder]
+    for name, value in chosen.items():
+        command += [f"--{name}", json.dumps(value)]
+    command += [*settings.arguments, "--noprogressbar"]
+    return Job(Run(row, fold, seed, key, folder), plan, command)
+
+
+def check_settings(file, settings):
+    """Refuses overrides that the hparams file has no setting for."""
+    known = recipe.peek(settings.hparams, "")
+    places = [("overrides", name) for name in file.overrides]
+    places += [
+        ("rows", row, name) for row in file.rows for name in file.rows[row]
+    ]
+    if file.fold_setting:
+        places.append(("folds", file.fold_setting))
+    for place in places:
+        name = place[-1]
+        if name in TABLES_OWN:
+            raise InputError(
+                f"{file.where(*place)}: {name} is set by the table itself: "
+                "take it out"
+            )
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f" (is {near[0]} meant?)" if near else ""
+            raise InputError(
+                f"{file.where(*place)}: {settings.hparams} has no setting "
+                f"{name}{meant}"
+            )
+    for name in settings.overrides:
+        if any(name in overrides for overrides in file.rows.values()) or (
+            name in (*TABLES_OWN, file.fold_setting)
+        ):
+            raise InputError(
+                f"--{name} can't be given for all rows: {file.path} sets it"
+            )
+
+
+def check_splits(file, row, fold, jobs):
+    """Refuses a cell whose seeds have different splits."""
+    for job in jobs[1:]:
+        if job.plan.split != jobs[0].plan.split:
+            raise InputError(
+                f"{file.where('rows', row)}: {jobs[0].run.name}, and "
+                f"{job.run.name}, have different splits "
+                f"({jobs[0].plan.split[:8]} and {job.plan.split[:8]}) and can't "
+                "stand in one cell: take a protocol whose split does not depend "
+                "on the seed, or make the parts rows or folds"
+            )
+    name = jobs[0].plan.protocol.split(" with ")[0]
+    if file.protocol not in (None, name):
+        raise InputError(
+            f"{file.where('protocol')}: the recipe's protocol is {name}, not "
+            f"{file.protocol}: give that, or take the line out"
+        )
+
+
+def check_rows(file, jobs):
+    """Refuses two rows, or two folds of a row, that are the same run."""
+    owner = {}
+    for job in jobs:
+        run = job.run
+        other = owner.setdefault(run.key, run)
+        if other.row != run.row:
+            raise InputError(
+                f"{file.where('rows', run.row)}: row {run.row} is the same run "
+                f"as row {other.row}: give it a setting that makes a difference"
+            )
+        if other is not run:
+            raise InputError(
+                f"{file.where('folds', file.fold_setting)}: {run.name}, is the "
+                f"same run as {other.name}: {file.fold_setting} makes no "
+                "difference there"
+            )
+
+
+def check_columns(file, plan, metrics):
+    """Refuses a metric or a part that the recipe does not report."""
+    known = [*SHARES, "n", *metrics]
+    known += [f"recall_{word}" for word in plan.settings["labels"]]
+    for name, column in file.columns.items():
+        where = file.where("columns", name, "metric")
+        if column.metric not in known:
+            raise InputError(
+                f"{where}: there is no metric {column.metric}: give one of "
+                f"{', '.join(known)}"
+            )
+        for part in column.splits:
+            if part not in plan.parts:
+                raise InputError(
+                    f"{file.where('columns', name, 'split')}: the recipe has no "
+                    f"part {part}: give one of {', '.join(plan.parts)}"
+                )
+        if column.epochs == "last" and (
+            column.metric not in SHARES or column.splits != ("evaluation",)
+        ):
+            raise InputError(
+                f"{file.where('columns', name, 'epochs')}: the mean of the last "
+                f"epochs is there for {', '.join(SHARES)} of evaluation alone"
+            )
+
+
+def finished_runs(results_folder):
+    """Finds all finished runs, wherever they lie in the results folder.
+
+    Arguments
+    ---------
+    results_folder : str
+
+    Returns
+    -------
+    dict
+        Key of the run to its folder.
+    """
+    found = {}
+    for folder, names, files in os.walk(results_folder):
+        names[:] = sorted(set(names).difference(UNWALKED))
+        if "metrics.json" in files:
+            metrics = read_json(os.path.join(folder, "metrics.json"))
+            if metrics is not None and "run" in metrics:
+                found.setdefault(metrics["run"], folder)
+    return found
+
+
+def read_json(path):
+    """Reads a JSON object; None where there is none that is whole."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def look_up(run, elsewhere=None):
+    """Sets a run's status by what lies in its folder.
+
+    Arguments
+    ---------
+    run : Run
+        Its status, note, folder and metrics are set.
+    elsewhere : str, optional
+        Another folder that holds the same run.
+    """
+    own = os.path.join(run.folder, "metrics.json")
+    if elsewhere is not None and not os.path.exists(own):
+        run.folder = elsewhere
+    metrics = read_json(os.path.join(run.folder, "metrics.json"))
+    if metrics is not None and metrics.get("run") == run.key:
+        run.status, run.note, run.metrics = DONE, "", metrics
+    elif os.path.exists(own):
+        run.status = FOREIGN
+        run.note = (
+            f"{own} is not of this run (other settings, split or code, or "
+            "broken): delete its folder"
+        )

@@ -1,0 +1,218 @@
+"""What a table is made of: its file, its runs and its cells."""
+
+import dataclasses
+import os
+
+from speechbrain_ser.metrics import SHARES
+
+DONE, RUNNING, QUEUED = "done", "running", "queued"
+FAILED, MISSING, FOREIGN = "failed", "missing", "foreign"
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One number of each row.
+
+    Attributes
+    ----------
+    name : str
+        The heading.
+    metric : str
+        Of `SHARES`, ``recall_<class>``, ``n`` (utterances), or one that the
+        recipe names in its ``METRICS``.
+    splits : tuple of str
+        The parts it is computed on; more than one for ``n`` alone.
+    epochs : str
+        ``selected``, or ``last``: the mean over the run's last epochs.
+    folds : str
+        ``mean`` of the folds' values, or ``pooled``: of the metric over the
+        utterances of all folds together.
+    better : str
+        ``higher`` or ``lower``.
+    """
+
+    name: str
+    metric: str
+    splits: tuple
+    epochs: str = "selected"
+    folds: str = "mean"
+    better: str = "higher"
+
+    @property
+    def percent(self):
+        """Whether the metric is a share, and shown in per cent."""
+        return self.metric in SHARES or self.metric.startswith("recall_")
+
+
+@dataclasses.dataclass
+class TableFile:
+    """A table file, checked for itself; see `speechbrain_ser.table.spec`.
+
+    Attributes
+    ----------
+    path, title : str
+    script, hparams : str
+        Paths.
+    rows : dict
+        Name to overrides (setting to value).
+    columns : dict
+        Heading to `Column`.
+    seeds : list of int
+    fold_setting : str or None
+        The recipe's setting that says which fold is run.
+    folds : list
+        Its values; ``[None]`` without folds.
+    overrides : dict
+        Of all rows.
+    about : dict
+        Heading to {row: text}: columns of words.
+    source : str or None
+        Where the paper's numbers stand.
+    paper : dict
+        Column to {row: number, or text that begins with one}.
+    stars : dict
+        Symbol to the tuple of rows that a row with the symbol is better than.
+    protocol : str or None
+        The protocol that every run must have.
+    lines : dict
+        Place in the file, a tuple of keys, to its line, from 1.
+    """
+
+    path: str
+    title: str
+    script: str
+    hparams: str
+    rows: dict
+    columns: dict
+    seeds: list
+    fold_setting: str = None
+    folds: list = dataclasses.field(default_factory=lambda: [None])
+    overrides: dict = dataclasses.field(default_factory=dict)
+    about: dict = dataclasses.field(default_factory=dict)
+    source: str = None
+    paper: dict = dataclasses.field(default_factory=dict)
+    stars: dict = dataclasses.field(default_factory=dict)
+    protocol: str = None
+    lines: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self):
+        """The file's name without its suffix."""
+        return os.path.splitext(os.path.basename(self.path))[0]
+
+    def where(self, *place):
+        """Names the file and the line of a place, or of what it stands in."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        line = f", line {self.lines[place]}" if place else ""
+        return f"{self.path}{line}"
+
+
+@dataclasses.dataclass
+class Run:
+    """One training of the grid.
+
+    Attributes
+    ----------
+    row : str
+    fold : object
+        The value of the table's `fold_setting`, or None.
+    seed : int
+    key : str
+        SHA-256 of what decides its result.
+    folder : str
+        Where its files are, or will be.
+    status : str
+        ``done``, ``running``, ``queued``, ``failed``, ``missing`` or
+        ``foreign``.
+    note : str
+        Why it failed or is foreign.
+    metrics : dict or None
+        Its ``metrics.json`` when done.
+    """
+
+    row: str
+    fold: object
+    seed: int
+    key: str
+    folder: str
+    status: str = MISSING
+    note: str = ""
+    metrics: dict = None
+
+    @property
+    def name(self):
+        """Row, fold and seed in words."""
+        fold = "" if self.fold is None else f", fold {self.fold}"
+        return f"{self.row}{fold}, seed {self.seed}"
+
+
+@dataclasses.dataclass
+class Cell:
+    """One column of one row.
+
+    All numbers are as the column shows them: shares in per cent.
+
+    Attributes
+    ----------
+    values : list of float
+        One for each unit (see `unit`) that has a result.
+    mean, std : float or None
+        Over the units; `std` (ddof 1) is None for fewer than two.
+    interval : tuple of float or None
+        95 % interval of the mean by Student's t over the units.
+    speakers : tuple of float or None
+        95 % interval by bootstrap over the evaluated speakers.
+    unit : str
+        ``seeds`` or ``folds``: what mean, std, interval and test go over.
+    runs, planned : int
+        Runs in the mean, and runs that belong in it.
+    problems : list of str
+        Why runs are left out, or why there is no number at all.
+    paper : str or None
+        The paper's, as it prints it.
+    stars : str
+        Symbols of `TableFile.stars`.
+    p_values : dict
+        Other row to the p-value of the paired test; None where there is none.
+    """
+
+    values: list
+    mean: float = None
+    std: float = None
+    interval: tuple = None
+    speakers: tuple = None
+    unit: str = "seeds"
+    runs: int = 0
+    planned: int = 0
+    problems: list = dataclasses.field(default_factory=list)
+    paper: str = None
+    stars: str = ""
+    p_values: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Table:
+    """A table with its numbers.
+
+    Attributes
+    ----------
+    file : TableFile
+    runs : list of Run
+    cells : dict
+        (row, column) to `Cell`.
+    confusions : dict
+        Row to its confusion matrix summed over the runs, or None.
+    labels : list of str
+        The classes of the matrices.
+    notes : list of str
+        Sentences that stand under the table: what mean, interval and stars
+        are, which data and protocol, what is missing.
+    """
+
+    file: TableFile
+    runs: list
+    cells: dict
+    confusions: dict
+    labels: list
+    notes: list
