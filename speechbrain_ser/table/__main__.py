@@ -19,10 +19,10 @@ from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.execute import LocalWorkers, execute
 from speechbrain_ser.table.grid import Settings, import_recipe, make_jobs
 from speechbrain_ser.table.layout import DONE, FOREIGN
-from speechbrain_ser.table.pages import to_text, write_pages
+from speechbrain_ser.table.markup import to_text
+from speechbrain_ser.table.pages import write_pages
 from speechbrain_ser.table.spec import read_table
 
-MINI_FIRST = 2  # seeds, and folds, without --data_folder
 STOPPED = 130
 
 
@@ -120,17 +120,6 @@ def find_settings(options, rest, file):
     )
 
 
-def shorten(file, settings):
-    """Keeps the first seeds and folds where there is only the mini corpus."""
-    chosen = recipe.peek(
-        settings.hparams,
-        recipe.with_overrides("", **file.overrides, **settings.overrides),
-    )
-    if chosen.get("data_folder") is None and not chosen.get("skip_prep"):
-        file.seeds = file.seeds[:MINI_FIRST]
-        file.folds = file.folds[:MINI_FIRST]
-
-
 def make_workers(options):
     """Chooses who makes the runs: this machine or a cluster."""
     if options.cluster is None:
@@ -172,6 +161,7 @@ def write_table(file, settings, jobs):
         str(plan.settings["corpus"]),
         stem,
     )
+    file.hparams = plan.path
     table = fill(file, [job.run for job in jobs], plan.settings["labels"])
     print(f"\n{to_text(table)}")
     write_pages(table, folder)
@@ -196,7 +186,6 @@ def main(arguments):
     settings = find_settings(options, rest, file)
     if options.seeds:
         file.seeds = list(dict.fromkeys(options.seeds))
-    shorten(file, settings)
     jobs = make_jobs(file, settings, import_recipe(file))
     if options.dry_run:
         list_runs(jobs)
@@ -227,3 +216,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except InputError as failure:
         sys.exit(f"error: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)

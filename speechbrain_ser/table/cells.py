@@ -520,8 +520,10 @@ def _mean_notes(file):
             f"{number} {units}."
         )
 
-    columns = file.columns.values()
+    columns = [c for c in file.columns.values() if c.metric != "n"]
     notes = []
+    if not columns:
+        return notes
     if len(file.folds) == 1:
         notes.append(over("seeds", len(file.seeds)))
     else:
@@ -583,8 +585,8 @@ def _run_notes(runs):
             for code, rows in sorted(codes.items())
         )
         notes.append(f"Different versions of the code made the runs: {shown}.")
-    if done:
-        devices = {str(run.metrics.get("device")) for run in done}
+    devices = {run.metrics["device"] for run in done if "device" in run.metrics}
+    if devices:
         notes.append(f"Devices: {', '.join(sorted(devices))}.")
     for status in (FAILED, MISSING, FOREIGN, RUNNING, QUEUED):
         own = [run for run in runs if run.status == status]

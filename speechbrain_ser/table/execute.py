@@ -277,7 +277,7 @@ def execute(jobs, workers, progress=True):
                 made.remove(job)
                 finish(job, code)
                 if job.run.status == FAILED:
-                    bar.write(failure(job))
+                    bar.write(failure(job), file=sys.stderr)
             show(bar, todo)
             if waiting or made:
                 time.sleep(POLL_SECONDS)

@@ -13,6 +13,7 @@ from speechbrain_ser.table.layout import DONE, FOREIGN, SHARES, Run
 
 TABLES_OWN = ("seed", "output_folder", "save_folder")
 UNWALKED = ("save", "figures", "env")
+MINI_FIRST = 2  # seeds, and folds, on the mini corpus
 
 
 @dataclasses.dataclass
@@ -77,7 +78,12 @@ def import_recipe(file):
     InputError
         If it has none.
     """
-    name = os.path.splitext(os.path.basename(file.script))[0]
+    name, suffix = os.path.splitext(os.path.basename(file.script))
+    if suffix != ".py":
+        raise InputError(
+            f"{file.where('script')}: {file.script} is no Python file: name a "
+            "recipe's script"
+        )
     spec = importlib.util.spec_from_file_location(name, file.script)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -116,6 +122,7 @@ def make_jobs(file, settings, module):
         difference, runs of one cell with different splits, another protocol.
     """
     check_settings(file, settings)
+    shorten(file, settings)
     found = finished_runs(settings.results_folder)
     jobs = []
     for row in file.rows:
@@ -190,6 +197,17 @@ def check_settings(file, settings):
             raise InputError(
                 f"--{name} can't be given for all rows: {file.path} sets it"
             )
+
+
+def shorten(file, settings):
+    """Keeps the first seeds and folds where there is only the mini corpus."""
+    overrides = recipe.with_overrides(
+        "", **(file.overrides | settings.overrides)
+    )
+    chosen = recipe.peek(settings.hparams, overrides)
+    if chosen.get("data_folder") is None and not chosen.get("skip_prep"):
+        file.seeds = file.seeds[:MINI_FIRST]
+        file.folds = file.folds[:MINI_FIRST]
 
 
 def check_splits(file, row, fold, jobs):

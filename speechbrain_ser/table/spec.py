@@ -104,7 +104,11 @@ def _fill(table):
     texts = {}
     root = _compose(table.path)
     data = root and _value(root, (), table.lines, texts)
-    _need(isinstance(data, dict), (), f"no table: give {', '.join(REQUIRED)}")
+    _need(
+        isinstance(data, dict),
+        (),
+        f"it is no table: give {', '.join(REQUIRED)}",
+    )
     _check_keys((), data, REQUIRED, OPTIONAL)
     # An optional key with nothing after it is as if it were not there.
     data = {
@@ -148,29 +152,32 @@ def _compose(path):
         mark = getattr(failure, "problem_mark", None)
         problem = getattr(failure, "problem", None) or "a control character"
         place = mark.line + 1 if mark else ()
-        message = f"no YAML ({problem}): correct it, or quote what is a word"
+        message = (
+            f"it is no YAML ({problem}): correct it, or quote what is a word"
+        )
         raise _Refused(place, message) from None
     except (ValueError, OverflowError):
         message = "a \\U escape names no character: delete it"
         raise _Refused((), message) from None
     except RecursionError:
-        raise _Refused((), f"use at most {DEEPEST} levels") from None
+        raise _Refused(
+            (), f"it is too deep: use at most {DEEPEST} levels"
+        ) from None
 
 
 def _value(node, place, lines, texts):
     """Turns a YAML node into a plain value; notes the lines and the texts."""
     line = node.start_mark.line + 1
     kind = str(node.tag).removeprefix(YAML_TAG)
-    mend = "give plain values, without tags and anchors"
+    message = f"the tag {_short(kind)} is not for tables: give a plain value"
+    _need(kind in KINDS, line, message)
+    message = f"the anchor {node.anchor} is not for tables: repeat the value"
+    _need(not node.anchor, line, message)
     _need(
-        kind in KINDS, line, f"the tag {_short(kind)} is of no use here: {mend}"
-    )
-    _need(
-        not node.anchor,
+        len(place) <= DEEPEST,
         line,
-        f"the anchor {node.anchor} is of no use here: {mend}",
+        f"it is too deep: use at most {DEEPEST} levels",
     )
-    _need(len(place) <= DEEPEST, line, f"use at most {DEEPEST} levels")
     if isinstance(node, ScalarNode):
         texts[place] = node.value
         return _scalar(kind, node.value, line)
@@ -247,7 +254,7 @@ def _folds(value):
         single = is_plain(fold) and not isinstance(fold, (list, type(None)))
         message = f"{_short(fold)} is no fold: give a number or a word"
         _need(single, (*place, index), message)
-    _check_distinct(place, [str(fold) for fold in folds])
+    _check_distinct(place, folds)
     return setting, folds
 
 
@@ -387,10 +394,11 @@ def _check_name(place, name, names, kind):
 
 
 def _check_distinct(place, values):
-    """Refuses a list that has a value twice."""
+    """Refuses a list that has a value twice; 1 and "1" look the same."""
+    shown = [str(value) for value in values]
     for index, value in enumerate(values):
         message = f"{_short(value)} is in the list twice: delete one"
-        _need(value not in values[:index], (*place, index), message)
+        _need(shown[index] not in shown[:index], (*place, index), message)
 
 
 def _text(place, value):

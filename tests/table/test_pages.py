@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from speechbrain_ser.table import pages
+from speechbrain_ser.table import entries, html_page, markup, pages
 from speechbrain_ser.table.layout import (
     DONE,
     FAILED,
@@ -208,7 +208,7 @@ def test_text():
     )
     made.notes = ["Said  below."]
     made.file.source = "Someone, 2026"
-    assert pages.to_text(made).splitlines() == [
+    assert markup.to_text(made).splitlines() == [
         "Simple",
         "",
         "row  kind          UA (%)                                   "
@@ -227,7 +227,7 @@ def test_text():
 
 def test_wide_text_has_problems_below(table):
     """No line is too wide; each block starts with the rows again."""
-    text = pages.to_text(table)
+    text = markup.to_text(table)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 120
     assert [line.split()[0] for line in lines if " – [b]" in line] == [
@@ -244,7 +244,7 @@ def test_wide_text_has_problems_below(table):
 def test_many_columns_stand_in_blocks():
     """Each heading is there once, and as few blocks as fit."""
     names = [f"column {index}" for index in range(7)]
-    text = pages.to_text(simple(names, ["row"]))
+    text = markup.to_text(simple(names, ["row"]))
     heads = [line for line in text.splitlines() if line.startswith("row  c")]
     assert re.findall(r"column \d", " ".join(heads)) == names
     assert max(map(len, text.splitlines())) <= 120
@@ -254,7 +254,7 @@ def test_many_columns_stand_in_blocks():
 def test_a_row_longer_than_the_screen_is_not_cut():
     """There is nothing to be done about it but to show it."""
     name = "long " * 30
-    assert name.strip() in pages.to_text(simple(rows=[name]))
+    assert name.strip() in markup.to_text(simple(rows=[name]))
 
 
 @pytest.mark.parametrize(
@@ -275,16 +275,16 @@ def test_a_row_longer_than_the_screen_is_not_cut():
 def test_number(metric, mean, std, expected):
     """Shares have two decimals, counts none, others four digits."""
     column = Column("a", metric, ("test",))
-    assert pages.number(column, Cell([], mean, std)) == expected
+    assert entries.number(column, Cell([], mean, std)) == expected
 
 
 def test_runs_stand_once_if_all_columns_agree():
     """As soon as one cell has other runs, each column has its own."""
     made = simple(["A", "B"])
-    once = pages.to_markdown(made).splitlines()[2]
+    once = markup.to_markdown(made).splitlines()[2]
     assert once == "| row | A | 95 % interval | B | 95 % interval | runs |"
     made.cells["two", "B"].runs = 1
-    lines = pages.to_markdown(made).splitlines()
+    lines = markup.to_markdown(made).splitlines()
     assert lines[2] == (
         "| row | A | 95 % interval | runs | B | 95 % interval | runs |"
     )
@@ -297,7 +297,7 @@ def test_runs_stand_once_if_all_columns_agree():
 def test_no_interval_and_no_paper_make_no_column():
     """One seed has no interval."""
     made = simple(std=None, interval=None)
-    assert "| row | UA (%) | runs |" in pages.to_markdown(made).splitlines()
+    assert "| row | UA (%) | runs |" in markup.to_markdown(made).splitlines()
 
 
 # Markdown
@@ -310,7 +310,7 @@ def markdown_cells(line):
 
 def test_markdown(table):
     """Every line has as many cells; letters with a meaning are escaped."""
-    lines = pages.to_markdown(table).splitlines()
+    lines = markup.to_markdown(table).splitlines()
     assert lines[0] == r"# Table 3: pseudo-labels \& \<more>"
     rows = [markdown_cells(line) for line in lines if line.startswith("| ")]
     assert {len(row) for row in rows} == {9}
@@ -345,9 +345,9 @@ def test_the_source_stands_below_once():
     made = simple()
     made.file.source = "Someone, 2026"
     made.notes = ["Paper: Someone, 2026; measured by its authors."]
-    assert pages.to_markdown(made).count("Someone, 2026") == 1
+    assert markup.to_markdown(made).count("Someone, 2026") == 1
     made.notes = ["Nothing of it."]
-    assert pages.to_markdown(made).count("Someone, 2026") == 1
+    assert markup.to_markdown(made).count("Someone, 2026") == 1
 
 
 @pytest.mark.parametrize("note", ["1. first", "2) second", "- minus", "# head"])
@@ -355,7 +355,7 @@ def test_notes_stay_plain(note):
     """A note's first letters start no list and no heading of their own."""
     made = simple()
     made.notes = [note]
-    last = pages.to_markdown(made).splitlines()[-1]
+    last = markup.to_markdown(made).splitlines()[-1]
     assert re.fullmatch(r"- \d*\\[.)#-] \w+", last)
     assert last.replace("\\", "") == f"- {note}"
 
@@ -371,7 +371,7 @@ def latex_width(line):
 
 def test_latex(table):
     """All lines are as wide as the tabular; braces and formulas are closed."""
-    text = pages.to_latex(table)
+    text = markup.to_latex(table)
     (columns,) = re.findall(r"\\begin\{tabular\}\{(l+)\}", text)
     lines = [line for line in text.splitlines() if line.endswith(r" \\")]
     assert (
@@ -401,14 +401,19 @@ def test_latex(table):
 def test_latex_options_are_held_off():
     r"""After \\ a bracket or a star would be taken for an option."""
     made = simple(rows=["[a]", "*b"])
-    lines = pages.to_latex(made).splitlines()
+    lines = markup.to_latex(made).splitlines()
     assert [line[:5] for line in lines if "70.00" in line] == ["{}[a]", "{}*b "]
     assert lines[0] == r"% \usepackage{booktabs}"
 
 
 def test_marks_go_on_after_z():
     """Each problem has a letter of its own."""
-    assert [pages.letter(i) for i in (0, 25, 26, 52)] == ["a", "z", "a2", "a3"]
+    assert [entries.letter(i) for i in (0, 25, 26, 52)] == [
+        "a",
+        "z",
+        "a2",
+        "a3",
+    ]
 
 
 # CSV
@@ -521,7 +526,7 @@ class Page(HTMLParser):
 
 def test_html_tables(table, tmp_path):
     """All numbers stand in the page, with intervals over speakers."""
-    page = Page(pages.to_html(table, str(tmp_path / "tables")))
+    page = Page(html_page.to_html(table, str(tmp_path / "tables")))
     assert page.open == []
     main, tests, runs = page.tables
     assert main[0] == ["row", "labels", "WA (%)", "UA (%)", "n", "runs"]
@@ -573,7 +578,7 @@ def test_html_tables(table, tmp_path):
 def test_html_says_where_it_comes_from(table, tmp_path):
     """Title, source, notes and settings; several splits are counted."""
     table.runs[0].metrics["split_sha256"] = "f" * 64
-    page = Page(pages.to_html(table, str(tmp_path)))
+    page = Page(html_page.to_html(table, str(tmp_path)))
     texts = [text for text in page.texts if text.strip()]
     assert texts[:3] == [
         table.file.title,
@@ -602,7 +607,7 @@ def test_html_says_where_it_comes_from(table, tmp_path):
 
 def test_html_needs_nothing_but_itself(table, tmp_path):
     """Pictures lie in the page; there is no script and no other file."""
-    text = pages.to_html(table, str(tmp_path / "tables"))
+    text = html_page.to_html(table, str(tmp_path / "tables"))
     page = Page(text)
     assert text.startswith('<!doctype html>\n<html lang="en">')
     assert not {"script", "iframe", "object"} & {
@@ -632,7 +637,7 @@ def test_links_are_quoted(table, tmp_path):
     """A folder's name may have any letter in it."""
     table.runs[0].folder = str(tmp_path / "runs" / 'a "#?&% ü')
     os.makedirs(table.runs[0].folder)
-    page = Page(pages.to_html(table, str(tmp_path)))
+    page = Page(html_page.to_html(table, str(tmp_path)))
     assert page.all("a") == [{"href": "runs/a%20%22%23%3F%26%25%20%C3%BC/"}]
 
 
@@ -641,7 +646,7 @@ def test_folds_are_shown(tmp_path):
     made = simple()
     made.file.fold_setting, made.file.folds = "held_out_session", [4, 5]
     made.runs = [Run("one", fold, 1, "key", str(tmp_path)) for fold in (4, 5)]
-    page = Page(pages.to_html(made, str(tmp_path)))
+    page = Page(html_page.to_html(made, str(tmp_path)))
     runs = page.tables[-1]
     assert runs[0][:3] == ["row", "fold", "seed"]
     assert [run[1] for run in runs[1:]] == ["4", "5"]
@@ -654,8 +659,8 @@ def test_bars_get_the_numbers(table, tmp_path, monkeypatch):
     monkeypatch.setattr(
         pages, "picture", lambda draw, *words: drawn.append(draw("p")) or ""
     )
-    monkeypatch.setattr(pages.plots, "plot_bars", lambda *given: given)
-    pages.bar_pictures(table)
+    monkeypatch.setattr(html_page.plots, "plot_bars", lambda *given: given)
+    html_page.bar_pictures(table)
     wa, ua = drawn
     assert [bar["mean"] for bar in wa[1]] == [62.0, 74.083333, 63.0, None]
     assert [bar["paper"] for bar in wa[1]] == [61.2, 73.8, None, None]
@@ -671,7 +676,7 @@ def test_bars_get_the_numbers(table, tmp_path, monkeypatch):
 )
 def test_leading_number(text, expected):
     """The paper may have put more behind its number."""
-    assert pages.leading_number(text) == expected
+    assert html_page.leading_number(text) == expected
 
 
 # Files
@@ -703,7 +708,7 @@ def test_a_failure_leaves_the_old_pages(table, tmp_path, monkeypatch):
     pages.write_pages(table, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     table.file.title = "Another title"
-    monkeypatch.setattr(pages.plots, "plot_confusion", fail)
+    monkeypatch.setattr(html_page.plots, "plot_confusion", fail)
     with pytest.raises(OSError):
         pages.write_pages(table, out)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before

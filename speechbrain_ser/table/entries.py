@@ -1,0 +1,188 @@
+"""What stands in each place of a table, as words: all formats share it."""
+
+import math
+import os
+import string
+
+from speechbrain_ser.table.cells import value_of
+from speechbrain_ser.table.layout import DONE
+
+NONE = "–"
+HEADINGS = {
+    "mean": "mean ± std",
+    "interval": "95 % interval",
+    "speakers": "95 % over speakers",
+    "runs": "runs",
+    "paper": "paper",
+}
+
+
+def parts_of(table, column, speakers=False):
+    """Lists what is shown of a column: keys of `HEADINGS` without runs.
+
+    Arguments
+    ---------
+    table : Table
+    column : str
+    speakers : bool
+        Whether intervals over speakers are shown as well.
+
+    Returns
+    -------
+    list of str
+    """
+    cells = [table.cells[row, column] for row in table.file.rows]
+    count = table.file.columns[column].metric == "n"
+    shown = {
+        "interval": any(c.interval and (c.std or not count) for c in cells),
+        "speakers": speakers and any(c.speakers for c in cells),
+        "paper": any(c.paper is not None for c in cells),
+    }
+    return ["mean", *(part for part, there in shown.items() if there)]
+
+
+def groups_of(table, speakers=False):
+    """Lists the columns of numbers, those that belong together as one list.
+
+    Returns
+    -------
+    list of list of tuple
+        Each a column, None for the runs of all of them, and a part of it.
+    """
+    groups = [
+        [(column, part) for part in parts_of(table, column, speakers)]
+        for column in table.file.columns
+    ]
+    if all(
+        len({run_count(table.cells[row, c]) for c in table.file.columns}) == 1
+        for row in table.file.rows
+    ):
+        return [*groups, [(None, "runs")]]
+    for group in groups:
+        group.append((group[0][0], "runs"))
+        group.sort(key=lambda place: list(HEADINGS).index(place[1]))
+    return groups
+
+
+def heading(column, part):
+    """Gives the heading of a part of a column where no other is above it."""
+    if part == "mean":
+        return column
+    return f"{column}, paper" if part == "paper" else HEADINGS[part]
+
+
+def run_count(cell):
+    """Gives the runs in the mean, and of how many if some are left out."""
+    if cell.runs == cell.planned:
+        return str(cell.runs)
+    return f"{cell.runs} of {cell.planned}"
+
+
+def decimals(column, cell):
+    """Gives the decimals of a cell: 2 of shares, 4 digits of other numbers."""
+    if column.percent or not cell.mean:
+        return 2
+    return min(max(3 - math.floor(math.log10(abs(cell.mean))), 0), 8)
+
+
+def number(column, cell):
+    """Formats mean and std without stars; counts have the mean alone.
+
+    Example
+    -------
+    >>> from speechbrain_ser.table.layout import Cell, Column
+    >>> number(Column("UA", "UA", ("evaluation",)), Cell([], 70.0, 1.125))
+    '70.00 ± 1.12'
+    """
+    if cell.mean is None:
+        return NONE
+    if column.metric == "n" and not cell.std:
+        return f"{cell.mean:.0f}"
+    places = decimals(column, cell)
+    std = "" if cell.std is None else f" ± {cell.std:.{places}f}"
+    return f"{cell.mean:.{places}f}{std}"
+
+
+def problem(cell):
+    """Gives what is wrong with a cell in words, or an empty text."""
+    text = ", ".join(cell.problems)
+    if text and cell.mean is not None and cell.runs < cell.planned:
+        text = f"{run_count(cell)} runs; {text}"
+    return text
+
+
+def entry(table, row, column, part, marks=None):
+    """Gives the text of one place of the table.
+
+    Arguments
+    ---------
+    table : Table
+    row, column, part : str
+        The column is None for the runs of all columns.
+    marks : dict or None
+        Problem to the letter that stands for it, filled here; without it the
+        problem itself stands behind the number.
+
+    Returns
+    -------
+    str
+    """
+    column = column or next(iter(table.file.columns))
+    cell, kind = table.cells[row, column], table.file.columns[column]
+    if part == "runs":
+        return run_count(cell)
+    if part == "paper":
+        return NONE if cell.paper is None else one_line(cell.paper)
+    if part == "mean":
+        text = " ".join(filter(None, [number(kind, cell), cell.stars]))
+        if marks is None and problem(cell):
+            text += f" ({problem(cell)})"
+        elif problem(cell):
+            text += f" [{marks.setdefault(problem(cell), letter(len(marks)))}]"
+        return text
+    limits = cell.interval if part == "interval" else cell.speakers
+    if limits is None:
+        return NONE
+    places = decimals(kind, cell)
+    return "[{:.{p}f}, {:.{p}f}]".format(*limits, p=places)
+
+
+def letter(index):
+    """Gives the mark of a problem: a to z, a2 to z2, and so on."""
+    turn, place = divmod(index, 26)
+    return string.ascii_lowercase[place] + (str(turn + 1) if turn else "")
+
+
+def lead(table, row):
+    """Gives the texts before the numbers: the row's name and words about it."""
+    words = [texts.get(row, "") for texts in table.file.about.values()]
+    return [one_line(word) for word in (row, *words)]
+
+
+def one_line(text):
+    """Gives a text with single blanks and no line breaks."""
+    return " ".join(str(text).split())
+
+
+def remarks(table):
+    """Gives the notes, and the paper's source if none of them names it."""
+    source = table.file.source
+    named = not source or any(source in note for note in table.notes)
+    from_where = [] if named else [f"Paper's numbers: {source}"]
+    return [one_line(note) for note in (*table.notes, *from_where)]
+
+
+def run_value(run, column):
+    """Gives a run's value as the column shows it, or None if it has none."""
+    if run.status != DONE:
+        return None
+    try:
+        value = value_of(run, column)
+    except ValueError:
+        return None
+    return 100 * value if column.percent else value
+
+
+def relative(path, folder):
+    """Gives a path from a folder, with slashes, as a link has it."""
+    return os.path.relpath(path, folder).replace(os.sep, "/")

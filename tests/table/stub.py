@@ -1,0 +1,84 @@
+"""A table file over the stub recipe, and commands on it."""
+
+import collections
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+HPARAMS = """\
+seed: 0
+corpus: stub
+system: weak
+fold: null
+split_by_seed: False
+data_folder: here
+output_folder: null
+number_of_epochs: 4
+seconds: 0.01
+"""
+TABLE = """\
+title: Strong and weak
+script: stub_recipe.py
+hparams: stub.yaml
+seeds: [1, 2, 3]
+rows:
+  weak: {system: weak}
+  strong: {system: strong}
+columns:
+  Acc: {metric: WA, split: evaluation}
+stars:
+  "*": weak
+"""
+
+
+def write_stub(folder, table=TABLE):
+    """Writes recipe, hparams and table file; returns the table's path."""
+    shutil.copy(HERE / "stub_recipe.py", folder)
+    (folder / "stub.yaml").write_text(HPARAMS)
+    path = folder / "stub_table.yaml"
+    path.write_text(table, encoding="utf-8")
+    return path
+
+
+def command(folder, *arguments):
+    """The table command's line."""
+    return [
+        sys.executable,
+        "-m",
+        "speechbrain_ser.table",
+        str(folder / "stub_table.yaml"),
+        "--results_folder",
+        str(folder / "results"),
+        *map(str, arguments),
+    ]
+
+
+def run_command(folder, *arguments):
+    """Runs the table command as a user would."""
+    return subprocess.run(
+        command(folder, *arguments), capture_output=True, text=True
+    )
+
+
+def ledger(folder):
+    """Counts what the stub recipe wrote down."""
+    path = folder / "ledger"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return collections.Counter(lines)
+
+
+def check_ledger(folder, n_runs):
+    """Every run is done once, no epoch twice, never two at one run."""
+    lines = ledger(folder)
+    kinds = collections.Counter(line.split()[0] for line in lines)
+    assert kinds["CLASH"] == 0
+    repeated = [
+        line
+        for line, count in lines.items()
+        if count > 1 and not line.startswith("start")
+    ]
+    assert repeated == []
+    metrics = list((folder / "results" / "runs").rglob("metrics.json"))
+    assert len(metrics) == n_runs

@@ -1,0 +1,159 @@
+"""A recipe for the tests: fast, resumable, and it writes down what it does."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import sys
+import time
+
+CLASSES = ["ang", "sad"]
+PARTS = {"train": 8, "evaluation": 20}
+
+
+@dataclasses.dataclass
+class StubPlan:
+    """What the table asks a recipe's plan."""
+
+    path: str
+    settings: dict
+    split: str
+    protocol: str = "stub@1"
+    parts: dict = dataclasses.field(default_factory=lambda: dict(PARTS))
+
+    def key(self, run_opts=None, processes=1):
+        """SHA-256 of the settings that decide the result."""
+        free = ("seconds", "data_folder", "output_folder")
+        decisive = {k: v for k, v in self.settings.items() if k not in free}
+        text = json.dumps([decisive, self.split], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def facts(self, run_opts=None):
+        """What metrics.json says."""
+        return {
+            "run": self.key(),
+            "labels": CLASSES,
+            "corpus": "stub",
+            "protocol": self.protocol,
+            "split_sha256": self.split,
+            "parts_sha256": dict.fromkeys(PARTS, self.split),
+            "sizes": PARTS,
+            "seed": self.settings["seed"],
+            "code": "stub",
+            "versions": {},
+        }
+
+
+def plan(path, overrides):
+    """Settings from the file and the overrides."""
+    from speechbrain_ser import recipe
+    from speechbrain_ser.errors import InputError
+
+    settings = recipe.peek(path, overrides)
+    if settings["system"] not in ("weak", "strong", "broken"):
+        raise InputError(f"--system is {settings['system']}: give another")
+    settings["labels"] = CLASSES
+    return StubPlan(path, settings, split_of(settings))
+
+
+def split_of(settings):
+    """Differs by fold, and by seed where asked for."""
+    moved = settings["seed"] if settings["split_by_seed"] else 0
+    return hashlib.sha256(f"{settings['fold']} {moved}".encode()).hexdigest()
+
+
+def note(line):
+    """Appends a line to the ledger, whole."""
+    handle = os.open(
+        os.environ["STUB_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    )
+    os.write(handle, f"{line}\n".encode())
+    os.close(handle)
+
+
+def replace(path, text):
+    """Writes a file whole or not at all."""
+    beside = f"{path}.{os.getpid()}"
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(beside, path)
+
+
+def alive(path):
+    """Whether the process that a file names lives."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            os.kill(int(file.read()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def main(path, arguments):
+    """Trains: an epoch is a nap."""
+    settings, names = {}, [a for a in arguments if a != "--noprogressbar"]
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            name, _, value = line.strip().partition(": ")
+            plain = value.lower() in ("null", "true", "false") or value[:1] in (
+                *"0123456789",
+            )
+            settings[name] = json.loads(value.lower()) if plain else value
+    for name, value in zip(names[::2], names[1::2]):
+        name = name.removeprefix("--")
+        settings[name] = value if name == "output_folder" else json.loads(value)
+    folder = settings["output_folder"]
+    settings["labels"] = CLASSES
+    planned = StubPlan(path, settings, split_of(settings))
+    key, busy = planned.key(), os.path.join(folder, "busy")
+    if alive(busy):
+        note(f"CLASH {key}")
+    replace(busy, str(os.getpid()))
+    note(f"start {key} {os.environ.get('OMP_NUM_THREADS')}")
+    curves = os.path.join(folder, "curves.csv")
+    rows = ["epoch"]
+    if os.path.exists(curves):
+        with open(curves, encoding="utf-8") as file:
+            rows = file.read().split()
+    for epoch in range(len(rows), settings["number_of_epochs"] + 1):
+        time.sleep(settings["seconds"])
+        rows.append(str(epoch))
+        replace(curves, "\n".join(rows) + "\n")
+        note(f"epoch {key} {epoch}")
+        print(f"epoch {epoch}", flush=True)
+    if settings["system"] == "broken":
+        raise RuntimeError("this system is broken")
+    replace(
+        os.path.join(folder, "metrics.json"),
+        json.dumps(planned.facts() | scores(settings, key)),
+    )
+    note(f"done {key}")
+    os.unlink(busy)
+
+
+def scores(settings, key):
+    """Metrics by the settings alone."""
+    draw = random.Random(key)
+    right = 5 + 3 * (settings["system"] == "strong") + draw.randint(0, 1)
+    confusion = [[right, 10 - right], [10 - right, right]]
+    share = right / 10
+    names = ("WA", "UA", "macro_F1", "weighted_F1")
+    return {
+        "device": "cpu",
+        "wall_seconds": 1.0,
+        "metrics": {
+            "evaluation": dict.fromkeys(names, share)
+            | {
+                "n": 20,
+                "recall": dict.fromkeys(CLASSES, share),
+                "confusion": confusion,
+                "speakers": None,
+            }
+        },
+        "evaluation_mean_of_last_epochs": None,
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,220 @@
+"""Runs of a grid: each once, whatever is killed and whoever else works."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from speechbrain_ser.table.execute import Lock, threads_each
+from tests.table.stub import (
+    TABLE,
+    check_ledger,
+    command,
+    ledger,
+    run_command,
+    write_stub,
+)
+
+PAGES = ("table.md", "table.csv", "table.tex", "table.html", "runs.csv")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the stub's table."""
+    monkeypatch.setenv("STUB_LEDGER", str(tmp_path / "ledger"))
+    write_stub(tmp_path)
+    return tmp_path
+
+
+def pages(folder):
+    """The table's files without what only a clock says."""
+    where = folder / "results" / "tables" / "stub_table" / "stub" / "stub"
+    return {name: (where / name).read_bytes() for name in PAGES}
+
+
+def test_the_table_is_made_and_made_again_without_a_run(folder):
+    """All pages; the second command trains nothing and gives the same."""
+    done = run_command(folder, "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "strong" in done.stdout and "6.0/6 runs" in done.stderr
+    check_ledger(folder, 6)
+    first, lines = pages(folder), ledger(folder)
+    again = run_command(folder)
+    assert again.returncode == 0 and again.stdout == done.stdout
+    assert pages(folder) == first and ledger(folder) == lines
+
+
+def test_threads_are_shared(folder):
+    """Two runs side by side have half of the cores each, at least one."""
+    run_command(folder, "--jobs", "2")
+    cores = len(os.sched_getaffinity(0))
+    limit = int(os.environ.get("OMP_NUM_THREADS") or cores)
+    given = {line.split()[2] for line in ledger(folder) if "start" in line}
+    assert given == {str(max(1, min(limit, cores // 2)))}
+    assert threads_each(1) <= cores
+
+
+def test_dry_run_runs_nothing(folder):
+    """And says what is done."""
+    before = run_command(folder, "--dry_run")
+    assert before.stdout.count("missing") == 6
+    assert "0 of 6 runs are done" in before.stdout
+    assert not (folder / "ledger").exists()
+    run_command(folder, "--seeds", "1")
+    after = run_command(folder, "--dry_run")
+    assert after.stdout.count("missing") == 4
+    assert "2 of 6 runs are done" in after.stdout
+
+
+def test_tables_share_runs(folder):
+    """Another table with one row in common trains the other row alone."""
+    run_command(folder)
+    starts = sum(line.startswith("start") for line in ledger(folder))
+    other = TABLE.replace("  strong: {system: strong}\n", "").replace(
+        "weak: {system: weak}", "plain: {}\n  long: {number_of_epochs: 5}"
+    )
+    write_stub(folder, other.replace('  "*": weak', '  "*": plain'))
+    assert run_command(folder).returncode == 0
+    assert (
+        sum(line.startswith("start") for line in ledger(folder)) == starts + 3
+    )
+
+
+def test_runs_made_by_hand_are_found(folder):
+    """Wherever they lie in the results folder."""
+    run_command(folder)
+    runs = folder / "results" / "runs" / "stub_recipe"
+    moved = folder / "results" / "mine" / "strong"
+    moved.parent.mkdir()
+    sorted(runs.iterdir())[0].rename(moved)
+    done = run_command(folder, "--dry_run")
+    assert "6 of 6 runs are done" in done.stdout
+    assert str(moved) in done.stdout
+
+
+def test_a_failed_run_stops_no_other(folder):
+    """It is shown with its log and code; the exit code says so."""
+    table = TABLE.replace("strong: {system: strong}", "bad: {system: broken}")
+    write_stub(folder, table)
+    done = run_command(folder)
+    assert done.returncode == 1
+    assert done.stderr.count("failed: bad, seed") == 6  # at once and at the end
+    assert "RuntimeError: this system is broken" in done.stderr
+    assert "exit code 1" in done.stderr
+    assert "3 of 3 runs failed" in done.stdout
+    check_ledger(folder, 3)
+    again = run_command(folder)
+    assert again.returncode == 1
+    starts = [line for line in ledger(folder).elements() if "start" in line]
+    assert len(starts) == 9  # the failed ones are tried again
+
+
+def test_a_foreign_run_is_never_used_or_overwritten(folder):
+    """Results of other settings in a run's folder: said in the cell."""
+    run_command(folder)
+    path = next((folder / "results" / "runs").rglob("metrics.json"))
+    metrics = json.loads(path.read_text())
+    metrics["run"] = "another"
+    path.write_text(json.dumps(metrics))
+    done = run_command(folder)
+    assert done.returncode == 1
+    assert "1 of 3 runs foreign" in done.stdout and str(path) in done.stderr
+    assert json.loads(path.read_text()) == metrics
+    path.write_text("{half")
+    assert run_command(folder).returncode == 1
+    assert path.read_text() == "{half"
+
+
+def test_killed_at_ten_random_moments(folder, tmp_path_factory):
+    """The same table; no run is done twice, none is lost."""
+    draw = random.Random(3)
+    arguments = ("--number_of_epochs", "8", "--seconds", "0.1", "--jobs", "2")
+    whole = tmp_path_factory.mktemp("whole")
+    write_stub(whole)
+    expected = run_command(whole, *arguments)
+    assert expected.returncode == 0
+    wanted = pages(whole)
+    (folder / "ledger").unlink()
+    kills = 0
+    for how in random.Random(4).sample(["group", "table", "interrupt"] * 4, 10):
+        before = ledger(folder).total()
+        process = subprocess.Popen(
+            command(folder, *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        end = time.time() + 20
+        while ledger(folder).total() == before and time.time() < end:
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 0.4))
+        kills += process.poll() is None
+        if how == "group":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif how == "table":
+            process.kill()  # what it started goes on
+        else:
+            process.send_signal(signal.SIGINT)
+        process.communicate()
+        assert process.returncode in (-9, 130, -2)  # -2: while it imports
+    assert kills == 10
+    done = run_command(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    check_ledger(folder, 6)
+    assert pages(folder) == wanted
+
+
+def test_two_commands_at_once(folder):
+    """No run is done twice; both give the whole table."""
+    arguments = ("--number_of_epochs", "6", "--seconds", "0.05", "--jobs", "2")
+    both = [
+        subprocess.Popen(
+            command(folder, *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said[0][0] == said[1][0]
+    check_ledger(folder, 6)
+    starts = [line for line in ledger(folder).elements() if "start" in line]
+    assert len(starts) == 6
+
+
+def test_interrupted_says_so_and_leaves_a_table(folder):
+    """Ctrl-C: code 130, the table names what is missing, children end."""
+    process = subprocess.Popen(
+        command(folder, "--number_of_epochs", "50", "--seconds", "0.1"),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not any("epoch" in line for line in ledger(folder)):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate()
+    assert process.returncode == 130
+    assert "stopped; the same command goes on" in said
+    assert "3 of 3 runs missing" in said
+    after = ledger(folder).total()
+    time.sleep(0.5)
+    assert ledger(folder).total() == after
+
+
+def test_a_lock_ends_with_its_last_holder(tmp_path):
+    """A child that inherits it keeps it; when it dies the lock is free."""
+    one, other = Lock(tmp_path), Lock(tmp_path)
+    assert one.acquire() and not other.acquire()
+    child = subprocess.Popen(["sleep", "60"], pass_fds=(one.file.fileno(),))
+    one.release()
+    assert not other.acquire()
+    child.kill()
+    child.wait()
+    assert other.acquire()

@@ -1,0 +1,165 @@
+"""What a table file asks of its recipe is checked before anything runs."""
+
+import json
+
+import pytest
+
+from tests.table.stub import TABLE, run_command, write_stub
+
+REPLACED = {
+    "setting": ("weak: {system: weak}", "weak: {sytem: weak}"),
+    "value": ("system: strong", "system: mighty"),
+    "same": ("{system: strong}", "{system: weak}"),
+    "default": ("{system: strong}", "{number_of_epochs: 4}"),
+    "free": ("{system: strong}", "{data_folder: there}"),
+    "own": ("{system: strong}", "{output_folder: there}"),
+    "metric": ("metric: WA", "metric: WER"),
+    "class": ("metric: WA", "metric: recall_hap"),
+    "part": ("split: evaluation", "split: test"),
+    "last": ("metric: WA,", "metric: recall_sad, epochs: last,"),
+    "seeds split": ("strong}", "strong, split_by_seed: True}"),
+    "folds": ("rows:", "folds: {sheets: [1, 2]}\nrows:"),
+    "idle folds": ("rows:", "folds: {seconds: [0.01, 0.02]}\nrows:"),
+    "all": ("rows:", "overrides: {epochs: 3}\nrows:"),
+    "protocol": ("seeds:", "protocol: other@1\nseeds:"),
+    "script": ("stub_recipe.py", "stub.yaml"),
+}
+SAID = {
+    "setting": (6, "no setting sytem (is system meant?)"),
+    "value": (7, "row strong: --system is mighty"),
+    "same": (7, "strong"),
+    "default": (7, "row strong is the same run as row weak"),
+    "free": (7, "row strong is the same run as row weak"),
+    "own": (7, "output_folder is set by the table itself"),
+    "metric": (9, "no metric WER: give one of WA, UA"),
+    "class": (9, "recall_ang, recall_sad"),
+    "part": (9, "no part test: give one of train, evaluation"),
+    "last": (9, "for WA, UA, macro_F1, weighted_F1 of evaluation alone"),
+    "seeds split": (7, "have different splits"),
+    "folds": (5, "no setting sheets"),
+    "idle folds": (5, "seconds makes no difference"),
+    "all": (5, "no setting epochs"),
+    "protocol": (4, "the recipe's protocol is stub@1, not other@1"),
+    "script": (2, "stub.yaml"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder for the stub's table."""
+    monkeypatch.setenv("STUB_LEDGER", str(tmp_path / "ledger"))
+    write_stub(tmp_path)
+    return tmp_path
+
+
+def planned(folder, *arguments):
+    """Plans in this process; returns the jobs."""
+    from speechbrain_ser.table.__main__ import find_settings, parse
+    from speechbrain_ser.table.grid import import_recipe, make_jobs
+    from speechbrain_ser.table.spec import read_table
+
+    options, rest = parse([str(folder / "stub_table.yaml"), *arguments])
+    options.results_folder = str(folder / "results")
+    file = read_table(options.table)
+    settings = find_settings(options, rest, file)
+    return make_jobs(file, settings, import_recipe(file))
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_bad_tables_are_refused_with_their_line(what, folder):
+    """One sentence, and no results folder."""
+    from speechbrain_ser.errors import InputError
+
+    old, new = REPLACED[what]
+    assert old in TABLE
+    write_stub(folder, TABLE.replace(old, new))
+    line, words = SAID[what]
+    with pytest.raises(InputError) as refused:
+        planned(folder)
+    assert str(refused.value).startswith(
+        f"{folder / 'stub_table.yaml'}, line {line}"
+    ), refused.value
+    assert words in str(refused.value)
+    assert not (folder / "results").exists()
+
+
+def test_errors_of_the_command_are_one_sentence(folder):
+    """Code 1, on standard error, without a traceback."""
+    for arguments, words in (
+        (["--system", "weak"], "--system can't be given for all rows"),
+        (["--seed", "3"], "--seed can't be given for all rows"),
+        (["--nonsense", "3"], "nonsense"),
+        (["--hparams", "nowhere.yaml"], "no hparams file nowhere.yaml"),
+    ):
+        done = run_command(folder, *arguments)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ") and words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "ledger").exists()
+
+
+def test_the_grid_is_rows_by_folds_by_seeds(folder):
+    """Each with its own folder; the recipe is given all that makes it."""
+    table = TABLE.replace("rows:", "folds: {fold: [1, 2]}\nrows:")
+    write_stub(folder, table)
+    jobs = planned(folder, "--number_of_epochs", "7", "--debug")
+    assert [(j.run.row, j.run.fold, j.run.seed) for j in jobs] == [
+        (row, fold, seed)
+        for row in ("weak", "strong")
+        for fold in (1, 2)
+        for seed in (1, 2, 3)
+    ]
+    assert len({job.run.folder for job in jobs}) == 12
+    assert len({job.run.key for job in jobs}) == 12
+    words = jobs[-1].command
+    given = dict(zip(words[2:-2:2], words[3:-2:2]))
+    assert given == {
+        "--output_folder": jobs[-1].run.folder,
+        "--system": '"strong"',
+        "--fold": "2",
+        "--seed": "3",
+        "--number_of_epochs": "7",
+    }
+    assert words[-2:] == ["--debug", "--noprogressbar"]
+
+
+def test_the_key_is_what_decides_the_result(folder):
+    """Another place of the data is the same run; another length is not."""
+    keys = [job.run.key for job in planned(folder)]
+    assert keys == [job.run.key for job in planned(folder, "--seconds", "9")]
+    longer = planned(folder, "--number_of_epochs", "5")
+    assert not set(keys) & {job.run.key for job in longer}
+
+
+def test_without_data_two_seeds_and_two_folds(folder):
+    """As every recipe: the mini corpus, in minutes."""
+    write_stub(
+        folder, TABLE.replace("rows:", "folds: {fold: [1, 2, 3]}\nrows:")
+    )
+    assert len(planned(folder)) == 18
+    assert len(planned(folder, "--data_folder", "null")) == 8
+
+
+def test_a_table_of_sizes_trains_nothing(folder):
+    """Only n: the numbers come from the split."""
+    table = TABLE[: TABLE.index("rows:")].replace("[1, 2, 3]", "1") + (
+        "rows:\n  stub: {}\ncolumns:\n"
+        "  all: {metric: n, split: [train, evaluation]}\n"
+        "  D3: {metric: n, split: evaluation}\n"
+    )
+    write_stub(folder, table)
+    done = run_command(folder)
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if "stub " in line)
+    assert row.split()[:3] == ["stub", "28", "20"]
+    assert not (folder / "ledger").exists()
+
+
+def test_broken_results_elsewhere_are_passed_over(folder):
+    """Whatever lies in the results folder."""
+    results = folder / "results" / "junk"
+    results.mkdir(parents=True)
+    for i, text in enumerate(["{", "[]", "3", json.dumps({"run": "x"})]):
+        (results / str(i)).mkdir()
+        (results / str(i) / "metrics.json").write_text(text)
+    assert {job.run.status for job in planned(folder)} == {"missing"}
