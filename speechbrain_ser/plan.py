@@ -93,7 +93,9 @@ class Plan:
         """
         default = RunOptions()
         return {
-            "hparams": hparams_content(self.path, self.overrides),
+            "hparams": hparams_content(
+                self.path, self.overrides, self.settings
+            ),
             "split": self.split,
             "protocol": self.protocol,
             "code": code_version(self.script, self.path),
@@ -170,7 +172,7 @@ def digest(value):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def hparams_content(path, overrides):
+def hparams_content(path, overrides, settings):
     """Reads a hparams file with overrides as plain values, objects included.
 
     What changes no result (`recipe.FREE_SETTINGS`, the annotations' paths) is
@@ -181,13 +183,14 @@ def hparams_content(path, overrides):
     path : str
     overrides : str
         YAML.
+    settings : dict
+        Those that both give.
 
     Returns
     -------
     dict
     """
-    names = recipe.peek(path, overrides)
-    free = dict.fromkeys(set(names) - set(recipe.lasting(names)))
+    free = dict.fromkeys(set(settings) - set(recipe.lasting(settings)))
     text = recipe.resolved(path, recipe.with_overrides(overrides, **free))
     return without_tags(YAML(typ="rt").load(text))
 
@@ -261,8 +264,9 @@ def module_files(name):
     return found
 
 
+@functools.lru_cache(maxsize=None)
 def program(path):
-    """Reads a Python file.
+    """Reads a Python file; once in a process, as an import does.
 
     Arguments
     ---------

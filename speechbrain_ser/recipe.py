@@ -147,11 +147,12 @@ def resolved(path, overrides):
 
 def is_plain(value):
     """Whether a YAML value is a number, a word, null, or a list of such."""
+    tag = getattr(getattr(value, "tag", None), "value", None)
+    if tag and tag.startswith("!"):
+        return False
     if isinstance(value, list):
         return all(is_plain(item) for item in value)
-    kinds = (str, int, float, bool, type(None))
-    tag = getattr(getattr(value, "tag", None), "value", None)
-    return isinstance(value, kinds) and not (tag and tag.startswith("!"))
+    return isinstance(value, (str, int, float, bool, type(None)))
 
 
 def plain(value):

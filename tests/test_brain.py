@@ -1,6 +1,8 @@
 """What all recipes share: losses, optimizers, evaluation, selection."""
 
+import json
 import logging
+import types
 
 import numpy as np
 import pytest
@@ -56,6 +58,67 @@ def make_brain(folder, epochs=2, **settings):
         **settings,
     )
     return brain, counter
+
+
+def test_metrics_are_written_last(tmp_path, tones, monkeypatch):
+    """A run that dies while it draws has no metrics, so it is not done."""
+    brain, counter = make_brain(tmp_path, epochs=1)
+    data = make_dataset(tones, LABELS)
+    brain.fit(counter, data, data)
+
+    def die(*_, **__):
+        """Stands in for SIGKILL."""
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(brain, "draw_embedding", die)
+    with pytest.raises(KeyboardInterrupt):
+        brain.report({"evaluation": data}, {}, "title")
+    assert not (tmp_path / "metrics.json").exists()
+    monkeypatch.undo()
+    brain.report({"evaluation": data}, {"run": "key"}, "title")
+    assert json.loads((tmp_path / "metrics.json").read_text())["run"] == "key"
+
+
+def test_wall_time_goes_on_with_the_run(tmp_path, tones, monkeypatch):
+    """A run that goes on has the seconds of both processes."""
+    from speechbrain_ser import brain as module
+
+    clock = types.SimpleNamespace(now=0.0)
+    clock.time = lambda: clock.now
+    monkeypatch.setattr(module, "time", clock)
+    data = make_dataset(tones, LABELS)
+    one, counter = make_brain(tmp_path, epochs=2)
+    clock.now = 100.0
+    one.fit(counter, data, data)
+    clock.now = 1000.0
+    other, _ = make_brain(tmp_path, epochs=2)
+    other.load_selected()
+    clock.now = 1005.0
+    assert other.wall_seconds() == 105.0
+
+
+def test_report_holds_each_speaker_and_intervals(tmp_path, tones):
+    """Their confusions sum to the whole; without speakers utterances count."""
+    for i, entry in enumerate(tones.values()):
+        entry["speaker"] = f"speaker{i % 3}"
+    brain, counter = make_brain(tmp_path, epochs=1)
+    data = make_dataset(tones, LABELS)
+    brain.fit(counter, data, data)
+    score = brain.full_score(brain.predict(data))
+    summed = np.sum(list(score["speakers"].values()), axis=0)
+    assert summed.tolist() == score["confusion"] and summed.sum() == 12
+    assert sorted(score["speakers"]) == ["speaker0", "speaker1", "speaker2"]
+    assert score["interval"]["over"] == "speakers"
+    assert score["interval"]["units"] == 3
+    low, high = score["interval"]["UA"]
+    assert 0 <= low <= score["UA"] <= high <= 1
+    for entry in tones.values():
+        del entry["speaker"]
+    data = make_dataset(tones, LABELS)
+    score = brain.full_score(brain.predict(data))
+    assert score["speakers"] is None
+    assert score["interval"]["over"] == "utterances"
+    assert score["interval"]["units"] == 12
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -16,9 +16,9 @@ import speechbrain as sb
 from speechbrain_ser import recipe
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.table.cells import fill
-from speechbrain_ser.table.execute import LocalWorkers, execute
+from speechbrain_ser.table.execute import LocalWorkers, Lock, execute
 from speechbrain_ser.table.grid import Settings, import_recipe, make_jobs
-from speechbrain_ser.table.layout import DONE, FOREIGN
+from speechbrain_ser.table.layout import DONE, FOREIGN, MISSING, RUNNING
 from speechbrain_ser.table.markup import to_text
 from speechbrain_ser.table.pages import write_pages
 from speechbrain_ser.table.spec import read_table
@@ -141,6 +141,8 @@ def list_runs(jobs):
     """Prints the runs and what is done of them."""
     width = max(len(job.run.name) for job in jobs)
     for job in jobs:
+        if job.run.status == MISSING and Lock(job.run.folder).held():
+            job.run.status = RUNNING
         note = f"  {job.run.note}" if job.run.note else ""
         print(
             f"{job.run.name.ljust(width)}  {job.run.status.ljust(7)}  "

@@ -56,6 +56,13 @@ class Lock:
             return False
         return True
 
+    def held(self):
+        """Whether another holds it; makes nothing."""
+        if not os.path.exists(self.path) or not self.acquire():
+            return os.path.exists(self.path)
+        self.release()
+        return False
+
     def release(self):
         """Closes this process's end."""
         self.file.close()

@@ -103,6 +103,8 @@ def test_runs_as_typed(here, tmp_path):
     assert set(os.listdir(tmp_path / "out" / "figures")) == FIGURES
     assert len(curves) == 3
     assert 0 <= metrics["metrics"]["evaluation"]["UA"] <= 1
+    assert metrics["protocol"].startswith("iemocap-ambiguity@1 with ")
+    assert metrics["metrics"]["evaluation"]["interval"]["over"] == "speakers"
     assert set(metrics["metrics"]) == {
         "precise",
         "validation",

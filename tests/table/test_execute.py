@@ -64,6 +64,7 @@ def test_dry_run_runs_nothing(folder):
     assert before.stdout.count("missing") == 6
     assert "0 of 6 runs are done" in before.stdout
     assert not (folder / "ledger").exists()
+    assert not (folder / "results").exists()
     run_command(folder, "--seeds", "1")
     after = run_command(folder, "--dry_run")
     assert after.stdout.count("missing") == 4
@@ -214,7 +215,9 @@ def test_a_lock_ends_with_its_last_holder(tmp_path):
     assert one.acquire() and not other.acquire()
     child = subprocess.Popen(["sleep", "60"], pass_fds=(one.file.fileno(),))
     one.release()
-    assert not other.acquire()
+    assert not other.acquire() and other.held()
     child.kill()
     child.wait()
-    assert other.acquire()
+    assert not other.held() and other.acquire()
+    assert not Lock(tmp_path / "nowhere").held()
+    assert not (tmp_path / "nowhere").exists()

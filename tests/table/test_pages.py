@@ -657,7 +657,7 @@ def test_bars_get_the_numbers(table, tmp_path, monkeypatch):
     """Each picture shows the column's cells; counts have none."""
     drawn = []
     monkeypatch.setattr(
-        pages, "picture", lambda draw, *words: drawn.append(draw("p")) or ""
+        html_page, "picture", lambda draw, *words: drawn.append(draw("p")) or ""
     )
     monkeypatch.setattr(html_page.plots, "plot_bars", lambda *given: given)
     html_page.bar_pictures(table)

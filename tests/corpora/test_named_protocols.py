@@ -1,0 +1,101 @@
+"""Named protocols: what they promise, and that they never change."""
+
+import collections
+
+import pytest
+
+from speechbrain_ser.corpora import named_protocols, protocols
+from speechbrain_ser.errors import InputError
+from tests.corpora.test_protocols import corpus
+
+# The first eight digits of the split's SHA-256 (of the first fold) on a made
+# corpus. If one differs, the split has changed: give it another version.
+PINNED = {
+    "iemocap-ambiguity@1": "522b32f1",
+    "iemocap-5fold-loso@1": "8f10a2f3",
+    "iemocap-10fold-loso@1": "45085e3f",
+}
+SMALL = {"iemocap-ambiguity@1": {"evaluation_size": 40}}
+
+
+def parts_of(name, fold=1):
+    """A protocol's split of a made corpus."""
+    return named_protocols.split(
+        name, corpus(each=40), fold=fold, **SMALL.get(name, {})
+    )
+
+
+@pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
+def test_a_protocol_never_changes_under_its_name(name):
+    """The split of a corpus is what it was when the protocol was named."""
+    found = protocols.split_fingerprint(parts_of(name))
+    assert found.startswith(PINNED[name]), found
+
+
+@pytest.mark.parametrize(
+    "name", ["iemocap-5fold-loso@1", "iemocap-10fold-loso@1"]
+)
+def test_folds_test_everyone_once_and_no_one_trained_on(name):
+    """Each utterance tests in one fold; its speaker trains in none."""
+    tested = collections.Counter()
+    for fold in range(1, named_protocols.PROTOCOLS[name].folds + 1):
+        parts = parts_of(name, fold)
+        tested.update(list(parts["test"]))
+        speakers = {
+            part: {entry["speaker"] for entry in annotation.values()}
+            for part, annotation in parts.items()
+        }
+        others = speakers["train"] | speakers["valid"]
+        assert not speakers["test"] & others
+        if name == "iemocap-10fold-loso@1":
+            assert len(speakers["test"]) == len(speakers["valid"]) == 1
+            assert not speakers["valid"] & speakers["train"]
+            assert len(speakers["train"]) == 8
+    assert tested == collections.Counter(list(corpus(each=40)))
+
+
+def test_ambiguity_validates_on_a_tenth_of_d1():
+    """The parts are the agreement split's, but for the share of D1."""
+    parts = parts_of("iemocap-ambiguity@1")
+    plain = protocols.ambiguity_split(corpus(each=40), evaluation_size=40)
+    precise = parts["precise"] | parts["validation"]
+    assert precise == plain["precise"]
+    assert parts["ambiguous"] == plain["ambiguous"]
+    assert parts["evaluation"] == plain["evaluation"]
+    assert len(parts["validation"]) == pytest.approx(len(precise) / 10, abs=2)
+    without = named_protocols.split(
+        "iemocap-ambiguity@1",
+        corpus(each=40),
+        evaluation_size=40,
+        valid_share=None,
+    )
+    assert without["validation"] == {}
+    assert without["precise"] == plain["precise"]
+
+
+def test_unknown_protocols_are_refused():
+    """With those that there are."""
+    with pytest.raises(InputError, match="'loso'.*iemocap-5fold-loso@1"):
+        named_protocols.split("loso", corpus())
+
+
+def test_the_name_says_every_change():
+    """A number of a changed protocol can't pass for one of the named one."""
+    protocol = named_protocols.PROTOCOLS["iemocap-ambiguity@1"]
+    settings = protocol.reading | protocol.splitting | {"lr": 0.1}
+    name = "iemocap-ambiguity@1"
+    assert named_protocols.full_name(name, settings) == name
+    for key in protocol.reading | protocol.splitting:
+        found = named_protocols.full_name(name, settings | {key: "else"})
+        assert found == f"{name} with {key} else"
+    for key in protocol.reading | protocol.splitting:
+        assert key in import_settings(), key
+
+
+def import_settings():
+    """The settings of the IPR recipe's YAML."""
+    from speechbrain_ser import recipe
+    from tests.recipes.helpers import ROOT
+
+    path = ROOT / "recipes" / "IEMOCAP" / "hparams" / "ipr.yaml"
+    return recipe.peek(str(path), "")

@@ -1,0 +1,111 @@
+"""The table files of the recipes, and one of them on the recipe itself."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.recipes.helpers import ROOT
+
+TABLES = sorted((ROOT / "recipes").glob("*/tables/*.yaml"))
+
+
+def make(path, out, *arguments):
+    """Runs the table command."""
+    return subprocess.run(
+        [sys.executable, "-m", "speechbrain_ser.table", str(path)]
+        + ["--results_folder", str(out), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.name)
+def test_every_table_can_be_planned(path, mini_folder, tmp_path):
+    """Its rows, metrics and parts are the recipe's; the corpus is enough."""
+    done = make(
+        path,
+        tmp_path,
+        "--dry_run",
+        "--data_folder",
+        mini_folder,
+        "--evaluation_size",
+        0.4,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "runs are done" in done.stdout
+
+
+def test_table_1_counts_the_split(mini_folder, tmp_path):
+    """Nothing is trained; D1 counts its validation part."""
+    path = ROOT / "recipes" / "IEMOCAP" / "tables" / "ipr_table1.yaml"
+    arguments = ("--data_folder", mini_folder, "--evaluation_size", 0.4)
+    done = make(path, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "runs").exists()
+    with open(next(tmp_path.rglob("table.csv")), encoding="utf-8") as file:
+        sizes = {row["column"]: row["mean"] for row in csv.DictReader(file)}
+    from speechbrain_ser.corpora.iemocap import read_iemocap
+    from speechbrain_ser.corpora.protocols import ambiguity_split
+
+    split = ambiguity_split(read_iemocap(mini_folder), evaluation_size=0.4)
+    counted = map(len, split.values())
+    assert [float(sizes[name]) for name in ("D1", "D2", "D3")] == list(counted)
+
+
+def test_table_3_from_the_recipe_itself(mini_folder, tmp_path):
+    """Two epochs of four systems: the table holds what the runs report."""
+    path = ROOT / "recipes" / "IEMOCAP" / "tables" / "ipr_table3.yaml"
+    arguments = (
+        "--data_folder",
+        mini_folder,
+        "--hparams",
+        "hparams/ipr_logmel.yaml",
+        "--corpus",
+        "small",
+        "--number_of_epochs",
+        2,
+        "--warmup_epochs",
+        1,
+        "--warmup_updates",
+        0,
+        "--device",
+        "cpu",
+        "--seeds",
+        1,
+        "--jobs",
+        2,
+    )
+    done = make(path, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = {}
+    for file in tmp_path.glob("runs/train_ipr/*/metrics.json"):
+        metrics = json.loads(file.read_text())
+        found[metrics["system"]] = metrics
+    systems = {
+        "baseline": "baseline",
+        "baseline+": "baseline_plus",
+        "IPR": "ipr",
+        "supervised baseline": "supervised",
+    }
+    assert set(found) == set(systems.values())
+    folder = tmp_path / "tables" / "ipr_table3" / "small" / "ipr_logmel"
+    with open(folder / "table.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 * 3
+    for row in rows:
+        metrics = found[systems[row["row"]]]
+        if row["epochs"] == "last":
+            value = metrics["evaluation_mean_of_last_epochs"]["UA"]["mean"]
+        else:
+            value = metrics["metrics"]["evaluation"][row["metric"]]
+        assert float(row["mean"]) == pytest.approx(100 * value, abs=1e-5)
+    page = (folder / "table.html").read_text()
+    assert page.count("figures/confusion.png") == 4
+    facts = found["ipr"]
+    assert facts["overrides"]["number_of_epochs"] == 2
+    assert facts["processes"] == 1 and facts["seed"] == 1
+    again = make(path, tmp_path, *arguments)
+    assert again.returncode == 0 and again.stdout == done.stdout
