@@ -58,3 +58,34 @@ def test_components_table_is_true():
             assert hasattr(importlib.import_module(module), attribute), name
         else:
             importlib.import_module(f"speechbrain_ser.{name}")
+
+
+def test_the_table_of_ones_own_can_be_planned(mini_folder, tmp_path):
+    """The README's table file, as it stands, in the repository's root."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "recipes").symlink_to(ROOT / "recipes")
+    (root / "ablation.yaml").write_text(block, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "speechbrain_ser.table", "ablation.yaml"]
+        + ["--dry_run", "--data_folder", mini_folder]
+        + ["--evaluation_size", "0.4"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 of 9 runs are done" in done.stdout
+    for name in ("IPR", "no contrastive loss", "soft pseudo-labels"):
+        assert f"{name}, seed 3" in done.stdout
+
+
+def test_the_protocols_are_the_registered_ones():
+    """Each has its line in the table."""
+    from speechbrain_ser.corpora.named_protocols import PROTOCOLS
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split("## Protocols")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `(.+?)` \|", table, re.M)) == set(PROTOCOLS)

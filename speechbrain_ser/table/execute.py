@@ -9,6 +9,7 @@ import time
 
 from tqdm import tqdm
 
+from speechbrain_ser.errors import InputError
 from speechbrain_ser.table.grid import look_up
 from speechbrain_ser.table.layout import DONE, FAILED, FOREIGN, MISSING, RUNNING
 
@@ -54,6 +55,12 @@ class Lock:
         except BlockingIOError:
             self.release()
             return False
+        except OSError as error:
+            self.release()
+            raise InputError(
+                f"{self.path} can't be locked ({error.strerror}): give a "
+                "--results_folder on a file system that has locks"
+            ) from None
         return True
 
     def held(self):
@@ -201,6 +208,8 @@ class LocalWorkers:
     def stop(self):
         """Ends all runs; each goes on from its checkpoint another time."""
         processes = [process for _, process in self.slots.values()]
+        for job, _ in self.slots.values():
+            job.run.status = MISSING
         for how, seconds in (
             (None, 3),
             (signal.SIGINT, 20),
@@ -291,7 +300,6 @@ def execute(jobs, workers, progress=True):
     except BaseException:
         workers.stop()
         for job in [*made, *waiting]:
-            job.run.status = MISSING
             look_up(job.run)
         raise
     finally:
