@@ -223,3 +223,42 @@ def test_a_lock_ends_with_its_last_holder(tmp_path):
     assert not other.held() and other.acquire()
     assert not Lock(tmp_path / "nowhere").held()
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_several_processes_are_started_by_torchrun(tmp_path, monkeypatch):
+    """One is not; what a recipe prints goes to its log."""
+    from speechbrain_ser.table import execute
+
+    started = []
+    monkeypatch.setattr(
+        execute.subprocess, "Popen", lambda line, **_: started.append(line)
+    )
+    lock = Lock(tmp_path)
+    lock.acquire()
+    for processes in (1, 2):
+        execute.launch(["train.py", "h.yaml"], str(tmp_path), lock, processes)
+    assert started[0][1:] == ["train.py", "h.yaml"]
+    assert started[1][1:] == [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "train.py",
+        "h.yaml",
+    ]
+
+
+def test_runs_side_by_side_take_the_gpus_in_turn(monkeypatch):
+    """Of those that the command itself may use; a single one is shared."""
+    from speechbrain_ser.table.execute import LocalWorkers
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    name = "CUDA_VISIBLE_DEVICES"
+    single = LocalWorkers(n_jobs=4)
+    given = [dict(single.environment(slot))[name] for slot in range(4)]
+    assert given == ["4", "5", "6", "4"]
+    double = LocalWorkers(n_jobs=2, processes=2)
+    given = [dict(double.environment(slot))[name] for slot in range(2)]
+    assert given == ["4,5", "6,4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    assert name not in dict(single.environment(0))
