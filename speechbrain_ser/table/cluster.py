@@ -1,6 +1,7 @@
 """Hands the runs of a grid to a cluster, through submitit."""
 
 import os
+import time
 
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.files import write_json
@@ -9,6 +10,7 @@ from speechbrain_ser.table.grid import look_up, read_json
 from speechbrain_ser.table.layout import DONE, FOREIGN, QUEUED, RUNNING
 
 TICKET = "job.json"
+LATE = 90  # seconds until a node's file is seen here, at most
 
 
 class Training:
@@ -106,12 +108,14 @@ class ClusterWorkers:
             **{name: value for name, value in settings.items() if value}
         )
         self.cluster = cluster
+        self.poll_seconds = 5 if cluster == "slurm" else 0.2
         self.job_class = {
             "slurm": submitit.SlurmJob,
             "local": submitit.LocalJob,
         }[cluster]
         self.processes = processes
         self.jobs = []
+        self.patience = {}
 
     def start(self, jobs):
         """Submits all jobs that are not submitted; returns those it watches."""
@@ -173,11 +177,20 @@ class ClusterWorkers:
         ended = []
         for job, ticket in list(self.jobs):
             if ticket.done():
+                code = exit_code(job, ticket)
+                if code == 0 and self.awaits_file(job, ticket):
+                    continue
                 self.jobs.remove((job, ticket))
-                ended.append((job, exit_code(job, ticket)))
+                ended.append((job, code))
             elif ticket.state.upper() == "RUNNING":
                 job.run.status = RUNNING
         return ended
+
+    def awaits_file(self, job, ticket):
+        """Whether a finished job's metrics may still be on their way here."""
+        path = os.path.join(job.run.folder, "metrics.json")
+        end = self.patience.setdefault(ticket.job_id, time.time() + LATE)
+        return not os.path.exists(path) and time.time() < end
 
     def stop(self):
         """Stops watching; the jobs go on."""

@@ -15,7 +15,6 @@ from speechbrain_ser.table.layout import DONE, FAILED, FOREIGN, MISSING, RUNNING
 
 LOG = "output.log"
 TAIL = 8  # lines of a failed run's log
-POLL_SECONDS = 0.2
 
 
 class Lock:
@@ -144,6 +143,8 @@ class LocalWorkers:
     processes : int
         Of each run.
     """
+
+    poll_seconds = 0.2
 
     def __init__(self, n_jobs=1, processes=1):
         self.n_jobs = n_jobs
@@ -296,7 +297,7 @@ def execute(jobs, workers, progress=True):
                     bar.write(failure(job), file=sys.stderr)
             show(bar, todo)
             if waiting or made:
-                time.sleep(POLL_SECONDS)
+                time.sleep(workers.poll_seconds)
     except BaseException:
         workers.stop()
         for job in [*made, *waiting]:
