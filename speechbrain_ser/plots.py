@@ -113,7 +113,7 @@ def plot_confusion(path, confusion, classes, title):
     totals = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.maximum(totals, 1)
     size = len(classes)
-    figure = new_figure(max(6, 1.6 + 0.85 * size), max(4, 1.4 + 0.55 * size))
+    figure = new_figure(max(4.8, 1.6 + 0.8 * size), max(3.6, 1.4 + 0.55 * size))
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for row, column in itertools.product(range(size), repeat=2):
@@ -477,9 +477,9 @@ def plot_bars(path, bars, label, title, unit="run"):
     >>> target.exists()
     True
     """
-    names = [plain_text(bar["name"], 28) for bar in bars]
+    names = [plain_text(bar["name"], 16) for bar in bars]
     lines = sum(max(1.5, 0.5 + name.count("\n") + 1) for name in names)
-    figure = new_figure(6.4, max(4, 1.5 + 0.27 * lines))
+    figure = new_figure(4.8, max(3.5, 1.4 + 0.27 * lines))
     axes = figure.add_subplot()
     handles = {}
     for place, bar in enumerate(bars):

@@ -133,8 +133,8 @@ def test_picture(name, tmp_path):
     assert os.listdir(path.parent) == ["picture.png"]
     picture = imread(path)
     height, width, depth = picture.shape
-    assert width >= 900
-    assert height >= 600
+    assert width >= 700
+    assert height >= 500
     assert len(np.unique(picture.reshape(-1, depth), axis=0)) > 50
 
 

@@ -67,7 +67,7 @@ td .note { display: block; max-width: 18rem; overflow-wrap: anywhere;
 .failed, .foreign, .missing { color: #9a2a12; font-weight: 600; }
 .running, .queued { color: #5c4a00; font-weight: 600; }
 .pictures { display: grid; gap: 1.5rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); }
 figure { margin: 0; }
 img { display: block; max-width: 100%; height: auto; }
 figcaption { font-size: 15px; color: #4a5058; margin-top: .25rem; }

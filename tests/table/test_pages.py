@@ -617,7 +617,7 @@ def test_html_needs_nothing_but_itself(table, tmp_path):
     assert len(images) == 2 + 3
     for image in images:
         assert image["src"].startswith("data:image/png;base64,iVBORw0KGgo")
-        assert int(image["width"]) >= 500
+        assert int(image["width"]) >= 450
         assert image["alt"]
     assert images[0]["alt"] == (
         "Bars of WA (%) for each row: baseline 62.00 ± 1.00, "
