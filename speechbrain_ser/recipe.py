@@ -229,12 +229,25 @@ def with_overrides(overrides, **more):
 def read_overrides(overrides):
     """Reads YAML overrides as plain values.
 
+    Raises
+    ------
+    InputError
+        If they are no settings.
+
     Example
     -------
     >>> read_overrides("seed: 3\\nlabels: [ang, sad]\\ndata_folder: null")
     {'seed': 3, 'labels': ['ang', 'sad'], 'data_folder': None}
     """
-    loaded = YAML(typ="rt").load(overrides) or {}
+    try:
+        loaded = YAML(typ="rt").load(overrides) or {}
+    except YAMLError:
+        loaded = overrides
+    if not isinstance(loaded, dict):
+        raise InputError(
+            f"the command line's {overrides!r} is no setting: give each as "
+            "--name value"
+        )
     return {name: plain(value) for name, value in loaded.items()}
 
 

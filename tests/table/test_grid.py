@@ -89,6 +89,8 @@ def test_errors_of_the_command_are_one_sentence(folder):
         (["--system", "weak"], "--system can't be given for all rows"),
         (["--seed", "3"], "--seed can't be given for all rows"),
         (["--nonsense", "3"], "nonsense"),
+        (["nonsense"], "'nonsense' is no setting: give each as --name value"),
+        (["--corpus", "[a"], "is no setting"),
         (["--hparams", "nowhere.yaml"], "no hparams file nowhere.yaml"),
     ):
         done = run_command(folder, *arguments)
