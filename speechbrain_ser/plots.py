@@ -442,7 +442,7 @@ def plot_embedding(
     return save(figure, path)
 
 
-def plot_bars(path, bars, label, title, unit="run"):
+def plot_bars(path, bars, label, title, unit="run", top=None):
     """Draws means as bars from 0, one under another, with their intervals.
 
     Inside a bar the paper's number stands above the interval, the single
@@ -462,6 +462,8 @@ def plot_bars(path, bars, label, title, unit="run"):
         The title of the picture.
     unit : str
         What one of the values is: the legend says so.
+    top : float
+        The most that a number can be: no interval makes the axis longer.
 
     Returns
     -------
@@ -528,6 +530,8 @@ def plot_bars(path, bars, label, title, unit="run"):
             fontsize=FONT_SIZE,
         )
     axes.axvline(0, color="black", linewidth=0.8)
+    if top is not None:
+        axes.set_xlim(0, min(top, axes.get_xlim()[1]))
     axes.set_yticks(range(len(bars)), names)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -8,6 +8,7 @@ writes it as Markdown, CSV, LaTeX and a page for the browser.
 
 import argparse
 import os
+import re
 import signal
 import sys
 
@@ -15,8 +16,15 @@ import speechbrain as sb
 
 from speechbrain_ser import recipe
 from speechbrain_ser.errors import InputError
+from speechbrain_ser.plan import digest
 from speechbrain_ser.table.cells import fill
-from speechbrain_ser.table.execute import LocalWorkers, Lock, execute
+from speechbrain_ser.table.execute import (
+    LocalWorkers,
+    Lock,
+    execute,
+    share_done,
+    visible_gpus,
+)
 from speechbrain_ser.table.grid import Settings, import_recipe, make_jobs
 from speechbrain_ser.table.layout import DONE, FOREIGN, MISSING, RUNNING
 from speechbrain_ser.table.markup import to_text
@@ -24,6 +32,7 @@ from speechbrain_ser.table.pages import write_pages
 from speechbrain_ser.table.spec import read_table
 
 STOPPED = 130
+LONGEST = 100  # letters of a folder's name
 
 
 def parse(arguments):
@@ -120,6 +129,34 @@ def find_settings(options, rest, file):
     )
 
 
+def check_machine(options, settings):
+    """Refuses a results folder that can't be made, and GPUs that are not here.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+    """
+    try:
+        os.makedirs(options.results_folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--results_folder {options.results_folder} can't be made "
+            f"({error.strerror}): give another"
+        ) from None
+    there = len(visible_gpus())
+    if (
+        options.cluster is None
+        and options.gpus > max(there, 1)
+        and settings.run_opts.distributed_backend == "nccl"
+    ):
+        raise InputError(
+            f"--gpus is {options.gpus}, and this machine has {there}: give "
+            "fewer, or --distributed_backend gloo --device cpu for processes "
+            "without GPUs"
+        )
+
+
 def make_workers(options):
     """Chooses who makes the runs: this machine or a cluster."""
     if options.cluster is None:
@@ -144,6 +181,8 @@ def list_runs(jobs):
         if job.run.status == MISSING and Lock(job.run.folder).held():
             job.run.status = RUNNING
         note = f"  {job.run.note}" if job.run.note else ""
+        if job.run.status != DONE and share_done(job):
+            note = f"  {100 * share_done(job):.0f} % of its epochs are done"
         print(
             f"{job.run.name.ljust(width)}  {job.run.status.ljust(7)}  "
             f"{job.run.folder}{note}"
@@ -153,21 +192,37 @@ def list_runs(jobs):
 
 
 def write_table(file, settings, jobs):
-    """Prints the table and writes its pages."""
+    """Prints the table and writes its pages.
+
+    What the command line changes for all rows stands in the notes and in the
+    folder's name, so that a shortened table never passes for the whole one.
+
+    Returns
+    -------
+    bool
+        Whether every cell has a number.
+    """
     plan = jobs[0].plan
-    stem = os.path.splitext(os.path.basename(plan.path))[0]
+    changes = recipe.lasting(settings.overrides)
+    changes.pop("corpus", None)
+    name = os.path.splitext(os.path.basename(plan.path))[0]
+    name += "".join(f"+{key}={changes[key]}" for key in sorted(changes))
+    name = re.sub(r"[^\w.+=-]+", "_", name)
+    if len(name) > LONGEST:
+        name = f"{name[:LONGEST]}+{digest(changes)[:8]}"
     folder = os.path.join(
         settings.results_folder,
         "tables",
         file.name,
         str(plan.settings["corpus"]),
-        stem,
+        name,
     )
-    file.hparams = plan.path
+    file.hparams, file.overrides = plan.path, file.overrides | changes
     table = fill(file, [job.run for job in jobs], plan.settings["labels"])
     print(f"\n{to_text(table)}")
     write_pages(table, folder)
     print(f"\npage: {os.path.join(folder, 'table.html')}")
+    return all(cell.mean is not None for cell in table.cells.values())
 
 
 def main(arguments):
@@ -181,7 +236,7 @@ def main(arguments):
     Returns
     -------
     int
-        0 if every run has its result, else 1.
+        0 if every run has its result and every cell a number, else 1.
     """
     options, rest = parse(arguments)
     file = read_table(options.table)
@@ -192,19 +247,20 @@ def main(arguments):
     if options.dry_run:
         list_runs(jobs)
         return 0
+    check_machine(options, settings)
     try:
         execute(jobs, make_workers(options))
     except KeyboardInterrupt:
         write_table(file, settings, jobs)
         print("stopped; the same command goes on where it was")
         return STOPPED
-    write_table(file, settings, jobs)
+    whole = write_table(file, settings, jobs)
     lost = [job.run for job in jobs if job.run.status != DONE]
     for run in lost:
         print(f"{run.status}: {run.name}: {run.note}", file=sys.stderr)
     if any(run.status == FOREIGN for run in lost):
         print("foreign runs are never overwritten", file=sys.stderr)
-    return 1 if lost else 0
+    return 1 if lost or not whole else 0
 
 
 def interrupt(*_):

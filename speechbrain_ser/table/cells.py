@@ -1,6 +1,7 @@
 """From the runs of a table to its numbers."""
 
 import math
+import os
 
 import numpy as np
 from scipy import stats
@@ -25,6 +26,7 @@ from speechbrain_ser.table.layout import (
 
 SIGNIFICANT = 0.05
 RECALL = "recall_"
+FEW = 3  # seeds or folds, fewer make no interval worth its name
 NAMED = 5  # things that a note names before it says how many more there are
 
 
@@ -209,7 +211,10 @@ def _mixture(file, runs):
         for own in sets:
             groups = {}
             for run in own:
-                groups.setdefault(str(run.metrics.get(key)), []).append(run)
+                value = str(run.metrics.get(key))
+                if key == "protocol":
+                    value = file.protocol_of(run.fold, value)
+                groups.setdefault(value, []).append(run)
             if len(groups) > 1:
                 which = ", ".join(
                     f"{_places(file, those)} {_shown(key, value)}"
@@ -489,13 +494,22 @@ def _notes(file, runs, cells, remarks):
     notes = _mean_notes(file)
     if any(cell.speakers for cell in cells.values()):
         notes.append(
-            f"over speakers: 95 % interval of the mean over seeds by bootstrap "
-            f"over the evaluated speakers (percentile, {RESAMPLES} resamples)."
+            "over speakers (table.html, table.csv): 95 % interval of the mean "
+            "over seeds by bootstrap over the evaluated speakers (percentile, "
+            f"{RESAMPLES} resamples; a class that no drawn speaker has counts in "
+            "no mean)."
         )
     if any(
         p is not None for cell in cells.values() for p in cell.p_values.values()
     ):
-        units = _listed([c.unit for c in cells.values() if c.p_values], " or ")
+        units = _listed(
+            [
+                f"{len(getattr(file, c.unit))} {c.unit}"
+                for c in cells.values()
+                if any(p is not None for p in c.p_values.values())
+            ],
+            " or ",
+        )
         notes += [
             f"{symbol}: p < {SIGNIFICANT} against {' and '.join(others)}, "
             f"paired t-test (scipy.stats.ttest_rel) over the same {units}."
@@ -505,7 +519,8 @@ def _notes(file, runs, cells, remarks):
     if any(cell.paper is not None for cell in cells.values()):
         source = f"Paper: {file.source}; the" if file.source else "The"
         notes.append(f"{source} paper's column was measured by its authors.")
-    return notes + _data_notes(file, done) + _run_notes(runs)
+    notes += [*_data_notes(file, done), _recipe_note(file)]
+    return notes + _run_notes(runs)
 
 
 def _mean_notes(file):
@@ -515,9 +530,10 @@ def _mean_notes(file):
         """Says what is shown of so many units."""
         if number < 2:
             return "one seed: no std and no interval."
+        few = "; of so few they say hardly anything" if number < FEW else ""
         return (
             "mean ± std (ddof 1) and 95 % interval (Student's t) over "
-            f"{number} {units}."
+            f"{number} {units}{few}."
         )
 
     columns = [c for c in file.columns.values() if c.metric != "n"]
@@ -552,7 +568,8 @@ def _data_notes(file, done):
     """Names corpus, protocol and splits."""
     groups = {}
     for run in sorted(done, key=lambda run: file.folds.index(run.fold)):
-        data = run.metrics.get("corpus"), run.metrics.get("protocol")
+        protocol = file.protocol_of(run.fold, run.metrics.get("protocol"))
+        data = run.metrics.get("corpus"), protocol
         split = str(run.metrics.get("split_sha256"))[:8]
         place = file.folds.index(run.fold), split
         groups.setdefault(data, {}).setdefault(place, []).append(run.row)
@@ -569,7 +586,20 @@ def _data_notes(file, done):
             f"Data: corpus {corpus}, protocol {protocol}, "
             f"split{'s' if len(shown) > 1 else ''} {', '.join(shown)}."
         )
+        if corpus == "mini":
+            notes.append(
+                "The mini corpus is synthetic voices: its numbers say nothing "
+                "about a real one."
+            )
     return notes
+
+
+def _recipe_note(file):
+    """Names script and hparams file, and what is set for all rows."""
+    script, hparams = map(os.path.basename, (file.script, file.hparams))
+    changes = [f"{name} {value}" for name, value in file.overrides.items()]
+    same = f"; in all rows {', '.join(changes)}" if changes else ""
+    return f"Recipe: {script} with {hparams}{same}."
 
 
 def _run_notes(runs):

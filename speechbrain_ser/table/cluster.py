@@ -87,8 +87,7 @@ class ClusterWorkers:
             import submitit
         except ImportError:
             raise InputError(
-                "--cluster needs submitit: pip install "
-                "'speechbrain_ser[cluster]'"
+                "--cluster needs submitit: pip install submitit"
             ) from None
         try:
             self.executor = submitit.AutoExecutor(folder, cluster=cluster)

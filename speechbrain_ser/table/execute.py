@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,12 +10,15 @@ import time
 
 from tqdm import tqdm
 
+import speechbrain_ser
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.table.grid import look_up
 from speechbrain_ser.table.layout import DONE, FAILED, FOREIGN, MISSING, RUNNING
 
 LOG = "output.log"
 TAIL = 8  # lines of a failed run's log
+ERROR = re.compile(r"^(\[rank\d+\]: )?(error: |[\w.]*(Error|Exception)\b)")
+ENDED = (DONE, FAILED, FOREIGN)
 
 
 class Lock:
@@ -99,18 +103,22 @@ def launch(command, folder, lock, processes=1, environment=()):
     if processes > 1:
         starter += ["-m", "torch.distributed.run", "--standalone"]
         starter += [f"--nproc_per_node={processes}"]
+    # the package that planned the run, whatever else is installed
+    home = os.path.dirname(os.path.dirname(speechbrain_ser.__file__))
+    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {"PYTHONPATH": os.pathsep.join(paths)} | dict(environment)
     with open(os.path.join(folder, LOG), "ab") as log:
         return subprocess.Popen(
             [*starter, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | dict(environment),
+            env=os.environ | variables,
             pass_fds=(lock.file.fileno(),),
         )
 
 
-def log_tail(folder):
+def log_tail(folder, n_lines=TAIL):
     """Returns the last lines of a run's log."""
     try:
         path = os.path.join(folder, LOG)
@@ -118,7 +126,17 @@ def log_tail(folder):
             lines = [line.rstrip() for line in log if line.strip()]
     except OSError:
         return []
-    return lines[-TAIL:]
+    return lines[-n_lines:]
+
+
+def reason(folder):
+    """Returns the last line of a run's log that says what went wrong.
+
+    A list, empty where there is no log.
+    """
+    lines = log_tail(folder, 100)
+    errors = [line for line in lines if ERROR.search(line)]
+    return (errors or lines)[-1:]
 
 
 def share_done(job):
@@ -274,9 +292,10 @@ def execute(jobs, workers, progress=True):
     """
     waiting = [job for job in jobs if job.run.status not in (DONE, FOREIGN)]
     todo, made = list(waiting), []
+    terminal = sys.stderr.isatty()
     bar = tqdm(
         total=len(todo),
-        disable=not (progress and todo),
+        disable=not (progress and todo and terminal),
         bar_format="{l_bar}{bar}| {n:.1f}/{total} runs "
         "[{elapsed}, left {remaining}] {postfix}",
         dynamic_ncols=True,
@@ -293,6 +312,10 @@ def execute(jobs, workers, progress=True):
             for job, code in workers.poll():
                 made.remove(job)
                 finish(job, code)
+                over = sum(job.run.status in ENDED for job in todo)
+                if progress and not terminal:
+                    said = f"{over}/{len(todo)} runs, {job.run.status}: "
+                    print(said + job.run.name, file=sys.stderr, flush=True)
                 if job.run.status == FAILED:
                     bar.write(failure(job), file=sys.stderr)
             show(bar, todo)
@@ -315,7 +338,7 @@ def finish(job, code):
         how = f"exit code {code}"
         if code < 0:
             how = f"killed by {signal.Signals(-code).name}"
-        job.run.note = "; ".join([how, *log_tail(job.run.folder)[-1:]])
+        job.run.note = "; ".join([how, *reason(job.run.folder)])
 
 
 def failure(job):
@@ -328,7 +351,7 @@ def failure(job):
 
 def show(bar, todo):
     """Moves the bar: finished runs, and the epochs of the others."""
-    over = sum(job.run.status in (DONE, FAILED, FOREIGN) for job in todo)
+    over = sum(job.run.status in ENDED for job in todo)
     active = [job for job in todo if job.run.status == RUNNING]
     bar.n = over + sum(share_done(job) for job in active)
     names = "; ".join(job.run.name for job in active)

@@ -134,6 +134,7 @@ def make_jobs(file, settings, module):
             check_splits(file, row, fold, planned)
             jobs += planned
     check_rows(file, jobs)
+    check_protocols(file, jobs)
     check_columns(file, jobs[0].plan, getattr(module, "METRICS", ()))
     for job in jobs:
         if all(column.metric == "n" for column in file.columns.values()):
@@ -168,35 +169,64 @@ def plan_run(file, settings, module, row, fold, seed):
 
 
 def check_settings(file, settings):
-    """Refuses overrides that the hparams file has no setting for."""
+    """Refuses overrides that the hparams file has no such setting for."""
     known = recipe.peek(settings.hparams, "")
-    places = [("overrides", name) for name in file.overrides]
-    places += [
-        ("rows", row, name) for row in file.rows for name in file.rows[row]
-    ]
-    if file.fold_setting:
-        places.append(("folds", file.fold_setting))
-    for place in places:
-        name = place[-1]
-        if name in TABLES_OWN:
+    places = {
+        ("overrides", name): value for name, value in file.overrides.items()
+    }
+    for row, overrides in file.rows.items():
+        places |= {("rows", row, name): v for name, v in overrides.items()}
+    for fold in file.folds if file.fold_setting else ():
+        places[("folds", file.fold_setting)] = fold
+    for place, value in places.items():
+        if place[-1] in TABLES_OWN:
             raise InputError(
-                f"{file.where(*place)}: {name} is set by the table itself: "
-                "take it out"
+                f"{file.where(*place)}: {place[-1]} is set by the table "
+                "itself: take it out"
             )
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f" (is {near[0]} meant?)" if near else ""
-            raise InputError(
-                f"{file.where(*place)}: {settings.hparams} has no setting "
-                f"{name}{meant}"
-            )
-    for name in settings.overrides:
+        check_setting(
+            file.where(*place), settings.hparams, known, place[-1], value
+        )
+    for name, value in settings.overrides.items():
         if any(name in overrides for overrides in file.rows.values()) or (
             name in (*TABLES_OWN, file.fold_setting)
         ):
             raise InputError(
                 f"--{name} can't be given for all rows: {file.path} sets it"
             )
+        check_setting(f"--{name}", settings.hparams, known, name, value)
+
+
+def check_setting(where, hparams, known, name, value):
+    """Refuses a setting that is not there, or of another kind.
+
+    Arguments
+    ---------
+    where : str
+        Begins the sentence.
+    hparams : str
+        The hparams file.
+    known : dict
+        Its settings.
+    name : str
+    value : object
+
+    Raises
+    ------
+    InputError
+    """
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f" (is {near[0]} meant?)" if near else ""
+        raise InputError(f"{where}: {hparams} has no setting {name}{meant}")
+    kinds = {bool: (bool,), int: (int, float), float: (int, float)}
+    wanted = kinds.get(type(known[name]))
+    fits = wanted is None or value is None or isinstance(value, wanted)
+    if not fits or (isinstance(value, bool) and bool not in (wanted or [bool])):
+        raise InputError(
+            f"{where}: {name} is {known[name]} in {hparams}, and {value!r} is "
+            f"no {'switch' if wanted == (bool,) else 'number'}: give one"
+        )
 
 
 def shorten(file, settings):
@@ -206,8 +236,14 @@ def shorten(file, settings):
     )
     chosen = recipe.peek(settings.hparams, overrides)
     if chosen.get("data_folder") is None and not chosen.get("skip_prep"):
+        seeds, folds = len(file.seeds), len(file.folds)
         file.seeds = file.seeds[:MINI_FIRST]
         file.folds = file.folds[:MINI_FIRST]
+        if (seeds, folds) != (len(file.seeds), len(file.folds)):
+            recipe.say_once(
+                f"No --data_folder: the first {MINI_FIRST} seeds and folds "
+                "alone, as the embedded mini corpus shows the way and no more."
+            )
 
 
 def check_splits(file, row, fold, jobs):
@@ -221,12 +257,26 @@ def check_splits(file, row, fold, jobs):
                 "stand in one cell: take a protocol whose split does not depend "
                 "on the seed, or make the parts rows or folds"
             )
+
+
+def check_protocols(file, jobs):
+    """Refuses a protocol that is not the file's, or not one in all folds."""
     name = jobs[0].plan.protocol.split(" with ")[0]
     if file.protocol not in (None, name):
         raise InputError(
             f"{file.where('protocol')}: the recipe's protocol is {name}, not "
             f"{file.protocol}: give that, or take the line out"
         )
+    first = {}
+    for job in jobs:
+        own = file.protocol_of(job.run.fold, job.plan.protocol)
+        other = first.setdefault(job.run.row, own)
+        if own != other:
+            raise InputError(
+                f"{file.where('folds', file.fold_setting)}: {job.run.name}, has "
+                f"the protocol {own}, other folds have {other}: they can't be "
+                "averaged"
+            )
 
 
 def check_rows(file, jobs):

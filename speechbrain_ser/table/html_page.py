@@ -253,7 +253,14 @@ def bar_pictures(table):
         ]
         figures.append(
             picture(
-                lambda path: plots.plot_bars(path, bars, name, name, unit),
+                lambda path: plots.plot_bars(
+                    path,
+                    bars,
+                    name,
+                    name,
+                    unit,
+                    100 if column.percent else None,
+                ),
                 f"Bars of {name} for each row: {said}",
                 f"{name}: mean, 95 % interval over {unit}s, each {unit}",
             )
@@ -348,7 +355,7 @@ def run_table(table, folder):
     columns = table.file.columns
     folds = any(run.fold is not None for run in table.runs)
     head = ["row", *(["fold"] if folds else []), "seed", "status"]
-    head += [*columns, "time", "device", "files"]
+    head += [*columns, "epoch", "time", "device", "files"]
     body = []
     for run in table.runs:
         facts = run.metrics or {}
@@ -366,6 +373,7 @@ def run_table(table, folder):
                 places = 0
             shown = NONE if value is None else f"{value:.{places}f}"
             cells.append(tag("td", shown))
+        cells.append(tag("td", facts.get("selected_epoch") or NONE))
         cells.append(tag("td", duration(facts.get("wall_seconds"))))
         cells.append(tag("td", facts.get("device", NONE)))
         cells.append(f"<td>{links(run, folder)}</td>")

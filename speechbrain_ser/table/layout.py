@@ -100,6 +100,22 @@ class TableFile:
         """The file's name without its suffix."""
         return os.path.splitext(os.path.basename(self.path))[0]
 
+    def protocol_of(self, fold, protocol):
+        """Gives a run's protocol without the change that names its fold.
+
+        Example
+        -------
+        >>> file = TableFile("", "", "", "", {}, {}, [], "fold", [1, 2])
+        >>> file.protocol_of(2, "loso@1 with share 0.2, fold 2")
+        'loso@1 with share 0.2'
+        >>> file.protocol_of(1, "loso@1 with fold 1")
+        'loso@1'
+        """
+        name, _, changes = str(protocol).partition(" with ")
+        own = f"{self.fold_setting} {fold}"
+        kept = [change for change in changes.split(", ") if change != own]
+        return " with ".join(filter(None, [name, ", ".join(kept)]))
+
     def where(self, *place):
         """Names the file and the line of a place, or of what it stands in."""
         while place and place not in self.lines:

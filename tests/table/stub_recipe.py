@@ -54,7 +54,14 @@ def plan(path, overrides):
     if settings["system"] not in ("weak", "strong", "broken"):
         raise InputError(f"--system is {settings['system']}: give another")
     settings["labels"] = CLASSES
-    return StubPlan(path, settings, split_of(settings))
+    return make_plan(path, settings)
+
+
+def make_plan(path, settings):
+    """The fold is in the split, and in the protocol's full name."""
+    fold = settings["fold"]
+    protocol = "stub@1" if fold is None else f"stub@1 with fold {fold}"
+    return StubPlan(path, settings, split_of(settings), protocol)
 
 
 def split_of(settings):
@@ -105,7 +112,7 @@ def main(path, arguments):
         settings[name] = value if name == "output_folder" else json.loads(value)
     folder = settings["output_folder"]
     settings["labels"] = CLASSES
-    planned = StubPlan(path, settings, split_of(settings))
+    planned = make_plan(path, settings)
     key, busy = planned.key(), os.path.join(folder, "busy")
     if alive(busy):
         note(f"CLASH {key}")

@@ -274,6 +274,7 @@ def test_nothing_is_there_yet():
     assert table.confusions == {"a": None, "b": None}
     assert table.notes == [
         "mean ± std (ddof 1) and 95 % interval (Student's t) over 4 seeds.",
+        "Recipe: train.py with h.yaml.",
         "8 of 8 runs are missing: a, seed 0; a, seed 1; a, seed 2; a, seed 3; "
         "b, seed 0; 3 more.",
     ]
@@ -441,10 +442,11 @@ def test_pooled_folds_are_those_of_all_utterances():
     assert pooled.mean > mean.mean + 10
     assert table.notes[:2] == [
         "mean: a fold's value is the mean over its seeds (2); mean ± std "
-        "(ddof 1) and 95 % interval (Student's t) over 2 folds.",
+        "(ddof 1) and 95 % interval (Student's t) over 2 folds; of so few they "
+        "say hardly anything.",
         "pooled, hap: of the utterances of all 2 folds together, pooled for "
         "each seed; mean ± std (ddof 1) and 95 % interval (Student's t) over "
-        "2 seeds.",
+        "2 seeds; of so few they say hardly anything.",
     ]
 
 
@@ -658,7 +660,7 @@ def test_p_values_are_scipys_and_go_to_the_better_row():
     assert table.cells["base", "UA"].p_values == {}
     assert (
         "*: p < 0.05 against base, paired t-test (scipy.stats.ttest_rel) over "
-        "the same seeds." in table.notes
+        "the same 4 seeds." in table.notes
     )
     against = table_file(
         ["base", "even", "ours"],
@@ -759,7 +761,7 @@ def test_tests_over_folds_and_pooled():
         {"base": stats.ttest_rel(means["ours"], means["base"]).pvalue}
     )
     assert cell.stars == "*"
-    assert any(note.endswith("over the same folds.") for note in table.notes)
+    assert any(note.endswith("the same 3 folds.") for note in table.notes)
     # A row without one of the folds.
     fewer = [
         run
@@ -962,3 +964,55 @@ def test_the_order_of_runs_does_not_matter():
         random.Random(seed).shuffle(shuffled)
         assert shuffled != runs
         assert fill(file, shuffled, CLASSES) == first
+
+
+def test_the_setting_that_names_the_fold_is_no_other_protocol():
+    """Each fold's protocol names its fold; that is no mixture."""
+    name = "iemocap-ambiguity@1 with evaluation_size 0.4, held_out_session"
+    runs = [
+        run for fold in (1, 2, 3) for run in with_ua("ours", [fold / 10], fold)
+    ]
+    for run in runs:
+        run.metrics["protocol"] = f"{name} {run.fold}"
+        run.metrics["split_sha256"] = str(run.fold) * 64
+    file = table_file(
+        ["ours"],
+        seeds=[run.seed for run in runs[:1]],
+        fold_setting="held_out_session",
+        folds=[1, 2, 3],
+    )
+    table = fill(file, runs, CLASSES)
+    cell = table.cells["ours", "UA"]
+    assert cell.mean == pytest.approx(20) and cell.problems == []
+    data = [note for note in table.notes if note.startswith("Data")]
+    assert len(data) == 1
+    assert (
+        "iemocap-ambiguity@1 with evaluation_size 0.4, splits 1111" in data[0]
+    )
+    runs[2].metrics["protocol"] = f"{name} 3, valid_share 0.2"
+    cell = fill(file, runs, CLASSES).cells["ours", "UA"]
+    assert cell.mean is None and "different protocols" in cell.problems[0]
+
+
+def test_what_is_set_for_all_rows_is_said():
+    """A shortened table can't pass for the whole one."""
+    runs = with_ua("ours", [0.2, 0.4])
+    file = table_file(["ours"], seeds=[run.seed for run in runs])
+    file.overrides = {"number_of_epochs": 2, "lr": 0.1}
+    table = fill(file, runs, CLASSES)
+    assert (
+        "Recipe: train.py with h.yaml; in all rows number_of_epochs 2, lr 0.1."
+    ) in table.notes
+    assert table.notes[0].endswith(
+        "2 seeds; of so few they say hardly anything."
+    )
+
+
+def test_the_mini_corpus_is_said_to_be_synthetic():
+    """Whichever page is read."""
+    runs = with_ua("ours", [0.2, 0.4])
+    for run in runs:
+        run.metrics["corpus"] = "mini"
+    file = table_file(["ours"], seeds=[run.seed for run in runs])
+    table = fill(file, runs, CLASSES)
+    assert any("synthetic" in note for note in table.notes)

@@ -30,9 +30,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def pages(folder):
-    """The table's files without what only a clock says."""
-    where = folder / "results" / "tables" / "stub_table" / "stub" / "stub"
+def pages(folder, name="stub"):
+    """The table's files."""
+    where = folder / "results" / "tables" / "stub_table" / "stub" / name
     return {name: (where / name).read_bytes() for name in PAGES}
 
 
@@ -40,12 +40,99 @@ def test_the_table_is_made_and_made_again_without_a_run(folder):
     """All pages; the second command trains nothing and gives the same."""
     done = run_command(folder, "--jobs", "2")
     assert done.returncode == 0, done.stderr
-    assert "strong" in done.stdout and "6.0/6 runs" in done.stderr
+    assert "strong" in done.stdout
+    assert "6/6 runs, done: " in done.stderr and "\r" not in done.stderr
     check_ledger(folder, 6)
     first, lines = pages(folder), ledger(folder)
     again = run_command(folder)
     assert again.returncode == 0 and again.stdout == done.stdout
     assert pages(folder) == first and ledger(folder) == lines
+
+
+def test_folds_make_a_table(folder):
+    """Mean over folds and pooled over them, from runs of several splits."""
+    table = TABLE.replace("rows:", "folds: {fold: [1, 2, 3]}\nrows:").replace(
+        "evaluation}",
+        "evaluation}\n  all: {metric: UA, split: evaluation, folds: pooled}",
+    )
+    write_stub(folder, table.replace("[1, 2, 3]\nfolds", "[1, 2]\nfolds"))
+    done = run_command(folder, "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    check_ledger(folder, 12)
+    assert "over 3 folds" in done.stdout and "pooled for each" in done.stdout
+    assert "protocol stub@1, splits" in done.stdout
+
+
+def test_a_shortened_table_lies_elsewhere_and_says_so(folder):
+    """It never takes the place of the whole one."""
+    run_command(folder)
+    whole = pages(folder)
+    short = run_command(folder, "--number_of_epochs", "2", "--seconds", "0")
+    assert "in all rows number_of_epochs 2, seconds 0." in short.stdout
+    assert pages(folder) == whole
+    where = folder / "results" / "tables" / "stub_table" / "stub"
+    names = {path.name for path in where.iterdir()}
+    assert names == {"stub", "stub+number_of_epochs=2+seconds=0"}
+    for name in ("table.md", "table.html", "table.tex"):
+        text = (where / "stub+number_of_epochs=2+seconds=0" / name).read_text()
+        assert "epochs" in text and "in all rows" in text
+
+
+def test_what_is_broken_off_is_listed_with_its_share(folder):
+    """--dry_run says how far a killed run came."""
+    process = subprocess.Popen(
+        command(folder, "--number_of_epochs", "40", "--seconds", "0.05"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while sum("epoch" in line for line in ledger(folder)) < 4:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = run_command(folder, "--number_of_epochs", "40", "--dry_run")
+    assert done.stdout.count("% of its epochs are done") == 1
+
+
+def test_bad_places_are_one_sentence(folder):
+    """A results folder that is a file; GPUs that are not here."""
+    (folder / "results").write_text("")
+    done = run_command(folder)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "can't be made" in done.stderr
+    (folder / "results").unlink()
+    done = run_command(folder, "--gpus", "200")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "--gpus is 200, and this machine has" in done.stderr
+
+
+def test_runs_use_the_package_that_planned_them(folder):
+    """Another one may be installed; its code would have another version."""
+    import speechbrain_ser
+    from speechbrain_ser.table import execute
+
+    script = folder / "where.py"
+    script.write_text("import speechbrain_ser as s; print(s.__file__)")
+    lock = Lock(folder)
+    lock.acquire()
+    execute.launch([str(script)], str(folder), lock).wait()
+    assert (
+        folder / execute.LOG
+    ).read_text().strip() == speechbrain_ser.__file__
+
+
+def test_the_reason_is_the_error_not_the_frame_around_it(tmp_path):
+    """torchrun ends its log with a line of signs."""
+    from speechbrain_ser.table.execute import LOG, reason
+
+    assert reason(tmp_path) == []
+    (tmp_path / LOG).write_text(
+        "Traceback (most recent call last):\n[rank0]: ValueError: too few\n"
+        "traceback: no\n=======\n"
+    )
+    assert reason(tmp_path) == ["[rank0]: ValueError: too few"]
+    (tmp_path / LOG).write_text("killed\n")
+    assert reason(tmp_path) == ["killed"]
 
 
 def test_threads_are_shared(folder):
@@ -103,7 +190,7 @@ def test_a_failed_run_stops_no_other(folder):
     write_stub(folder, table)
     done = run_command(folder)
     assert done.returncode == 1
-    assert done.stderr.count("failed: bad, seed") == 6  # at once and at the end
+    assert done.stderr.count("failed: bad, seed") == 9  # with its log, too
     assert "RuntimeError: this system is broken" in done.stderr
     assert "exit code 1" in done.stderr
     assert "3 of 3 runs failed" in done.stdout
@@ -141,7 +228,8 @@ def test_killed_at_ten_random_moments(folder, tmp_path_factory):
         )
     expected = run_command(whole, *arguments)
     assert expected.returncode == 0
-    wanted = pages(whole)
+    name = "stub+number_of_epochs=8+seconds=0.1"
+    wanted = pages(whole, name)
     (folder / "ledger").unlink()
     kills = 0
     for how in random.Random(4).sample(["group", "table", "interrupt"] * 4, 10):
@@ -168,7 +256,7 @@ def test_killed_at_ten_random_moments(folder, tmp_path_factory):
     done = run_command(folder, *arguments)
     assert done.returncode == 0, done.stderr
     check_ledger(folder, 16)
-    assert pages(folder) == wanted
+    assert pages(folder, name) == wanted
 
 
 def test_two_commands_at_once(folder):

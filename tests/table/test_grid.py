@@ -23,6 +23,9 @@ REPLACED = {
     "all": ("rows:", "overrides: {epochs: 3}\nrows:"),
     "protocol": ("seeds:", "protocol: other@1\nseeds:"),
     "script": ("stub_recipe.py", "stub.yaml"),
+    "number": ("{system: strong}", "{number_of_epochs: many}"),
+    "switch": ("{system: strong}", "{split_by_seed: 3}"),
+    "no switch": ("{system: strong}", "{number_of_epochs: True}"),
 }
 SAID = {
     "setting": (6, "no setting sytem (is system meant?)"),
@@ -41,6 +44,9 @@ SAID = {
     "all": (5, "no setting epochs"),
     "protocol": (4, "the recipe's protocol is stub@1, not other@1"),
     "script": (2, "stub.yaml"),
+    "number": (7, "number_of_epochs is 4 in"),
+    "switch": (7, "3 is no switch"),
+    "no switch": (7, "True is no number"),
 }
 
 
@@ -89,6 +95,8 @@ def test_errors_of_the_command_are_one_sentence(folder):
         (["--system", "weak"], "--system can't be given for all rows"),
         (["--seed", "3"], "--seed can't be given for all rows"),
         (["--nonsense", "3"], "nonsense"),
+        (["--number_of_epoch", "3"], "(is number_of_epochs meant?)"),
+        (["--number_of_epochs", "two"], "'two' is no number"),
         (["nonsense"], "'nonsense' is no setting: give each as --name value"),
         (["--corpus", "[a"], "is no setting"),
         (["--hparams", "nowhere.yaml"], "no hparams file nowhere.yaml"),

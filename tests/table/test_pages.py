@@ -54,6 +54,7 @@ def metrics(share, last, seed):
             }
         },
         "evaluation_mean_of_last_epochs": {"WA": {"mean": last}},
+        "selected_epoch": 27,
     }
 
 
@@ -562,15 +563,15 @@ def test_html_tables(table, tmp_path):
     ]
     assert runs[0] == [
         *("row", "seed", "status", "WA (%)", "UA (%)", "n"),
-        *("time", "device", "files"),
+        *("epoch", "time", "device", "files"),
     ]
     assert runs[1] == [
         *("baseline", "1", "|done", "61.00", "51.00", "1234"),
-        *("1:02:05", "cpu", "folder, figure"),
+        *("27", "1:02:05", "cpu", "folder, figure"),
     ]
     assert runs[8] == [
         *(NASTY, "2", "|failed|ran out of memory & died"),
-        *["–"] * 6,
+        *["–"] * 7,
     ]
     assert [run[2] for run in runs[-3:]] == ["|missing", "|queued", "|running"]
 
@@ -666,7 +667,7 @@ def test_bars_get_the_numbers(table, tmp_path, monkeypatch):
     assert [bar["paper"] for bar in wa[1]] == [61.2, 73.8, None, None]
     assert wa[1][1]["interval"] == (71.573436, 76.59323)
     assert wa[1][1]["values"] == [73.0, 74.25, 75.0]
-    assert wa[2:] == ("WA (%)", "WA (%)", "seed")
+    assert wa[2:] == ("WA (%)", "WA (%)", "seed", 100)
     assert ua[2] == "UA (%)"
 
 
