@@ -219,9 +219,7 @@ def main():
             "system": "baseline",
         }
         settings = recipe.peek(HPARAMS, recipe.with_overrides("", **common))
-        parts = recipe.prepared(
-            train_ipr.prepare, settings, train_ipr.SPLIT_SETTINGS
-        )
+        parts = train_ipr.split(settings)
         if arguments.iemocap_durations:
             parts = lengthen(parts, folder)
         parts, _ = train_ipr.shorten(parts, settings)

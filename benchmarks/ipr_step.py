@@ -120,7 +120,7 @@ def make_brain(encoder, device, folder):
             f"{part}{word}": {"wav": "", "duration": 1.0, "emotion": word}
             for word in words
         }
-        for part in train_ipr.ANNOTATIONS
+        for part in ("precise", "validation", "ambiguous", "evaluation")
     }
     run_opts = sb.core.RunOptions.from_dictionary({"device": device})
     brain, *_ = train_ipr.make_brain(hparams, run_opts, parts)

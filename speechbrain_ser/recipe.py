@@ -165,24 +165,21 @@ def plain(value):
     return value
 
 
-def prepared(prepare, settings, names):
-    """Calls a recipe's `prepare`, once for the same values of its settings.
+def prepared(prepare, **arguments):
+    """Calls a recipe's `prepare`, once for the same arguments.
 
     Arguments
     ---------
     prepare : callable
-        Takes the settings that it needs by name.
-    settings : dict
-    names : tuple of str
-        The settings that `prepare` needs.
+    **arguments : dict
+        Plain values.
 
     Returns
     -------
     dict
         Part to annotation, shared: not to be changed.
     """
-    values = json.dumps({name: settings[name] for name in names})
-    return _prepared(prepare, values)
+    return _prepared(prepare, json.dumps(arguments))
 
 
 @functools.lru_cache(maxsize=16)

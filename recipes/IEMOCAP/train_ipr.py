@@ -49,25 +49,6 @@ logger = get_logger(__name__)
 
 SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
 PROTOCOL = "iemocap-ambiguity@1"
-# Part, as the report names it, to its annotation; needed or not
-ANNOTATIONS = {
-    "precise": ("train_annotation", True),
-    "validation": ("valid_annotation", False),
-    "ambiguous": ("unlabelled_annotation", False),
-    "evaluation": ("test_annotation", True),
-}
-# What decides the split
-SPLIT_SETTINGS = (
-    "data_folder",
-    "labels",
-    "merge_excited",
-    "self_evaluations",
-    "improvised_only",
-    "evaluation_size",
-    "precise_size",
-    "held_out_session",
-    "valid_share",
-)
 PAPER_SIZES = "the paper on IEMOCAP (Table 1): D1 1710, D2 3421, D3 400"
 MINI_NOTE = (
     "No --data_folder: this runs {name} with a small encoder on the embedded "
@@ -342,11 +323,37 @@ def prepare(
     return named_protocols.split(PROTOCOL, annotation, **sizes)
 
 
+def split(settings):
+    """Reads and splits the corpus; once for the same settings."""
+    return recipe.prepared(
+        prepare,
+        data_folder=settings["data_folder"],
+        labels=settings["labels"],
+        merge_excited=settings["merge_excited"],
+        self_evaluations=settings["self_evaluations"],
+        improvised_only=settings["improvised_only"],
+        evaluation_size=settings["evaluation_size"],
+        precise_size=settings["precise_size"],
+        held_out_session=settings["held_out_session"],
+        valid_share=settings["valid_share"],
+    )
+
+
+def annotation_paths(settings):
+    """Returns where the annotation of each part lies."""
+    return {
+        "precise": settings["train_annotation"],
+        "validation": settings["valid_annotation"],
+        "ambiguous": settings["unlabelled_annotation"],
+        "evaluation": settings["test_annotation"],
+    }
+
+
 def read_parts(settings):
     """Reads the annotations of one's own: see `prepare` for the parts."""
     parts = {}
-    for part, (name, needed) in ANNOTATIONS.items():
-        path = settings[name]
+    for part, path in annotation_paths(settings).items():
+        needed = part in ("precise", "evaluation")
         if not needed and not os.path.exists(path):
             parts[part] = {}
             continue
@@ -418,7 +425,7 @@ def plan(path, overrides):
     if settings["skip_prep"]:
         parts, protocol = read_parts(settings), "annotations of one's own"
     else:
-        parts = recipe.prepared(prepare, settings, SPLIT_SETTINGS)
+        parts = split(settings)
         protocol = named_protocols.full_name(PROTOCOL, settings)
     check_parts(parts, settings)
     return Plan(__file__, path, overrides, settings, parts, protocol)
@@ -505,8 +512,8 @@ def main(path, run_opts, overrides):
     for note in notes:
         logger.info(note)
     if not settings["skip_prep"] and if_main_process():
-        for part, (name, _) in ANNOTATIONS.items():
-            write_annotation(settings[name], parts[part])
+        for part, path in annotation_paths(settings).items():
+            write_annotation(path, parts[part])
 
     brain, train, valid = make_brain(hparams, run_opts, parts)
     brain.fit(hparams["epoch_counter"], train, valid)

@@ -68,10 +68,12 @@ class Lock:
 
     def held(self):
         """Whether another holds it; makes nothing."""
-        if not os.path.exists(self.path) or not self.acquire():
-            return os.path.exists(self.path)
-        self.release()
-        return False
+        if not os.path.exists(self.path):
+            return False
+        if self.acquire():
+            self.release()
+            return False
+        return True
 
     def release(self):
         """Closes this process's end."""

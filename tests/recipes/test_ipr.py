@@ -55,9 +55,12 @@ def ready(mini_folder, tmp_path_factory):
         held_out_session=None,
         valid_share=0.1,
     )
-    for part, (name, _) in script.ANNOTATIONS.items():
-        name = name.removesuffix("_annotation")
-        write_annotation(str(folder / f"{name}.json"), parts[part])
+    names = ("train", "valid", "unlabelled", "test")
+    paths = script.annotation_paths(
+        {f"{name}_annotation": str(folder / f"{name}.json") for name in names}
+    )
+    for part, path in paths.items():
+        write_annotation(path, parts[part])
     return folder
 
 
@@ -379,7 +382,7 @@ def test_split_utterances_are_evaluated_whole(ready, tmp_path, monkeypatch):
     )
     assert error is None
     log = (out / "log.txt").read_text()
-    assert "train: " in log and "longer than 0.9 s (split)" in log
+    assert "precise: " in log and "longer than 0.9 s (split)" in log
     ids = {row.split(",")[0] for row in results(out)[2].splitlines()[1:]}
     expected = {
         key

@@ -58,7 +58,6 @@ def test_every_yaml_key_is_used(row):
         and f"<{key}>" not in text
         and f'"{key}"]' not in script
         and f"hparams.{key}" not in script
-        and not (key.endswith("_annotation") and '_annotation"]' in script)
     ]
     assert unused == []
 

@@ -14,6 +14,13 @@ from speechbrain.augment.time_domain import SignFlip
 from speechbrain_ser import recipe
 from tests.recipes.helpers import RECIPE, import_script
 
+FILES = {
+    "precise": "train",
+    "validation": "valid",
+    "ambiguous": "unlabelled",
+    "evaluation": "test",
+}
+
 
 def main(annotations, out, batch_size):
     """Two epochs, the second after the warm-up."""
@@ -44,12 +51,8 @@ def main(annotations, out, batch_size):
     hparams["augmenter"] = Augmenter(augmentations=[SignFlip(flip_prob=1.0)])
     hparams["checkpointer"] = None
     parts = {
-        part: script.read_annotation(
-            os.path.join(
-                annotations, f"{name.removesuffix('_annotation')}.json"
-            )
-        )
-        for part, (name, _) in script.ANNOTATIONS.items()
+        part: script.read_annotation(os.path.join(annotations, f"{name}.json"))
+        for part, name in FILES.items()
     }
     brain, train, valid = script.make_brain(hparams, run_opts, parts)
     held = {}
