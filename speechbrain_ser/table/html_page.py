@@ -48,19 +48,19 @@ ul.notes { max-width: 60rem; padding-left: 1.25rem; margin: .75rem 0; }
 ul.notes li { margin: .25rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; border-top: 2px solid #1b1b1b;
-  border-bottom: 2px solid #1b1b1b; font-size: 15px; overflow-wrap: normal;
+  border-bottom: 2px solid #1b1b1b; font-size: 14px; overflow-wrap: normal;
   font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; text-align: left; vertical-align: top; }
+th, td { padding: .35rem .45rem; text-align: left; vertical-align: top; }
 td { white-space: nowrap; }
-thead th { font-weight: 600; white-space: nowrap; vertical-align: bottom; }
+thead th { font-weight: 600; vertical-align: bottom; }
 thead th.over { border-bottom: 1px solid #8a919b; }
 thead tr:last-child th, thead th[rowspan] { border-bottom: 1px solid #1b1b1b; }
-tbody th { font-weight: 600; min-width: 9rem; max-width: 16rem;
+tbody th { font-weight: 600; min-width: 7rem; max-width: 16rem;
   overflow-wrap: break-word; }
 tbody tr:nth-child(even) > * { background: #f4f6f8; }
 th:first-child { position: sticky; left: 0; background: #fff; z-index: 1; }
 thead tr + tr th:first-child { position: static; }
-td.words, td .note { white-space: normal; min-width: 9rem; }
+td.words, td .note { white-space: normal; min-width: 8rem; }
 td .note { display: block; max-width: 18rem; overflow-wrap: anywhere;
   font-size: 14px; }
 .problem { color: #9a2a12; }
