@@ -1,6 +1,7 @@
 """A recipe for the tests: fast, resumable, and it writes down what it does."""
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -87,16 +88,6 @@ def replace(path, text):
     os.replace(beside, path)
 
 
-def alive(path):
-    """Whether the process that a file names lives."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            os.kill(int(file.read()), 0)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def main(path, arguments):
     """Trains: an epoch is a nap."""
     settings, names = {}, [a for a in arguments if a != "--noprogressbar"]
@@ -113,10 +104,13 @@ def main(path, arguments):
     folder = settings["output_folder"]
     settings["labels"] = CLASSES
     planned = make_plan(path, settings)
-    key, busy = planned.key(), os.path.join(folder, "busy")
-    if alive(busy):
+    key = planned.key()
+    # held while this process lives, whatever the table's own lock does
+    busy = open(os.path.join(folder, "busy"), "a", encoding="utf-8")
+    try:
+        fcntl.flock(busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         note(f"CLASH {key}")
-    replace(busy, str(os.getpid()))
     note(f"start {key} {os.environ.get('OMP_NUM_THREADS')}")
     curves = os.path.join(folder, "curves.csv")
     rows = ["epoch"]
@@ -136,7 +130,7 @@ def main(path, arguments):
         json.dumps(planned.facts() | scores(settings, key)),
     )
     note(f"done {key}")
-    os.unlink(busy)
+    busy.close()
 
 
 def scores(settings, key):
