@@ -350,3 +350,23 @@ def test_runs_side_by_side_take_the_gpus_in_turn(monkeypatch):
     assert given == ["4,5", "6,4"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
     assert name not in dict(single.environment(0))
+
+
+def test_what_a_killed_command_left_running_is_waited_for(folder):
+    """The next command neither doubles the run nor breaks it off."""
+    write_stub(folder, TABLE.replace("[1, 2, 3]", "[1]"))
+    arguments = ("--number_of_epochs", "50", "--seconds", "0.15")
+    process = subprocess.Popen(
+        command(folder, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while not any("epoch" in line for line in ledger(folder)):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    done = run_command(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    check_ledger(folder, 2)
+    starts = [line for line in ledger(folder).elements() if "start" in line]
+    assert len(starts) == 2
