@@ -23,7 +23,7 @@ class Protocol:
     Attributes
     ----------
     text : str
-        In words.
+        In words, those of the README's table.
     reading : dict
         The settings that choose utterances and labels.
     splitting : dict
@@ -74,8 +74,9 @@ def ambiguity(annotation, valid_share, **sizes):
 
 PROTOCOLS = {
     "iemocap-ambiguity@1": Protocol(
-        "D1: all annotators agree; D3: the 400 others with the least agreement; "
-        "D2: the remainder. A tenth of D1 validates. Speakers are shared.",
+        "D1: all annotators agree; D3, the evaluation: the 400 others with the "
+        "least agreement; D2: the remainder; a tenth of D1 validates; speakers "
+        "are shared",
         FOUR_CLASSES | {"self_evaluations": False},
         {
             "evaluation_size": 400,
@@ -86,16 +87,16 @@ PROTOCOLS = {
         ambiguity,
     ),
     "iemocap-5fold-loso@1": Protocol(
-        "One session tests; of the other four a stratified tenth validates, "
-        "the rest trains.",
+        "one session tests; of the other four a stratified tenth validates, "
+        "the rest trains",
         FOUR_CLASSES,
         {"valid": "share", "valid_share": 0.1},
         protocols.leave_one_session_out,
         folds=5,
     ),
     "iemocap-10fold-loso@1": Protocol(
-        "One speaker tests, the other one of the session validates, the other "
-        "four sessions train.",
+        "one speaker tests, the other one of the session validates, the other "
+        "four sessions train",
         FOUR_CLASSES,
         {},
         protocols.leave_one_speaker_out,

@@ -49,9 +49,9 @@ class Lock:
 
     def acquire(self, wait=False):
         """Takes the lock; without `wait` returns False where another has it."""
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        self.file = open(self.path, "a", encoding="utf-8")
         try:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            self.file = open(self.path, "a", encoding="utf-8")
             fcntl.flock(
                 self.file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
             )
@@ -61,8 +61,8 @@ class Lock:
         except OSError as error:
             self.release()
             raise InputError(
-                f"{self.path} can't be locked ({error.strerror}): give a "
-                "--results_folder on a file system that has locks"
+                f"{self.path} can't be written and locked ({error.strerror}): "
+                "give another --results_folder, on a file system that has locks"
             ) from None
         return True
 
@@ -77,7 +77,8 @@ class Lock:
 
     def release(self):
         """Closes this process's end."""
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
         self.file = None
 
 

@@ -219,13 +219,12 @@ def check_setting(where, hparams, known, name, value):
         near = difflib.get_close_matches(name, known, 1)
         meant = f" (is {near[0]} meant?)" if near else ""
         raise InputError(f"{where}: {hparams} has no setting {name}{meant}")
-    kinds = {bool: (bool,), int: (int, float), float: (int, float)}
+    kinds = {bool: "switch", int: "number", float: "number"}
     wanted = kinds.get(type(known[name]))
-    fits = wanted is None or value is None or isinstance(value, wanted)
-    if not fits or (isinstance(value, bool) and bool not in (wanted or [bool])):
+    if wanted and value is not None and kinds.get(type(value)) != wanted:
         raise InputError(
             f"{where}: {name} is {known[name]} in {hparams}, and {value!r} is "
-            f"no {'switch' if wanted == (bool,) else 'number'}: give one"
+            f"no {wanted}: give one"
         )
 
 
