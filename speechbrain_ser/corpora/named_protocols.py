@@ -102,6 +102,24 @@ PROTOCOLS = {
         protocols.leave_one_speaker_out,
         folds=10,
     ),
+    "mer2023-5fold@1": Protocol(
+        "the labelled train clips in five random parts, stratified by emotion: "
+        "one tests; of the other four a stratified tenth validates, the rest "
+        "trains; speakers are not known and may be shared",
+        {
+            "labels": [
+                "neutral",
+                "angry",
+                "happy",
+                "sad",
+                "worried",
+                "surprise",
+            ],
+        },
+        {"valid_share": 0.1},
+        protocols.random_k_fold,
+        folds=5,
+    ),
 }
 
 

@@ -14,6 +14,7 @@ PINNED = {
     "iemocap-ambiguity@1": "522b32f1",
     "iemocap-5fold-loso@1": "8f10a2f3",
     "iemocap-10fold-loso@1": "45085e3f",
+    "mer2023-5fold@1": "ff47f4f8",
 }
 SMALL = {"iemocap-ambiguity@1": {"evaluation_size": 40}}
 
@@ -52,6 +53,40 @@ def test_folds_test_everyone_once_and_no_one_trained_on(name):
             assert not speakers["valid"] & speakers["train"]
             assert len(speakers["train"]) == 8
     assert tested == collections.Counter(list(corpus(each=40)))
+
+
+def test_mer2023_folds_test_every_clip_once():
+    """Stratified: each part has its share of each class."""
+    name = "mer2023-5fold@1"
+    sizes = {"neu": 101, "ang": 52, "sur": 11}
+    annotation = {
+        f"sample_{label}{number:03}": {"emotion": label}
+        for label, size in sizes.items()
+        for number in range(size)
+    }
+    tested = collections.Counter()
+    for fold in range(1, named_protocols.PROTOCOLS[name].folds + 1):
+        parts = named_protocols.split(name, annotation, fold=fold)
+        whole = parts["train"] | parts["valid"] | parts["test"]
+        assert whole == annotation
+        assert sum(map(len, parts.values())) == len(annotation)
+        tested.update(list(parts["test"]))
+        for label, size in sizes.items():
+            counts = {
+                part: [entry["emotion"] for entry in each.values()].count(label)
+                for part, each in parts.items()
+            }
+            assert counts["test"] == pytest.approx(size / 5, abs=1)
+            assert counts["valid"] == pytest.approx(0.08 * size, abs=1)
+    assert tested == collections.Counter(list(annotation))
+
+
+def test_mer2023_takes_all_of_its_labels():
+    """In the reader's order."""
+    from speechbrain_ser.corpora.mer2023 import LABELS
+
+    reading = named_protocols.PROTOCOLS["mer2023-5fold@1"].reading
+    assert reading == {"labels": list(LABELS)}
 
 
 def test_ambiguity_validates_on_a_tenth_of_d1():
