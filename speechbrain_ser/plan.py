@@ -9,13 +9,19 @@ import json
 import os
 import re
 
+import speechbrain as sb
 from ruamel.yaml import YAML
+from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
 import speechbrain_ser
 from speechbrain_ser import recipe
+from speechbrain_ser.checkpoints import claim_folder
 from speechbrain_ser.corpora.protocols import split_fingerprint
 from speechbrain_ser.distributed import world_size
+
+logger = get_logger(__name__)
 
 # Modules that change no number of a result, or none without another split.
 UNCOUNTED = (
@@ -42,7 +48,7 @@ DECISIVE_OPTIONS = (
     "remove_vector_weight_decay",
 )
 # Facts that must not change when a run goes on, see `checkpoints.claim_folder`.
-CLAIMED = ("split_sha256", "code", "run_options", "processes")
+CLAIMED = ("split_sha256", "code", "run_options", "processes", "files")
 
 
 @dataclasses.dataclass
@@ -64,6 +70,11 @@ class Plan:
         are given to the training. They may be shared with other plans.
     protocol : str
         The name of the protocol, see `corpora.named_protocols`.
+    more_parts : tuple of str
+        Names of parts that the report adds to `parts`, of the same utterances
+        as `evaluation`.
+    files : tuple of str
+        Paths of files, whose content counts.
     """
 
     script: str
@@ -72,6 +83,8 @@ class Plan:
     settings: dict
     parts: dict
     protocol: str
+    more_parts: tuple = ()
+    files: tuple = ()
 
     @functools.cached_property
     def split(self):
@@ -105,6 +118,7 @@ class Plan:
                 if run_opts[name] != default[name]
             },
             "processes": processes or world_size(),
+            "files": [file_digest(path) for path in self.files],
         }
 
     def key(self, run_opts, processes=None):
@@ -114,11 +128,7 @@ class Plan:
     def facts(self, run_opts):
         """Returns what every ``metrics.json`` says of its run."""
         content = self.content(run_opts)
-        return {
-            "run": digest(content),
-            "corpus": self.settings["corpus"],
-            "protocol": self.protocol,
-            "split_sha256": self.split,
+        by_part = {
             "parts_sha256": {
                 name: split_fingerprint({name: part})
                 for name, part in self.parts.items()
@@ -128,15 +138,64 @@ class Plan:
                 name: class_counts(part, self.settings["labels"])
                 for name, part in self.parts.items()
             },
+        }
+        for name in self.more_parts:
+            for facts in by_part.values():
+                facts[name] = facts["evaluation"]
+        return {
+            "run": digest(content),
+            "corpus": self.settings["corpus"],
+            "protocol": self.protocol,
+            "split_sha256": self.split,
+            **by_part,
             "labels": self.settings["labels"],
             "seed": self.settings["seed"],
             "hparams": os.path.basename(self.path),
             "overrides": self.changes(),
             "run_options": content["run_options"],
             "processes": content["processes"],
+            "files": content["files"],
             "code": content["code"],
             "versions": recipe.versions(),
         }
+
+    def begin(self, folder, run_opts, notes=()):
+        """Claims the run's folder, begins its log.
+
+        Arguments
+        ---------
+        folder : str
+            The run's ``output_folder``.
+        run_opts : RunOptions
+        notes : list of str
+            For the log.
+
+        Returns
+        -------
+        dict
+            See `facts`.
+
+        Raises
+        ------
+        InputError
+            If the folder holds another run.
+        """
+        facts = self.facts(run_opts)
+        claimed = {name: facts[name] for name in CLAIMED}
+        if not run_opts.debug:
+            run_on_main(
+                claim_folder,
+                args=[folder, recipe.lasting(self.settings) | claimed],
+            )
+        sb.create_experiment_directory(
+            experiment_directory=folder,
+            hyperparams_to_save=self.path,
+            overrides=self.overrides,
+        )
+        recipe.hush()
+        for note in notes:
+            logger.info(note)
+        return facts
 
     def changes(self):
         """Returns the settings that are not as the hparams file has them."""
@@ -170,6 +229,20 @@ def digest(value):
     """
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path):
+    """Returns the SHA-256 of a file.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "a"
+    >>> _ = path.write_bytes(b"a")
+    >>> file_digest(path)[:8]
+    'ca978112'
+    """
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def hparams_content(path, overrides, settings):

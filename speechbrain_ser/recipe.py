@@ -12,9 +12,18 @@ import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
 import speechbrain_ser
+from speechbrain_ser.corpora import protocols
+from speechbrain_ser.corpora.annotations import limit_duration, read_annotation
+from speechbrain_ser.corpora.audio import check_audio
 from speechbrain_ser.errors import InputError
+
+MINI_NOTE = (
+    "No --data_folder: this runs {name} with a small encoder on the embedded "
+    "mini corpus (synthetic voices); its numbers say nothing about {corpus}."
+)
 
 QUIET = (
     "speechbrain.utils.epoch_loop",
@@ -31,6 +40,9 @@ FREE_SETTINGS = (
     "eval_batch_size",
     "ckpt_interval_minutes",
     "skip_prep",
+    "cache_folder",
+    "drawn",
+    "audio_folder",
 )
 
 
@@ -108,6 +120,99 @@ def peek(path, overrides):
     return {
         name: plain(value) for name, value in loaded.items() if is_plain(value)
     }
+
+
+def on_mini_corpus(path, overrides, hparams, corpus, script, make_mini):
+    """Turns a run without a corpus into one on the mini corpus, and says so.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    overrides : str
+        YAML.
+    hparams : str or None
+        The hparams file that runs on the mini corpus; None: the same.
+    corpus : str
+        The corpus that is missing.
+    script : str
+        The recipe's ``__file__``.
+    make_mini : callable
+        Makes the mini corpus, returns its folder.
+
+    Returns
+    -------
+    path : str
+    overrides : str
+    """
+    if hparams:
+        beside = os.path.join(os.path.dirname(path), hparams)
+        path = find_hparams(beside, script)
+    if if_main_process():
+        name = os.path.basename(path)
+        say_once(MINI_NOTE.format(name=name, corpus=corpus))
+    run_on_main(make_mini)
+    return path, with_overrides(
+        overrides, data_folder=make_mini(), corpus="mini"
+    )
+
+
+def read_parts(paths, needed):
+    """Reads annotations of one's own.
+
+    Arguments
+    ---------
+    paths : dict
+        Part to file.
+    needed : tuple of str
+        The parts that there must be; of the others one may be missing.
+
+    Returns
+    -------
+    dict
+        Part to annotation, empty where it is missing.
+
+    Raises
+    ------
+    InputError
+        If a file or its audio can't be used, or two parts share an utterance.
+    """
+    parts = {}
+    for part, path in paths.items():
+        if part not in needed and not os.path.exists(path):
+            parts[part] = {}
+            continue
+        parts[part] = check_audio(read_annotation(path))
+    protocols.check_disjoint(**parts)
+    return parts
+
+
+def shorten(parts, limit, how):
+    """Cuts or splits long utterances.
+
+    Arguments
+    ---------
+    parts : dict
+        Part to annotation.
+    limit : float or None
+        Seconds.
+    how : str
+        See `limit_duration`.
+
+    Returns
+    -------
+    parts : dict
+    notes : list of str
+        How many, for the log.
+    """
+    shortened, notes = {}, []
+    for part, annotation in parts.items():
+        shortened[part], changed = limit_duration(annotation, limit, how)
+        if changed:
+            notes.append(
+                f"{part}: {changed} utterances are longer than {limit} s ({how})"
+            )
+    return shortened, notes
 
 
 def resolved(path, overrides):

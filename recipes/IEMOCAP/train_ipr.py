@@ -12,25 +12,19 @@ To run it:
 > python train_ipr.py hparams/ipr.yaml --data_folder IEMOCAP_full_release
 """
 
-import os
-
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser import plots, recipe
 from speechbrain_ser.augmentation import augment_copies
 from speechbrain_ser.brain import SELECTIONS, SERBrain
-from speechbrain_ser.checkpoints import claim_folder
 from speechbrain_ser.corpora import named_protocols, protocols
 from speechbrain_ser.corpora.annotations import (
     class_table,
-    limit_duration,
-    read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.audio import check_audio
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini import mini_iemocap
 from speechbrain_ser.dataio import (
@@ -42,7 +36,7 @@ from speechbrain_ser.dataio import (
 )
 from speechbrain_ser.distributed import gather_batch, world_size
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.plan import CLAIMED, Plan
+from speechbrain_ser.plan import Plan
 from speechbrain_ser.schedules import warmup_length
 
 logger = get_logger(__name__)
@@ -50,10 +44,6 @@ logger = get_logger(__name__)
 SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
 PROTOCOL = "iemocap-ambiguity@1"
 PAPER_SIZES = "the paper on IEMOCAP (Table 1): D1 1710, D2 3421, D3 400"
-MINI_NOTE = (
-    "No --data_folder: this runs {name} with a small encoder on the embedded "
-    "mini corpus (synthetic voices); its numbers say nothing about IEMOCAP."
-)
 
 
 class IPRBrain(SERBrain):
@@ -349,45 +339,6 @@ def annotation_paths(settings):
     }
 
 
-def read_parts(settings):
-    """Reads the annotations of one's own: see `prepare` for the parts."""
-    parts = {}
-    for part, path in annotation_paths(settings).items():
-        needed = part in ("precise", "evaluation")
-        if not needed and not os.path.exists(path):
-            parts[part] = {}
-            continue
-        parts[part] = check_audio(read_annotation(path))
-    protocols.check_disjoint(**parts)
-    return parts
-
-
-def shorten(parts, settings):
-    """Cuts or splits long utterances.
-
-    Arguments
-    ---------
-    parts : dict
-        Of `prepare`.
-    settings : dict
-
-    Returns
-    -------
-    parts : dict
-    notes : list of str
-        How many, for the log.
-    """
-    limit, how = settings["max_duration"], settings["long_utterances"]
-    shortened, notes = {}, []
-    for part, annotation in parts.items():
-        shortened[part], changed = limit_duration(annotation, limit, how)
-        if changed:
-            notes.append(
-                f"{part}: {changed} utterances are longer than {limit} s ({how})"
-            )
-    return shortened, notes
-
-
 def plan(path, overrides):
     """Checks the settings, reads the corpus and splits it.
 
@@ -409,21 +360,21 @@ def plan(path, overrides):
     """
     settings = recipe.peek(path, overrides)
     if settings["data_folder"] is None and not settings["skip_prep"]:
-        if settings["mini_hparams"]:
-            path = recipe.find_hparams(
-                os.path.join(os.path.dirname(path), settings["mini_hparams"]),
-                __file__,
-            )
-        if if_main_process():
-            recipe.say_once(MINI_NOTE.format(name=os.path.basename(path)))
-        run_on_main(mini_iemocap)
-        overrides = recipe.with_overrides(
-            overrides, data_folder=mini_iemocap(), corpus="mini"
+        path, overrides = recipe.on_mini_corpus(
+            path,
+            overrides,
+            settings["mini_hparams"],
+            settings["corpus"],
+            __file__,
+            mini_iemocap,
         )
         settings = recipe.peek(path, overrides)
     check_settings(settings)
     if settings["skip_prep"]:
-        parts, protocol = read_parts(settings), "annotations of one's own"
+        parts = recipe.read_parts(
+            annotation_paths(settings), ("precise", "evaluation")
+        )
+        protocol = "annotations of one's own"
     else:
         parts = split(settings)
         protocol = named_protocols.full_name(PROTOCOL, settings)
@@ -490,27 +441,12 @@ def main(path, run_opts, overrides):
     settings = planned.settings
     if if_main_process():
         print_sizes(planned.parts, settings)
-    parts, notes = shorten(planned.parts, settings)
+    parts, notes = recipe.shorten(
+        planned.parts, settings["max_duration"], settings["long_utterances"]
+    )
     hparams = recipe.load(planned.path, planned.overrides)
     check_embedding(hparams)
-    facts = planned.facts(run_opts)
-    if not run_opts.debug:
-        run_on_main(
-            claim_folder,
-            args=[
-                hparams["output_folder"],
-                recipe.lasting(settings)
-                | {name: facts[name] for name in CLAIMED},
-            ],
-        )
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=planned.path,
-        overrides=planned.overrides,
-    )
-    recipe.hush()
-    for note in notes:
-        logger.info(note)
+    facts = planned.begin(hparams["output_folder"], run_opts, notes)
     if not settings["skip_prep"] and if_main_process():
         for part, path in annotation_paths(settings).items():
             write_annotation(path, parts[part])

@@ -39,7 +39,7 @@ def fill(file, runs, labels):
     ---------
     file : speechbrain_ser.table.layout.TableFile
     runs : list of speechbrain_ser.table.layout.Run
-        One for each row, fold and seed.
+        One for each row, fold and seed; one alone where rows share it.
     labels : list of str, or None
         The classes of the confusion matrices.
 
@@ -69,17 +69,19 @@ def fill(file, runs, labels):
             file.seeds.index(run.seed),
         ),
     )
-    rows = {row: [run for run in runs if run.row == row] for row in file.rows}
+    rows = {row: [run for run in runs if row in run.rows] for row in file.rows}
     cells, units = {}, {}
     for row, own in rows.items():
-        for name, column in file.columns.items():
+        for name in file.columns:
+            column = file.column_of(row, name)
             cell, units[row, name] = _cell(file, column, own)
             paper = file.paper.get(name, {}).get(row)
             cell.paper = None if paper is None else str(paper)
             cells[row, name] = cell
     remarks = _add_stars(file, rows, cells, units)
     confusions = {
-        row: _sum_of_confusions(file, own, labels) for row, own in rows.items()
+        row: _sum_of_confusions(file, row, own, labels)
+        for row, own in rows.items()
     }
     notes = _notes(file, runs, cells, remarks)
     return Table(file, runs, cells, confusions, list(labels or []), notes)
@@ -174,7 +176,10 @@ def _listed(names, separator=", "):
 def _cell(file, column, runs):
     """Gives a row's cell and its values by unit."""
     over_seeds = _over_seeds(file, column)
-    cell = Cell([], unit="seeds" if over_seeds else "folds", planned=len(runs))
+    cell = Cell([], unit="seeds" if over_seeds else "folds")
+    if not _reported(column):
+        return cell, {}
+    cell.planned = len(runs)
     problem = _mixture(file, runs) or _unpoolable(column)
     if problem:
         cell.problems = [problem]
@@ -197,6 +202,11 @@ def _cell(file, column, runs):
     if n and over_seeds and column.percent and column.epochs == "selected":
         cell.speakers = _over_speakers(column, list(groups.values()))
     return cell, units
+
+
+def _reported(column):
+    """Says whether runs report such a number: last epochs of one part alone."""
+    return column.epochs == "selected" or column.splits == ("evaluation",)
 
 
 def _mixture(file, runs):
@@ -362,7 +372,7 @@ def _over_speakers(column, units):
     return 100 * float(low), 100 * float(high)
 
 
-def _sum_of_confusions(file, runs, labels):
+def _sum_of_confusions(file, row, runs, labels):
     """Sums a row's confusion matrices; None if they do not go together."""
     done = _done(runs)
     if not done or _mixture(file, runs):
@@ -371,7 +381,8 @@ def _sum_of_confusions(file, runs, labels):
         return None
     first = next(iter(file.columns.values())).splits[0]
     for split in ("evaluation", first):
-        found = [_metrics(run, split).get("confusion") for run in done]
+        part = file.part_of(row, split)
+        found = [_metrics(run, part).get("confusion") for run in done]
         if None not in found:
             return np.sum(found, axis=0).tolist()
     return None
@@ -397,7 +408,7 @@ def _add_stars(file, rows, cells, units):
             cell, beaten = cells[row, name], set()
             for other in against:
                 p, better, remark = _compare(
-                    file, file.columns[name], rows, units, row, other
+                    file, name, rows, units, row, other
                 )
                 cell.p_values[other] = p
                 if p is not None and p < SIGNIFICANT and better:
@@ -427,7 +438,7 @@ def _strongest(symbols, beaten):
     )
 
 
-def _compare(file, column, rows, units, row, other):
+def _compare(file, name, rows, units, row, other):
     """Tests a row against another one.
 
     Returns
@@ -436,7 +447,8 @@ def _compare(file, column, rows, units, row, other):
         The p-value or None, whether the row is better, and what is to be
         said about the test (or None).
     """
-    mine, theirs = units[row, column.name], units[other, column.name]
+    mine, theirs = units[row, name], units[other, name]
+    column, their_column = (file.column_of(r, name) for r in (row, other))
     if not mine or not theirs:
         return None, False, None
     over_seeds = _over_seeds(file, column)
@@ -452,7 +464,8 @@ def _compare(file, column, rows, units, row, other):
     ]
     none = f"there is no test of {row} against {other}"
     if any(
-        _parts(column, rows[row], fold) != _parts(column, rows[other], fold)
+        _parts(column, rows[row], fold)
+        != _parts(their_column, rows[other], fold)
         for fold in folds
     ):
         return None, False, f"{none}: they are evaluated on different parts"
@@ -561,6 +574,30 @@ def _mean_notes(file):
         notes.append(
             f"{', '.join(last)}: each run's mean over its last epochs."
         )
+    return notes + _reading_notes(file)
+
+
+def _reading_notes(file):
+    """Says which rows read other parts, and what there is not of these."""
+    notes = []
+    read = [
+        f"{row} ({', '.join(f'{part} as {split}' for split, part in own.items())})"
+        for row, own in file.reads.items()
+    ]
+    if read:
+        notes.append(f"Rows read other parts of a run: {', '.join(read)}.")
+    empty = {
+        name: [
+            row for row in file.rows if not _reported(file.column_of(row, name))
+        ]
+        for name in file.columns
+    }
+    for name, rows in empty.items():
+        if rows:
+            notes.append(
+                f"{name}: nothing for {', '.join(rows)}, as runs report a mean "
+                "over the last epochs for the part evaluation alone."
+            )
     return notes
 
 
@@ -572,7 +609,7 @@ def _data_notes(file, done):
         data = run.metrics.get("corpus"), protocol
         split = str(run.metrics.get("split_sha256"))[:8]
         place = file.folds.index(run.fold), split
-        groups.setdefault(data, {}).setdefault(place, []).append(run.row)
+        groups.setdefault(data, {}).setdefault(place, []).extend(run.rows)
     notes = []
     for (corpus, protocol), splits in groups.items():
         folds = [fold for fold, _ in splits]
@@ -608,11 +645,12 @@ def _run_notes(runs):
     notes, codes = [], {}
     for run in done:
         code = str(run.metrics.get("code"))
-        codes.setdefault(code[:8], []).append(run.row)
+        codes.setdefault(code[:8], []).append(run)
     if len(codes) > 1:
         shown = "; ".join(
-            f"{code} {len(rows)} of {len(done)} (rows {_listed(rows)})"
-            for code, rows in sorted(codes.items())
+            f"{code} {len(own)} of {len(done)} "
+            f"(rows {_listed(row for run in own for row in run.rows)})"
+            for code, own in sorted(codes.items())
         )
         notes.append(f"Different versions of the code made the runs: {shown}.")
     devices = {run.metrics["device"] for run in done if "device" in run.metrics}

@@ -54,7 +54,7 @@ def groups_of(table, speakers=False):
         for column in table.file.columns
     ]
     if all(
-        len({run_count(table.cells[row, c]) for c in table.file.columns}) == 1
+        len({run_count(cell) for cell in filled_cells(table, row)}) <= 1
         for row in table.file.rows
     ):
         return [*groups, [(None, "runs")]]
@@ -62,6 +62,12 @@ def groups_of(table, speakers=False):
         group.append((group[0][0], "runs"))
         group.sort(key=lambda place: list(HEADINGS).index(place[1]))
     return groups
+
+
+def filled_cells(table, row):
+    """Lists a row's cells that runs belong in."""
+    cells = [table.cells[row, column] for column in table.file.columns]
+    return [cell for cell in cells if cell.planned]
 
 
 def heading(column, part):
@@ -73,6 +79,8 @@ def heading(column, part):
 
 def run_count(cell):
     """Gives the runs in the mean, and of how many if some are left out."""
+    if not cell.planned:
+        return NONE
     if cell.runs == cell.planned:
         return str(cell.runs)
     return f"{cell.runs} of {cell.planned}"
@@ -127,7 +135,9 @@ def entry(table, row, column, part, marks=None):
     -------
     str
     """
-    column = column or next(iter(table.file.columns))
+    if column is None:
+        filled = filled_cells(table, row)
+        return run_count(filled[0]) if filled else NONE
     cell, kind = table.cells[row, column], table.file.columns[column]
     if part == "runs":
         return run_count(cell)
@@ -172,8 +182,18 @@ def remarks(table):
     return [one_line(note) for note in (*table.notes, *from_where)]
 
 
+def runs_by_row(table):
+    """Lists each row with each of its runs, row by row."""
+    return [
+        (row, run)
+        for row in table.file.rows
+        for run in table.runs
+        if row in run.rows
+    ]
+
+
 def run_value(run, column):
-    """Gives a run's value as the column shows it, or None if it has none."""
+    """Gives a run's value as a row's column shows it; None if it has none."""
     if run.status != DONE:
         return None
     try:

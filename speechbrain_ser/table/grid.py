@@ -112,7 +112,8 @@ def make_jobs(file, settings, module):
     Returns
     -------
     list of Job
-        Row by row, fold by fold, seed by seed.
+        Row by row, fold by fold, seed by seed; a run that fills several rows
+        stands at the first of them alone.
 
     Raises
     ------
@@ -133,9 +134,9 @@ def make_jobs(file, settings, module):
             ]
             check_splits(file, row, fold, planned)
             jobs += planned
-    check_rows(file, jobs)
     check_protocols(file, jobs)
-    check_columns(file, jobs[0].plan, getattr(module, "METRICS", ()))
+    check_columns(file, jobs, getattr(module, "METRICS", ()))
+    jobs = join_rows(file, jobs)
     for job in jobs:
         if all(column.metric == "n" for column in file.columns.values()):
             job.run.status = DONE
@@ -278,27 +279,73 @@ def check_protocols(file, jobs):
             )
 
 
-def check_rows(file, jobs):
-    """Refuses two rows, or two folds of a row, that are the same run."""
+def join_rows(file, jobs):
+    """Joins rows that read different parts of the same run.
+
+    Arguments
+    ---------
+    file : TableFile
+    jobs : list of Job
+
+    Returns
+    -------
+    list of Job
+        Each run once.
+
+    Raises
+    ------
+    InputError
+        If two rows, or two folds of a row, are the same run otherwise.
+    """
     owner = {}
     for job in jobs:
         run = job.run
-        other = owner.setdefault(run.key, run)
-        if other.row != run.row:
-            raise InputError(
-                f"{file.where('rows', run.row)}: row {run.row} is the same run "
-                f"as row {other.row}: give it a setting that makes a difference"
-            )
-        if other is not run:
+        first = owner.setdefault(run.key, job).run
+        if first is run:
+            continue
+        if (first.fold, first.seed) != (run.fold, run.seed):
             raise InputError(
                 f"{file.where('folds', file.fold_setting)}: {run.name}, is the "
-                f"same run as {other.name}: {file.fold_setting} makes no "
+                f"same run as {first.name}: {file.fold_setting} makes no "
                 "difference there"
             )
+        for other in first.rows:
+            if file.same_reading(run.row, other):
+                raise InputError(
+                    f"{file.where('rows', run.row)}: row {run.row} is the same "
+                    f"run as row {other}: give it a setting that makes a "
+                    "difference, or under reads another part of the run"
+                )
+        first.more_rows += (run.row,)
+    return list(owner.values())
 
 
-def check_columns(file, plan, metrics):
+def check_columns(file, jobs, metrics):
     """Refuses a metric or a part that the recipe does not report."""
+    check_metrics(file, jobs[0].plan, metrics)
+    plans = {job.run.row: job.plan for job in jobs}
+    for row, plan in plans.items():
+        check_parts(file, row, plan)
+
+
+def check_parts(file, row, plan):
+    """Refuses a part that a row's runs do not report."""
+    known = [*plan.parts, *plan.more_parts]
+    for name, column in file.columns.items():
+        for split in column.splits:
+            part = file.part_of(row, split)
+            place = ("columns", name, "split")
+            if split in file.reads.get(row, {}):
+                place = ("reads", row, split)
+            if part not in known:
+                raise InputError(
+                    f"{file.where(*place)}: in row {row} the recipe has no "
+                    f"part {part}: give one of {', '.join(known)}"
+                )
+
+
+def check_metrics(file, plan, metrics):
+    """Refuses a metric that the recipe does not report."""
     known = [*SHARES, "n", *metrics]
     known += [f"recall_{word}" for word in plan.settings["labels"]]
     for name, column in file.columns.items():
@@ -308,12 +355,6 @@ def check_columns(file, plan, metrics):
                 f"{where}: there is no metric {column.metric}: give one of "
                 f"{', '.join(known)}"
             )
-        for part in column.splits:
-            if part not in plan.parts:
-                raise InputError(
-                    f"{file.where('columns', name, 'split')}: the recipe has no "
-                    f"part {part}: give one of {', '.join(plan.parts)}"
-                )
         if column.epochs == "last" and (
             column.metric not in SHARES or column.splits != ("evaluation",)
         ):

@@ -22,6 +22,7 @@ from speechbrain_ser.table.entries import (
     relative,
     run_count,
     run_value,
+    runs_by_row,
 )
 
 FACTS = {
@@ -271,7 +272,7 @@ def bar_pictures(table):
 def behind_bar(column, cell):
     """Gives mean, std and stars, and the runs where some are left out."""
     if cell.mean is None:
-        return "no result"
+        return "no result" if cell.planned else NONE
     left_out = f"({run_count(cell)} runs)" if cell.runs < cell.planned else ""
     words = [number(column, cell), cell.stars, left_out]
     return " ".join(filter(None, words))
@@ -351,23 +352,23 @@ def p_text(p):
 
 
 def run_table(table, folder):
-    """Gives all runs, each with its status, values and a link to its files."""
+    """Gives each row's runs: their status, values and links to their files."""
     columns = table.file.columns
     folds = any(run.fold is not None for run in table.runs)
     head = ["row", *(["fold"] if folds else []), "seed", "status"]
     head += [*columns, "epoch", "time", "device", "files"]
     body = []
-    for run in table.runs:
+    for row, run in runs_by_row(table):
         facts = run.metrics or {}
-        cells = [tag("th", one_line(run.row), scope="row")]
+        cells = [tag("th", one_line(row), scope="row")]
         cells += [tag("td", run.fold)] if folds else []
         cells.append(tag("td", run.seed))
         note = one_line(run.note)
         note = tag("span", note, "note") if note else ""
         cells.append(f"<td>{tag('span', run.status, run.status)}{note}</td>")
         for name in columns:
-            value = run_value(run, columns[name])
-            cell = table.cells[run.row, name]
+            value = run_value(run, table.file.column_of(row, name))
+            cell = table.cells[row, name]
             places = decimals(columns[name], cell)
             if columns[name].metric == "n":
                 places = 0
@@ -376,22 +377,32 @@ def run_table(table, folder):
         cells.append(tag("td", facts.get("selected_epoch") or NONE))
         cells.append(tag("td", duration(facts.get("wall_seconds"))))
         cells.append(tag("td", facts.get("device", NONE)))
-        cells.append(f"<td>{links(run, folder)}</td>")
+        own = table.file.part_of(row, "evaluation") == "evaluation"
+        cells.append(f"<td>{links(run, folder, own)}</td>")
         body.append("".join(cells))
     return html_table(
         ["".join(tag("th", word, scope="col") for word in head)], body
     )
 
 
-def links(run, folder):
-    """Gives links to a run's folder and its confusion matrix, if there."""
+def links(run, folder, figure):
+    """Gives links to a run's folder and its confusion matrix, if there.
+
+    Arguments
+    ---------
+    run : Run
+    folder : str
+        Where the page will lie.
+    figure : bool
+        Whether the matrix, of the part `evaluation`, is the row's.
+    """
     found = []
     if os.path.isdir(run.folder):
         place = quote(relative(run.folder, folder))
         found.append(tag("a", "folder", href=f"{place}/"))
-        figure = "figures/confusion.png"
-        if os.path.isfile(os.path.join(run.folder, figure)):
-            found.append(tag("a", "figure", href=f"{place}/{figure}"))
+        name = "figures/confusion.png"
+        if figure and os.path.isfile(os.path.join(run.folder, name)):
+            found.append(tag("a", "figure", href=f"{place}/{name}"))
     return ", ".join(found) or NONE
 
 

@@ -57,6 +57,8 @@ class TableFile:
         Name to overrides (setting to value).
     columns : dict
         Heading to `Column`.
+    reads : dict
+        Row to {a column's split: the part of the run that is read instead}.
     seeds : list of int
     fold_setting : str or None
         The recipe's setting that says which fold is run.
@@ -93,12 +95,38 @@ class TableFile:
     paper: dict = dataclasses.field(default_factory=dict)
     stars: dict = dataclasses.field(default_factory=dict)
     protocol: str = None
+    reads: dict = dataclasses.field(default_factory=dict)
     lines: dict = dataclasses.field(default_factory=dict)
 
     @property
     def name(self):
         """The file's name without its suffix."""
         return os.path.splitext(os.path.basename(self.path))[0]
+
+    def part_of(self, row, split):
+        """Gives the part of a row's runs that is read as a split.
+
+        Example
+        -------
+        >>> file = TableFile("", "", "", "", {"a": {}, "b": {}}, {}, [])
+        >>> file.reads = {"b": {"evaluation": "evaluation_512"}}
+        >>> file.part_of("a", "evaluation"), file.part_of("b", "evaluation")
+        ('evaluation', 'evaluation_512')
+        """
+        return self.reads.get(row, {}).get(split, split)
+
+    def column_of(self, row, name):
+        """Gives a column with the parts that a row reads as its splits."""
+        column = self.columns[name]
+        parts = tuple(self.part_of(row, split) for split in column.splits)
+        return dataclasses.replace(column, splits=parts)
+
+    def same_reading(self, row, other):
+        """Whether two rows read the same parts, whatever the column."""
+        return all(
+            self.column_of(row, name) == self.column_of(other, name)
+            for name in self.columns
+        )
 
     def protocol_of(self, fold, protocol):
         """Gives a run's protocol without the change that names its fold.
@@ -131,6 +159,7 @@ class Run:
     Attributes
     ----------
     row : str
+        The row, or the first of those, whose cells it fills.
     fold : object
         The value of the table's `fold_setting`, or None.
     seed : int
@@ -145,6 +174,8 @@ class Run:
         Why it failed or is foreign.
     metrics : dict or None
         Its ``metrics.json`` when done.
+    more_rows : tuple of str
+        Rows that read other parts of it.
     """
 
     row: str
@@ -155,12 +186,19 @@ class Run:
     status: str = MISSING
     note: str = ""
     metrics: dict = None
+    more_rows: tuple = ()
+
+    @property
+    def rows(self):
+        """All rows whose cells it fills."""
+        return (self.row, *self.more_rows)
 
     @property
     def name(self):
-        """Row, fold and seed in words."""
+        """Rows, fold and seed in words."""
+        also = f" (also {', '.join(self.more_rows)})" if self.more_rows else ""
         fold = "" if self.fold is None else f", fold {self.fold}"
-        return f"{self.row}{fold}, seed {self.seed}"
+        return f"{self.row}{also}{fold}, seed {self.seed}"
 
 
 @dataclasses.dataclass
@@ -182,7 +220,8 @@ class Cell:
     unit : str
         ``seeds`` or ``folds``: what mean, std, interval and test go over.
     runs, planned : int
-        Runs in the mean, and runs that belong in it.
+        Runs in the mean, and runs that belong in it; none belong in a mean
+        over the last epochs of a part that has no such mean.
     problems : list of str
         Why runs are left out, or why there is no number at all.
     paper : str or None
@@ -215,6 +254,7 @@ class Table:
     ----------
     file : TableFile
     runs : list of Run
+        Each once, however many rows it fills.
     cells : dict
         (row, column) to `Cell`.
     confusions : dict

@@ -8,6 +8,7 @@ from speechbrain_ser.table.entries import (
     one_line,
     relative,
     run_value,
+    runs_by_row,
 )
 from speechbrain_ser.table.html_page import to_html
 from speechbrain_ser.table.markup import to_latex, to_markdown
@@ -50,10 +51,8 @@ def write_pages(table, folder):
 def cell_lines(table):
     """Lists all cells with all their numbers, for ``table.csv``."""
     lines = []
-    for row, (name, column) in itertools.product(
-        table.file.rows, table.file.columns.items()
-    ):
-        cell = table.cells[row, name]
+    for row, name in itertools.product(table.file.rows, table.file.columns):
+        column, cell = table.file.column_of(row, name), table.cells[row, name]
         low, high = map(rounded, cell.interval or (None, None))
         speakers = map(rounded, cell.speakers or (None, None))
         about = {key: text.get(row) for key, text in table.file.about.items()}
@@ -84,11 +83,14 @@ def cell_lines(table):
 
 
 def run_lines(table, folder):
-    """Lists all runs with their values, for ``runs.csv``."""
+    """Lists all runs with their values, for ``runs.csv``.
+
+    One that fills several rows has a line for each of them.
+    """
     lines = []
-    for run in table.runs:
+    for row, run in runs_by_row(table):
         facts = {
-            "row": run.row,
+            "row": row,
             "fold": run.fold,
             "seed": run.seed,
             "status": run.status,
@@ -97,8 +99,8 @@ def run_lines(table, folder):
             "key": run.key,
         }
         values = {
-            name: rounded(run_value(run, column))
-            for name, column in table.file.columns.items()
+            name: rounded(run_value(run, table.file.column_of(row, name)))
+            for name in table.file.columns
         }
         lines.append(facts | renamed(values, facts))
     return lines

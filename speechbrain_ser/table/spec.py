@@ -16,7 +16,15 @@ from speechbrain_ser.recipe import is_plain
 from speechbrain_ser.table.layout import Column, TableFile
 
 REQUIRED = ("title", "script", "hparams", "seeds", "rows", "columns")
-OPTIONAL = ("protocol", "folds", "overrides", "about", "stars", "paper")
+OPTIONAL = (
+    "protocol",
+    "folds",
+    "overrides",
+    "reads",
+    "about",
+    "stars",
+    "paper",
+)
 # What a column may choose; the first is the default.
 CHOICES = {
     "epochs": ("selected", "last"),
@@ -127,8 +135,11 @@ def _fill(table):
     # Settings that no row and no override may set, and where they are set.
     taken = {"seed": "seeds", table.fold_setting: "folds"}
     table.overrides = _settings(("overrides",), data.get("overrides"), taken)
-    table.rows = _rows(data["rows"], table.overrides, taken)
+    table.rows = _rows(data["rows"], taken)
     table.columns = _columns(data["columns"], table.fold_setting)
+    if "reads" in data:
+        table.reads = _reads(data["reads"], table)
+    _check_rows(table)
     if "about" in data:
         table.about = _about(data["about"], texts, table)
     if "stars" in data:
@@ -272,16 +283,28 @@ def _settings(place, value, taken):
     return settings
 
 
-def _rows(value, overrides, taken):
-    """Row -> overrides; no two rows are the same run."""
-    rows, first = {}, {}
-    for name, entry in _mapping(("rows",), value).items():
-        rows[name] = _settings(("rows", name), entry, taken)
-        full = json.dumps({**overrides, **rows[name]}, sort_keys=True)
-        same = first.setdefault(full, name)
-        message = f"row {name!r} is the same as row {same!r}: make it differ"
-        _need(same == name, ("rows", name), message)
-    return rows
+def _rows(value, taken):
+    """Row -> overrides."""
+    return {
+        name: _settings(("rows", name), entry, taken)
+        for name, entry in _mapping(("rows",), value).items()
+    }
+
+
+def _check_rows(table):
+    """Refuses two rows that read the same of the same run."""
+    groups = {}
+    for name, overrides in table.rows.items():
+        full = json.dumps({**table.overrides, **overrides}, sort_keys=True)
+        others = groups.setdefault(full, [])
+        for same in others:
+            message = (
+                f"row {name!r} is the same as row {same!r}: give it another "
+                "setting, or under reads another part of the run"
+            )
+            differs = not table.same_reading(name, same)
+            _need(differs, ("rows", name), message)
+        others.append(name)
 
 
 def _columns(value, fold_setting):
@@ -317,6 +340,19 @@ def _splits(place, value, metric):
         _text(place, split)
     _check_distinct(place, value)
     return tuple(value)
+
+
+def _reads(value, table):
+    """Row -> {a column's split: the part that is read instead}."""
+    columns = table.columns.values()
+    splits = dict.fromkeys(s for column in columns for s in column.splits)
+    for row, entry in _mapping(("reads",), value).items():
+        _check_name(("reads", row), row, table.rows, "row")
+        for split, part in _mapping(("reads", row), entry).items():
+            place = ("reads", row, split)
+            _check_name(place, split, splits, "column with the split")
+            _text(place, part)
+    return value
 
 
 def _about(value, texts, table):

@@ -12,6 +12,7 @@ seed: 0
 corpus: stub
 system: weak
 fold: null
+loso: False
 split_by_seed: False
 data_folder: here
 output_folder: null

@@ -11,6 +11,8 @@ import time
 
 CLASSES = ["ang", "sad"]
 PARTS = {"train": 8, "evaluation": 20}
+MORE_PARTS = {"strong": ("evaluation_5", "evaluation_2")}
+METRICS = ("valence_MSE",)
 
 
 @dataclasses.dataclass
@@ -23,6 +25,11 @@ class StubPlan:
     protocol: str = "stub@1"
     parts: dict = dataclasses.field(default_factory=lambda: dict(PARTS))
 
+    @property
+    def more_parts(self):
+        """The strong system's, of the evaluation's utterances."""
+        return MORE_PARTS.get(self.settings["system"], ())
+
     def key(self, run_opts=None, processes=1):
         """SHA-256 of the settings that decide the result."""
         free = ("seconds", "data_folder", "output_folder")
@@ -32,14 +39,15 @@ class StubPlan:
 
     def facts(self, run_opts=None):
         """What metrics.json says."""
+        sizes = PARTS | dict.fromkeys(self.more_parts, PARTS["evaluation"])
         return {
             "run": self.key(),
             "labels": CLASSES,
             "corpus": "stub",
             "protocol": self.protocol,
             "split_sha256": self.split,
-            "parts_sha256": dict.fromkeys(PARTS, self.split),
-            "sizes": PARTS,
+            "parts_sha256": dict.fromkeys(sizes, self.split),
+            "sizes": sizes,
             "seed": self.settings["seed"],
             "code": "stub",
             "versions": {},
@@ -59,9 +67,12 @@ def plan(path, overrides):
 
 
 def make_plan(path, settings):
-    """The fold is in the split, and in the protocol's full name."""
-    fold = settings["fold"]
-    protocol = "stub@1" if fold is None else f"stub@1 with fold {fold}"
+    """The fold is in the split, and in the full name of all but `loso`."""
+    fold, protocol = settings["fold"], "stub@1"
+    if settings["loso"]:
+        protocol = "stub-loso@1"
+    elif fold is not None:
+        protocol += f" with fold {fold}"
     return StubPlan(path, settings, split_of(settings), protocol)
 
 
@@ -127,32 +138,39 @@ def main(path, arguments):
         raise RuntimeError("this system is broken")
     replace(
         os.path.join(folder, "metrics.json"),
-        json.dumps(planned.facts() | scores(settings, key)),
+        json.dumps(planned.facts() | scores(planned, key)),
     )
     note(f"done {key}")
     busy.close()
 
 
-def scores(settings, key):
-    """Metrics by the settings alone."""
+def scores(planned, key):
+    """Metrics by the settings alone; each further part has one right less."""
     draw = random.Random(key)
-    right = 5 + 3 * (settings["system"] == "strong") + draw.randint(0, 1)
-    confusion = [[right, 10 - right], [10 - right, right]]
-    share = right / 10
-    names = ("WA", "UA", "macro_F1", "weighted_F1")
+    strong = planned.settings["system"] == "strong"
+    right = 5 + 3 * strong + draw.randint(0, 1)
+    error = 0.9 - 0.3 * strong + draw.random() / 50
+    parts = ("evaluation", *planned.more_parts)
     return {
         "device": "cpu",
         "wall_seconds": 1.0,
         "metrics": {
-            "evaluation": dict.fromkeys(names, share)
-            | {
-                "n": 20,
-                "recall": dict.fromkeys(CLASSES, share),
-                "confusion": confusion,
-                "speakers": None,
-            }
+            part: part_scores(right - less, error + less / 10)
+            for less, part in enumerate(parts)
         },
-        "evaluation_mean_of_last_epochs": None,
+        "evaluation_mean_of_last_epochs": {"WA": {"mean": right / 10}},
+    }
+
+
+def part_scores(right, error):
+    """Metrics of a part with so many right of ten of each class."""
+    names = ("WA", "UA", "macro_F1", "weighted_F1")
+    return dict.fromkeys(names, right / 10) | {
+        "n": 20,
+        "recall": dict.fromkeys(CLASSES, right / 10),
+        "confusion": [[right, 10 - right], [10 - right, right]],
+        "speakers": None,
+        "valence_MSE": error,
     }
 
 

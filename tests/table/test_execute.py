@@ -1,5 +1,6 @@
 """Runs of a grid: each once, whatever is killed and whoever else works."""
 
+import csv
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 
 from speechbrain_ser.table.execute import Lock, threads_each
@@ -66,6 +68,110 @@ def test_folds_make_a_table(folder):
     check_ledger(folder, 12)
     assert "over 3 folds" in done.stdout and "pooled for each" in done.stdout
     assert "protocol stub@1, splits" in done.stdout
+
+
+SHARED = """\
+title: One run, several rows
+script: stub_recipe.py
+hparams: stub.yaml
+seeds: [1, 2, 3]
+rows:
+  weak: {system: weak}
+  strong: {system: strong}
+  strong-5: {system: strong}
+  strong-2: {system: strong}
+reads:
+  strong-5: {evaluation: evaluation_5}
+  strong-2: {evaluation: evaluation_2}
+columns:
+  Acc: {metric: WA, split: evaluation}
+  last: {metric: WA, split: evaluation, epochs: last}
+  n: {metric: n, split: evaluation}
+  MSE: {metric: valence_MSE, split: evaluation, better: lower}
+  gain: {metric: valence_MSE, split: evaluation}
+stars:
+  "*": weak
+"""
+
+
+def read_csv(folder, name):
+    """A page's lines."""
+    text = pages(folder)[name].decode()
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_rows_of_one_run_make_it_once(folder):
+    """Their cells are its parts; an empty one that must be is no failure."""
+    write_stub(folder, SHARED)
+    before = run_command(folder, "--dry_run")
+    assert "strong (also strong-5, strong-2), seed 3" in before.stdout
+    assert "0 of 6 runs are done" in before.stdout
+    done = run_command(folder, "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "6/6 runs, done: " in done.stderr
+    check_ledger(folder, 6)
+    assert starts(folder) == 6
+    cells = {
+        (line["row"], line["column"]): line
+        for line in read_csv(folder, "table.csv")
+    }
+    found = {}
+    for path in (folder / "results" / "runs").rglob("metrics.json"):
+        for part, scores in json.loads(path.read_text())["metrics"].items():
+            more = "evaluation_5" in path.read_text()
+            own = found.setdefault((more, part), {"WA": [], "valence_MSE": []})
+            for name, values in own.items():
+                values.append(scores[name])
+    for row, key in {
+        "weak": (False, "evaluation"),
+        "strong": (True, "evaluation"),
+        "strong-5": (True, "evaluation_5"),
+        "strong-2": (True, "evaluation_2"),
+    }.items():
+        assert cells[row, "Acc"]["splits"] == key[1]
+        wa, mse = (np.array(found[key][m]) for m in ("WA", "valence_MSE"))
+        assert len(wa) == 3
+        for column, values in (("Acc", 100 * wa), ("MSE", mse), ("gain", mse)):
+            mean, std = cells[row, column]["mean"], cells[row, column]["std"]
+            assert float(mean) == pytest.approx(values.mean(), abs=1e-6)
+            assert float(std) == pytest.approx(values.std(ddof=1), abs=1e-6)
+        assert cells[row, "n"]["mean"] == "20.0"
+        assert cells[row, "MSE"]["stars"] == ("" if row == "weak" else "*")
+        # higher is better there, and so nothing is
+        assert cells[row, "gain"]["stars"] == ""
+        shown = f"{mse.mean():.4f} ± {mse.std(ddof=1):.4f}"
+        assert shown in pages(folder)["table.md"].decode()
+        whole = row in ("weak", "strong")
+        assert bool(cells[row, "last"]["mean"]) == whole
+        assert cells[row, "last"]["problems"] == ""
+    runs = read_csv(folder, "runs.csv")
+    assert len(runs) == 12 and len({run["folder"] for run in runs}) == 6
+    assert "last: nothing for strong-5, strong-2" in done.stdout
+    again = run_command(folder)
+    assert again.returncode == 0 and starts(folder) == 6
+
+
+def test_the_protocols_own_folds_make_a_table(folder):
+    """One protocol, and a split for each of its five folds."""
+    table = TABLE.replace(
+        "rows:",
+        "folds: {fold: [1, 2, 3, 4, 5]}\noverrides: {loso: True}\n"
+        "protocol: stub-loso@1\nrows:",
+    ).replace("[1, 2, 3]\n", "[1]\n", 1)
+    write_stub(folder, table)
+    done = run_command(folder, "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    check_ledger(folder, 10)
+    assert "over 5 folds" in done.stdout
+    (data,) = (
+        line for line in done.stdout.splitlines() if line.startswith("Data:")
+    )
+    assert "protocol stub-loso@1, splits" in data
+    assert [f"(fold {fold})" in data for fold in range(1, 6)] == [True] * 5
+    write_stub(folder, table.replace("protocol: stub-", "protocol: "))
+    done = run_command(folder)
+    assert done.returncode == 1
+    assert "protocol is stub-loso@1, not loso@1" in done.stderr
 
 
 def test_a_shortened_table_lies_elsewhere_and_says_so(folder):

@@ -26,6 +26,17 @@ REPLACED = {
     "number": ("{system: strong}", "{number_of_epochs: many}"),
     "switch": ("{system: strong}", "{split_by_seed: 3}"),
     "no switch": ("{system: strong}", "{number_of_epochs: True}"),
+    "read part": ("columns:", "reads: {strong: {evaluation: test}}\ncolumns:"),
+    "read row": (
+        "columns:",
+        "reads: {weak: {evaluation: evaluation_5}}\ncolumns:",
+    ),
+    "lacking": ("split: evaluation", "split: evaluation_5"),
+    "shared": (
+        "{system: strong}",
+        "{system: strong}\n  more: {system: strong, seconds: 1}\n"
+        "reads: {weak: {evaluation: train}}",
+    ),
 }
 SAID = {
     "setting": (6, "no setting sytem (is system meant?)"),
@@ -47,6 +58,13 @@ SAID = {
     "number": (7, "number_of_epochs is 4 in"),
     "switch": (7, "3 is no switch"),
     "no switch": (7, "True is no number"),
+    "read part": (
+        8,
+        "no part test: give one of train, evaluation, evaluation_5",
+    ),
+    "read row": (8, "in row weak the recipe has no part evaluation_5"),
+    "lacking": (9, "in row weak the recipe has no part evaluation_5"),
+    "shared": (8, "row more is the same run as row strong"),
 }
 
 
@@ -173,3 +191,74 @@ def test_broken_results_elsewhere_are_passed_over(folder):
         (results / str(i)).mkdir()
         (results / str(i) / "metrics.json").write_text(text)
     assert {job.run.status for job in planned(folder)} == {"missing"}
+
+
+SHARED = TABLE.replace(
+    "columns:",
+    "  strong-5: {system: strong, seconds: 0.02}\n"
+    "  strong-2: {system: strong}\nreads:\n"
+    "  strong-5: {evaluation: evaluation_5}\n"
+    "  strong-2: {evaluation: evaluation_2}\ncolumns:",
+)
+
+
+def test_rows_that_read_other_parts_of_a_run_are_one_run(folder):
+    """Planned once, and named with all its rows."""
+    write_stub(folder, SHARED)
+    jobs = planned(folder)
+    assert [(job.run.rows, job.run.seed) for job in jobs] == [
+        (rows, seed)
+        for rows in (("weak",), ("strong", "strong-5", "strong-2"))
+        for seed in (1, 2, 3)
+    ]
+    assert jobs[0].run.name == "weak, seed 1"
+    assert jobs[3].run.name == "strong (also strong-5, strong-2), seed 1"
+    assert len({job.run.key for job in jobs}) == 6
+
+
+def test_folds_that_are_the_protocols_own(folder):
+    """Its name is the same in all folds, each with a split of its own."""
+    table = TABLE.replace(
+        "rows:",
+        "folds: {fold: [1, 2, 3, 4, 5]}\noverrides: {loso: True}\n"
+        "protocol: stub-loso@1\nrows:",
+    )
+    write_stub(folder, table)
+    jobs = planned(folder)
+    assert len(jobs) == 2 * 5 * 3
+    assert {job.plan.protocol for job in jobs} == {"stub-loso@1"}
+    splits = {(job.run.fold, job.plan.split) for job in jobs}
+    assert len(splits) == len({split for _, split in splits}) == 5
+    # the fold is in the full name of this one, and no other protocol for it
+    write_stub(folder, table.replace("True", "False").replace("-loso", ""))
+    names = {job.plan.protocol for job in planned(folder)}
+    assert names == {f"stub@1 with fold {fold}" for fold in range(1, 6)}
+
+
+def test_a_plan_says_what_its_report_adds(monkeypatch):
+    """Parts of the evaluation's utterances: no other split, known sizes."""
+    from speechbrain_ser import plan
+
+    monkeypatch.setattr(plan.Plan, "content", lambda *_: CONTENT)
+    monkeypatch.setattr(plan.Plan, "changes", lambda _: {})
+    parts = {
+        "train": {name: {"emotion": "ang"} for name in "abc"},
+        "evaluation": {"d": {"emotion": "sad"}, "e": {"emotion": "ang"}},
+    }
+    settings = {"corpus": "c", "labels": ["ang", "sad"], "seed": 1}
+    more = ("evaluation_512", "evaluation_200")
+    plain, made = (
+        plan.Plan("s", "h.yaml", "", settings, parts, "p@1", *names)
+        for names in ((), (more,))
+    )
+    assert made.split == plain.split and plain.more_parts == ()
+    facts, before = made.facts(None), plain.facts(None)
+    assert list(made.parts) == ["train", "evaluation"]
+    assert before["sizes"] == {"train": 3, "evaluation": 2}
+    assert facts["sizes"] == before["sizes"] | dict.fromkeys(more, 2)
+    for name in ("counts", "parts_sha256"):
+        of_evaluation = dict.fromkeys(more, before[name]["evaluation"])
+        assert facts[name] == before[name] | of_evaluation
+
+
+CONTENT = {"run_options": {}, "processes": 1, "code": "c0de"}

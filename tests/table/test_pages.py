@@ -680,6 +680,62 @@ def test_leading_number(text, expected):
     assert html_page.leading_number(text) == expected
 
 
+# Rows that read other parts of a run
+
+
+def test_rows_of_one_run(tmp_path):
+    """Each row has its lines, with its part's values; no figure of another."""
+    made = simple(rows=["one", "two", "three"])
+    made.file.columns["UA (%)"] = Column("UA (%)", "UA", ("evaluation",))
+    made.file.reads = {"two": {"evaluation": "evaluation_5"}}
+    for row, more in (("one", ("two",)), ("three", ())):
+        run = Run(row, None, 1, row * 3, str(tmp_path / row), DONE)
+        run.more_rows = more
+        run.metrics = {"metrics": {"evaluation": {"UA": 0.5}}}
+        run.metrics["metrics"]["evaluation_5"] = {"UA": 0.25}
+        made.runs.append(run)
+        (tmp_path / row / "figures").mkdir(parents=True)
+        (tmp_path / row / "figures" / "confusion.png").touch()
+    lines = pages.run_lines(made, str(tmp_path))
+    assert [(line["row"], line["key"], line["UA (%)"]) for line in lines] == [
+        ("one", "oneoneone", 50),
+        ("two", "oneoneone", 25),
+        ("three", "three" * 3, 50),
+    ]
+    splits = {line["row"]: line["splits"] for line in pages.cell_lines(made)}
+    assert splits == {
+        **{"one": "evaluation", "two": "evaluation_5", "three": "evaluation"}
+    }
+    runs = Page(html_page.to_html(made, str(tmp_path))).tables[-1][1:]
+    assert [(run[0], run[3], run[-1]) for run in runs] == [
+        ("one", "50.00", "folder, figure"),
+        ("two", "25.00", "folder"),
+        ("three", "50.00", "folder, figure"),
+    ]
+
+
+def test_a_cell_that_no_run_belongs_in(tmp_path):
+    """A dash, and the count of runs is that of the others."""
+    made = simple(["A", "B"])
+    made.cells["one", "A"] = Cell([])
+    lines = markup.to_markdown(made).splitlines()
+    assert lines[2] == (
+        "| row | A | 95 % interval | B | 95 % interval | runs |"
+    )
+    assert lines[4] == "| one | – | – | 70.00 ± 2.00 | [60.00, 80.00] | 2 |"
+    # where columns have different counts, its own is a dash as well
+    made.cells["two", "B"].runs = 1
+    line = markup.to_markdown(made).splitlines()[4]
+    assert line == "| one | – | – | – | 70.00 ± 2.00 | [60.00, 80.00] | 2 |"
+    images = Page(html_page.to_html(made, str(tmp_path))).all("img")
+    assert images[0]["alt"] == "Bars of A for each row: one –, two 70.00 ± 2.00"
+    # a row of nothing else
+    made.cells["one", "B"] = Cell([])
+    made.cells["two", "B"].runs = 2
+    line = markup.to_markdown(made).splitlines()[4]
+    assert line == "| one | – | – | – | – | – |"
+
+
 # Files
 
 

@@ -135,8 +135,8 @@ seeds: 7
 rows: {as it is: {}}
 columns: {UA: {metric: UA, split: test}}
 """
-    names = ["protocol", "folds", "overrides", "about", "stars", "paper"]
-    empty = "".join(f"{name}:\n" for name in names)
+    names = ["protocol", "folds", "overrides", "reads", "about", "stars"]
+    empty = "".join(f"{name}:\n" for name in [*names, "paper"])
     for found in (read_table(table(text)), read_table(table(text + empty))):
         assert found.seeds == [7] and found.rows == {"as it is": {}}
         assert found.fold_setting is None and found.folds == [None]
@@ -259,6 +259,80 @@ def test_a_file_that_cannot_be_read_is_refused(table, tmp_path):
     assert "UTF-8" in refusal(table(bytes(range(256))))[1]
 
 
+SHARED = """\
+title: A table
+script: ../train_ipr.py
+hparams: ../hparams/ipr.yaml
+seeds: 7
+rows:
+  all: {}
+  ps-512: {}
+  ps-200: {}
+  other: {lr: 0.1}
+columns:
+  UA: {metric: UA, split: evaluation}
+  n: {metric: n, split: [train, evaluation]}
+reads:
+  ps-512: {evaluation: evaluation_512}
+  ps-200:
+    evaluation: evaluation_200
+    train: evaluation
+"""
+
+
+def test_rows_may_be_one_run_if_they_read_other_parts(table):
+    found = read_table(table(SHARED))
+    assert found.reads == {
+        "ps-512": {"evaluation": "evaluation_512"},
+        "ps-200": {"evaluation": "evaluation_200", "train": "evaluation"},
+    }
+    assert found.where("reads", "ps-200", "train").endswith("line 17")
+    splits = {
+        row: [found.column_of(row, name).splits for name in ("UA", "n")]
+        for row in found.rows
+    }
+    plain = [("evaluation",), ("train", "evaluation")]
+    assert splits == {
+        "all": plain,
+        "ps-512": [("evaluation_512",), ("train", "evaluation_512")],
+        "ps-200": [("evaluation_200",), ("evaluation", "evaluation_200")],
+        "other": plain,
+    }
+    assert read_table(table(GOOD)).reads == {}
+
+
+# What is replaced in the file above, by what, the line and words of the error.
+BAD_READS = [
+    ("ps-512: {evaluation:", "ps-51: {evaluation:", 14, "row 'ps-51'.*ps-512"),
+    ("{evaluation: evaluation_512}", "{eval: a}", 14, "split 'eval'.*evaluat"),
+    ("{evaluation: evaluation_512}", "{valid: a}", 14, "no column.*'valid'"),
+    ("{evaluation: evaluation_512}", "evaluation_512", 14, "each with a colon"),
+    ("{evaluation: evaluation_512}", "{}", 14, "'ps-512' is empty"),
+    ("evaluation_512}", "512}", 14, "'evaluation' is 512.*quotes"),
+    ("evaluation_512}", "[a, b]}", 14, "give a text"),
+    ("evaluation_512}", "}", 14, "'evaluation' is empty"),
+    ("    train: evaluation\n", "    train:\n", 17, "'train' is empty"),
+    (SHARED[SHARED.index("  ps-512: {e") :], "  - a\n", 13, "names"),
+    # two rows that read the same of one run, whoever else reads more
+    (SHARED[SHARED.index("reads:") :], "", 7, "'ps-512' is the same.*'all'"),
+    ("evaluation: evaluation_512", "evaluation: evaluation", 7, "'all'.*reads"),
+    (
+        "{evaluation: evaluation_512}",
+        "{evaluation: evaluation_200, train: evaluation}",
+        8,
+        "'ps-200' is the same as row 'ps-512'",
+    ),
+    ("{lr: 0.1}", "{}", 9, "'other' is the same as row 'all'"),
+]
+
+
+@pytest.mark.parametrize("old, new, line, words", BAD_READS)
+def test_bad_reads_are_refused_with_their_line(table, old, new, line, words):
+    assert SHARED.count(old) == 1
+    found, sentence = refusal(table(SHARED.replace(old, new)))
+    assert (found, bool(re.search(words, sentence))) == (line, True), sentence
+
+
 VALUES = (
     "5 -1 0.5 .inf 1e400 0x1f yes null true 2024-02-30 word '' [] {} [1] {a: b}"
     " [{a: [b]}] !x !new:os &a *a <<: - ? | > % @ ` \" ' : { ] --- ... \\ \t \0"
@@ -295,8 +369,8 @@ def mutated(text, rng):
 def test_whatever_the_file_holds_no_other_error_escapes(table):
     rng = random.Random(0)
     good = 0
-    for _ in range(500):
-        text = mutated(GOOD, rng)
+    for index in range(600):
+        text = mutated(SHARED if index % 4 == 0 else GOOD, rng)
         path = table(text)
         try:
             read_table(path)
@@ -306,4 +380,4 @@ def test_whatever_the_file_holds_no_other_error_escapes(table):
             assert line is None or 1 <= line <= text.count("\n") + 1
             assert ": " in sentence and sentence.encode()
             assert sentence.splitlines() == [sentence]
-    assert 10 < good < 400
+    assert 10 < good < 500
