@@ -62,6 +62,15 @@ def mini_folder(tmp_path_factory):
     return mini_iemocap(str(cache), seed=0, utterances_per_speaker=16)
 
 
+@pytest.fixture(scope="session")
+def mini_mer2023_folder(tmp_path_factory):
+    """A small mini corpus: MER2023's layout, 90 clips."""
+    from speechbrain_ser.corpora.mini_mer2023 import mini_mer2023
+
+    cache = tmp_path_factory.mktemp("cache")
+    return mini_mer2023(str(cache), seed=0, utterances=90)
+
+
 @pytest.fixture
 def tones(tmp_path):
     """An annotation of twelve tones, one pitch a class, and their files."""

@@ -507,10 +507,11 @@ class SERBrain(sb.Brain):
         }
         if not if_main_process():
             return
-        scores = {part: self.full_score(p) for part, p in predictions.items()}
+        every = predictions | self.more_predictions(predictions)
+        scores = {part: self.full_score(p) for part, p in every.items()}
         scores = {part: score for part, score in scores.items() if score}
         mean = self.watched_mean()
-        self.write_predictions(predictions)
+        self.write_predictions(every)
         if "evaluation" in scores:
             plots.plot_confusion(
                 self.figure("confusion"),
@@ -519,6 +520,7 @@ class SERBrain(sb.Brain):
                 title,
             )
         self.draw_figures(predictions, title)
+        facts = facts | self.findings()
         # last: where it is, the run is done and whole
         write_json(
             os.path.join(self.output_folder, "metrics.json"),
@@ -556,6 +558,25 @@ class SERBrain(sb.Brain):
             f"evaluation, {100 * interval['level']:.0f} % interval by bootstrap "
             f"over {interval['units']} {interval['over']}: {ends}"
         )
+
+    def more_predictions(self, predictions):
+        """Classifies parts once more in another way; overridden by recipes.
+
+        Arguments
+        ---------
+        predictions : dict
+            Part to what :meth:`predict` returned.
+
+        Returns
+        -------
+        dict
+            The same for parts of other names, the plan's ``more_parts``.
+        """
+        return {}
+
+    def findings(self):
+        """Returns a method's own facts for ``metrics.json``."""
+        return {}
 
     def draw_figures(self, predictions, title):
         """Draws a method's own figures; overridden by recipes.

@@ -12,7 +12,7 @@ UNLABELLED = -1
 CLASS_WEIGHTS = ("none", "balanced")
 
 
-def make_dataset(annotation, labels, sample_rate=16000):
+def make_dataset(annotation, labels, sample_rate=16000, read=None, numbers=()):
     """Makes SpeechBrain's dataset of an annotation.
 
     Arguments
@@ -23,12 +23,18 @@ def make_dataset(annotation, labels, sample_rate=16000):
         The class words; a class's index is its place in the list.
     sample_rate : int
         In Hz; files of another rate are resampled.
+    read : callable, optional
+        Entry to what ``sig`` is, say `frame_cache.FrameCache.read`; default:
+        the waveform.
+    numbers : list of str
+        Of an entry, as ``valence``: given under their names, NaN where an entry
+        has none.
 
     Returns
     -------
     DynamicItemDataset
-        Gives ``id``, ``sig`` (waveform) and ``label`` (class index, or
-        `UNLABELLED`).
+        Gives ``id``, ``sig``, ``label`` (class index, or `UNLABELLED`) and the
+        numbers.
 
     Raises
     ------
@@ -46,15 +52,19 @@ def make_dataset(annotation, labels, sample_rate=16000):
             )
 
     @takes("entry")
-    @provides("sig", "label")
-    def read(entry):
-        """Reads the waveform and looks up the class."""
-        yield load_audio(entry, sample_rate)
+    @provides("sig", "label", *numbers)
+    def give(entry):
+        """Reads the signal, looks up the class and the numbers."""
+        yield read(entry) if read else load_audio(entry, sample_rate)
         yield index[entry.get("emotion")]
+        for name in numbers:
+            yield float(entry.get(name, "nan"))
 
     data = {key: {"entry": entry} for key, entry in annotation.items()}
     return DynamicItemDataset(
-        data, dynamic_items=[read], output_keys=["id", "sig", "label"]
+        data,
+        dynamic_items=[give],
+        output_keys=["id", "sig", "label", *numbers],
     )
 
 

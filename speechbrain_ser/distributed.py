@@ -48,3 +48,45 @@ def gather_batch(tensor):
     parts = [part[: int(size)] for part, size in zip(parts, sizes)]
     parts[torch.distributed.get_rank()] = tensor
     return torch.cat(parts)
+
+
+def sum_over_processes(tensor):
+    """Returns the sum of a tensor of all processes, without a gradient.
+
+    Example
+    -------
+    >>> sum_over_processes(torch.ones(2))
+    tensor([1., 1.])
+    """
+    total = tensor.detach().clone()
+    if world_size() > 1:
+        torch.distributed.all_reduce(total)
+    return total
+
+
+def mean_over_processes(total, count):
+    """Returns a mean over what all processes hold, to be trained on.
+
+    Arguments
+    ---------
+    total : torch.Tensor
+        The sum over what this process holds, a scalar.
+    count : int
+        How much that is; it may be 0.
+
+    Returns
+    -------
+    torch.Tensor
+        The mean times :func:`world_size`, with the gradient of this process's
+        part: after DDP's averaging it is that of one process with all of it.
+
+    Example
+    -------
+    >>> mean_over_processes(torch.tensor(6.0), 3)
+    tensor(2.)
+    """
+    shared = torch.stack([total.detach(), total.new_tensor(float(count))])
+    shared = sum_over_processes(shared)
+    count = shared[1].clamp(min=1)
+    mean = total / count
+    return world_size() * (mean + (shared[0] / count - mean.detach()))

@@ -215,7 +215,7 @@ def class_counts(annotation, labels):
     >>> class_counts({"a": {"emotion": "sad"}}, ["ang", "sad"])
     {'ang': 0, 'sad': 1}
     """
-    found = collections.Counter(e["emotion"] for e in annotation.values())
+    found = collections.Counter(e.get("emotion") for e in annotation.values())
     return {word: found[word] for word in labels}
 
 

@@ -15,7 +15,7 @@ _NUMBER = ("duration", "valence", "arousal", "dominance")
 _SAMPLE = ("start", "stop")
 
 
-def read_annotation(path, data_root=None):
+def read_annotation(path, data_root=None, labelled=True):
     """Reads an annotation that a user made.
 
     Arguments
@@ -26,6 +26,8 @@ def read_annotation(path, data_root=None):
         folder.
     data_root : str, optional
         Stands in for `{data_root}` in `wav`.
+    labelled : bool
+        Whether each entry must have an `emotion`.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def read_annotation(path, data_root=None):
     folder = os.path.dirname(os.path.abspath(path))
     for key, entry in annotation.items():
         where = f"In the annotation '{path}', entry '{key}'"
-        _check_entry(where, entry)
+        _check_entry(where, entry, _REQUIRED if labelled else _REQUIRED[:2])
         entry["wav"] = _resolve(where, entry["wav"], folder, data_root)
     return annotation
 
@@ -225,20 +227,20 @@ def _parse(path, text):
         ) from None
 
 
-def _check_entry(where, entry):
+def _check_entry(where, entry, required):
     """Raises InputError unless every value of an entry is of its kind."""
     if not isinstance(entry, dict):
         raise InputError(
             f"{where} is {_short(entry)}: make it an object with "
-            f"{_list_of(_REQUIRED)}."
+            f"{_list_of(required)}."
         )
-    for key in _REQUIRED:
+    for key in required:
         if key not in entry:
             raise InputError(f"{where} lacks '{key}': add it.")
     for key, value in entry.items():
         kind = _wrong_kind(key, value)
         if kind:
-            optional = "" if key in _REQUIRED else " or leave the key out"
+            optional = "" if key in required else " or leave the key out"
             raise InputError(
                 f"{where} has {_short(value)} as '{key}': give {kind}"
                 f"{optional}."

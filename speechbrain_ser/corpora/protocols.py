@@ -528,7 +528,7 @@ def split_fingerprint(parts):
     True
     """
     content = [
-        [name, [[key, part[key]["emotion"]] for key in sorted(part)]]
+        [name, [[key, part[key].get("emotion")] for key in sorted(part)]]
         for name, part in sorted(parts.items())
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -88,3 +88,32 @@ class StatisticsPooling(torch.nn.Module):
         variance = (deviation**2).sum(dim=1) / count
         # the gradient of a root has no limit at 0
         return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
+
+
+class MaxPooling(torch.nn.Module):
+    """Maximum over the valid frames, channel by channel.
+
+    Example
+    -------
+    >>> pool = MaxPooling()
+    >>> frames = torch.tensor([[[1.0], [-3.0], [100.0]]])
+    >>> pool(frames, torch.tensor([2 / 3]))
+    tensor([[1.]])
+    """
+
+    def forward(self, frames, lengths):
+        """Pools ``[batch, time, channels]`` to ``[batch, channels]``.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[batch, time, channels]``.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]`` in (0, 1].
+
+        Returns
+        -------
+        torch.Tensor
+        """
+        behind = frame_mask(frames, lengths) == 0
+        return frames.float().masked_fill(behind, -torch.inf).amax(dim=1)

@@ -2,9 +2,13 @@
 
 The models are loaded by SpeechBrain's own wrappers. What this lobe adds: the
 source is checked first, nothing frozen leaves eval mode, layerdrop never shifts
-the layer that is read, and waveforms are normalised over their valid length.
+the layer that is read, blocks above it are not computed, waveforms are
+normalised over their valid length, and the trained blocks can start from the
+kept output of the frozen ones (see ``frame_cache``).
 """
 
+import hashlib
+import json
 import os
 
 import torch
@@ -14,6 +18,27 @@ from speechbrain_ser.errors import InputError
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SHARDED = tuple(f"{name}.index.json" for name in WEIGHTS)
+FINETUNE = ("none", "last1", "last2")
+# Raised when the same weights and settings give another prefix output.
+PREFIX_VERSION = 1
+# What decides the output of a model in eval mode, beside its weights.
+DECISIVE_CONFIG = (
+    "model_type",
+    "hidden_act",
+    "layer_norm_eps",
+    "num_attention_heads",
+    "do_stable_layer_norm",
+    "feat_extract_norm",
+    "feat_extract_activation",
+    "feat_proj_layer_norm",
+    "conv_kernel",
+    "conv_stride",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "conv_pos_batch_norm",
+    "num_buckets",
+    "max_bucket_distance",
+)
 
 
 def check_folder(folder):
@@ -104,8 +129,49 @@ def load_wrapper(source, save_path):
         ) from failure
 
 
+def frozen_blocks(n_blocks, finetune):
+    """Returns how many of the first blocks are frozen.
+
+    Arguments
+    ---------
+    n_blocks : int
+        How many blocks there are, frozen or not.
+    finetune : str
+        Which are trained: ``none``, ``last1`` or ``last2``.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        If `finetune` is another word, or there are fewer blocks.
+
+    Example
+    -------
+    >>> frozen_blocks(19, "last2")
+    17
+    """
+    if finetune not in FINETUNE:
+        raise InputError(
+            f"finetune is {finetune!r}: give one of {', '.join(FINETUNE)}"
+        )
+    trained = FINETUNE.index(finetune)
+    if trained > n_blocks:
+        raise InputError(
+            f"finetune is {finetune}, but there are {n_blocks} blocks: give "
+            "a number of blocks that is not smaller"
+        )
+    return n_blocks - trained
+
+
 class SSLEncoder(torch.nn.Module):
     """A self-supervised speech model, read at one layer.
+
+    Blocks above the layer are removed. If blocks are frozen, everything up to
+    the last of them is the frozen prefix: the trained blocks can be given its
+    kept output instead of waveforms.
 
     Arguments
     ---------
@@ -116,12 +182,14 @@ class SSLEncoder(torch.nn.Module):
         Where a model from the hub is kept.
     layer : int
         Which layer is read: 0 is the input of the first transformer block, 1 to
-        L the outputs of the blocks, -1 the last, as in a list.
+        L the outputs of the blocks, -1 the last, as in a list. The norm that
+        "large" models put behind their last block is not applied, as in
+        transformers' ``hidden_states``.
     frozen : bool
         Whether nothing of it is trained.
     frozen_layers : int
         How many of the first transformer blocks are not trained; if any is not,
-        neither is the convolutional front end.
+        neither is anything before them.
     freeze_feature_extractor : bool
         Whether the convolutional front end is not trained.
     gradient_checkpointing : bool
@@ -135,10 +203,14 @@ class SSLEncoder(torch.nn.Module):
     Example
     -------
     >>> folder = getfixture("small_wav2vec2")
-    >>> encoder = SSLEncoder(folder, save_path="unused", layer=-1)
-    >>> frames, lengths = encoder(torch.randn(2, 8000), torch.ones(2))
+    >>> encoder = SSLEncoder(folder, save_path="unused", frozen_layers=2)
+    >>> wavs, lengths = torch.randn(2, 8000), torch.ones(2)
+    >>> frames, frame_lengths = encoder(wavs, lengths)
     >>> frames.shape[0], frames.shape[2] == encoder.dim
     (2, True)
+    >>> kept, kept_lengths = encoder.prefix(wavs, lengths)
+    >>> encoder.eval()(kept, kept_lengths)[0].equal(encoder(wavs, lengths)[0])
+    True
     """
 
     def __init__(
@@ -153,12 +225,13 @@ class SSLEncoder(torch.nn.Module):
     ):
         super().__init__()
         wrapper = load_wrapper(source, save_path)
+        self.source = source
         self.model = wrapper.model
         self.normalize_wav = wrapper.normalize_wav
         config = self.model.config
-        # A dropped layer is not recorded, which would shift all later ones.
-        config.layerdrop = 0.0
         self.dim = config.hidden_size
+        # Such a model sees the padding: its first norm runs over the time.
+        self.padding_matters = config.feat_extract_norm == "group"
         n_layers = config.num_hidden_layers
         if not -n_layers - 1 <= layer <= n_layers:
             raise InputError(
@@ -170,30 +243,42 @@ class SSLEncoder(torch.nn.Module):
                 f"{frozen_layers} of them can't be frozen"
             )
         self.layer = layer % (n_layers + 1)
-        self._freeze(frozen, frozen_layers, freeze_feature_extractor)
+        self.model.encoder.layers = self.model.encoder.layers[: self.layer]
+        self.has_prefix = frozen or frozen_layers > 0
+        self.frozen_layers = min(
+            n_layers if frozen else frozen_layers, self.layer
+        )
+        self._freeze(freeze_feature_extractor)
         if gradient_checkpointing:
             self.model.gradient_checkpointing_enable(
                 gradient_checkpointing_kwargs={"use_reentrant": False}
             )
 
-    def _freeze(self, frozen, frozen_layers, freeze_feature_extractor):
-        """Turns off the gradient of what is frozen, and of what is unused."""
-        blocks = self.model.encoder.layers
-        self.resting = list(blocks[:frozen_layers])
-        if freeze_feature_extractor or frozen_layers:
-            self.resting.append(self.model.feature_extractor)
-        if frozen_layers:
-            self.resting += [
-                self.model.feature_projection,
-                self.model.encoder.pos_conv_embed,
-            ]
-        if frozen:
-            self.resting = [self.model]
-        # Blocks above the layer that is read have no gradient; DDP wants to know.
-        for module in self.resting + list(blocks[self.layer :]):
-            module.requires_grad_(False)
-        if getattr(self.model, "masked_spec_embed", None) is not None:
-            self.model.masked_spec_embed.requires_grad_(False)
+    def _before_blocks(self):
+        """Returns name to module of all that comes before the first block."""
+        model, encoder = self.model, self.model.encoder
+        parts = {
+            "feature_extractor": model.feature_extractor,
+            "feature_projection": model.feature_projection,
+            "pos_conv_embed": encoder.pos_conv_embed,
+            "dropout": encoder.dropout,
+        }
+        # In the other models this norm comes behind the last block.
+        if not model.config.do_stable_layer_norm:
+            parts["layer_norm"] = encoder.layer_norm
+        return parts
+
+    def _freeze(self, freeze_feature_extractor):
+        """Leaves a gradient only to what is trained, as DDP wants it."""
+        self.trained = list(self.model.encoder.layers[self.frozen_layers :])
+        if not self.has_prefix:
+            parts = self._before_blocks()
+            if freeze_feature_extractor:
+                del parts["feature_extractor"]
+            self.trained += parts.values()
+        self.model.requires_grad_(False)
+        for module in self.trained:
+            module.requires_grad_(True)
         self.train(self.training)
 
     def train(self, mode=True):
@@ -209,12 +294,47 @@ class SSLEncoder(torch.nn.Module):
             itself
         """
         super().train(mode)
-        for module in self.resting:
-            module.eval()
+        self.model.eval()
+        for module in self.trained:
+            module.train(mode)
         return self
 
-    def forward(self, wavs, lengths):
-        """Encodes waveforms.
+    def forward(self, inputs, lengths):
+        """Encodes waveforms, or what :meth:`prefix` made of them.
+
+        Arguments
+        ---------
+        inputs : torch.Tensor
+            16 kHz waveforms, ``[batch, samples]``, zero behind the end of each;
+            or the prefix's frames, ``[batch, time, channels]``.
+        lengths : torch.Tensor
+            Relative lengths of the inputs, ``[batch]`` in (0, 1].
+
+        Returns
+        -------
+        frames : torch.Tensor
+            ``[batch, time, channels]``, 20 ms apart.
+        lengths : torch.Tensor
+            Relative lengths of the frames, ``[batch]``.
+
+        Raises
+        ------
+        InputError
+            If frames are given and nothing is frozen.
+        """
+        if inputs.dim() == 3:
+            self._check_prefix()
+            frames = inputs.to(self.model.dtype)
+        elif self.has_prefix:
+            frames, lengths = self.prefix(inputs, lengths)
+        else:
+            frames, lengths = self._front_end(inputs, lengths)
+        blocks = self.model.encoder.layers[self.frozen_layers :]
+        return self._run(blocks, frames, lengths), lengths
+
+    @torch.no_grad()
+    def prefix(self, wavs, lengths):
+        """Computes the output of the last frozen block.
 
         Arguments
         ---------
@@ -226,22 +346,145 @@ class SSLEncoder(torch.nn.Module):
         Returns
         -------
         frames : torch.Tensor
-            ``[batch, time, channels]``, 20 ms apart.
+            ``[batch, time, channels]``, without gradient.
         lengths : torch.Tensor
             Relative lengths of the frames, ``[batch]``.
+
+        Raises
+        ------
+        InputError
+            If nothing is frozen.
         """
-        samples = (lengths * wavs.shape[1]).round().long()
-        mask = length_to_mask(samples, wavs.shape[1], dtype=wavs.dtype)
-        if self.normalize_wav:
-            wavs = normalize_waveform(wavs, mask)
-        trained = any(p.requires_grad for p in self.model.parameters())
-        with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
-            out = self.model(
-                wavs, attention_mask=mask.long(), output_hidden_states=True
+        self._check_prefix()
+        frames, lengths = self._front_end(wavs, lengths)
+        blocks = self.model.encoder.layers[: self.frozen_layers]
+        return self._run(blocks, frames, lengths), lengths
+
+    def prefix_digest(self):
+        """Returns the SHA-256 of all that decides the prefix's output.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+
+        Raises
+        ------
+        InputError
+            If nothing is frozen.
+        """
+        self._check_prefix()
+        parts = self._before_blocks()
+        blocks = self.model.encoder.layers[: self.frozen_layers]
+        parts.update({f"block{i}": block for i, block in enumerate(blocks)})
+        config = self.model.config.to_dict()
+        settings = {key: config.get(key) for key in DECISIVE_CONFIG}
+        settings["version"] = PREFIX_VERSION
+        settings["normalize_wav"] = self.normalize_wav
+        settings["blocks"] = self.frozen_layers
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for part, module in parts.items():
+            for name, value in module.state_dict().items():
+                digest.update(f"{part} {name} {value.dtype}".encode())
+                digest.update(f"{list(value.shape)}".encode())
+                value = value.detach().cpu().contiguous().reshape(-1)
+                digest.update(value.view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def count_frames(self, samples):
+        """Returns how many frames so many samples give, at least 1.
+
+        Arguments
+        ---------
+        samples : torch.Tensor
+            Integers of any shape.
+
+        Returns
+        -------
+        torch.Tensor
+            Of the same shape.
+        """
+        config = self.model.config
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride):
+            samples = (samples - kernel).div(stride, rounding_mode="floor") + 1
+        return samples.clamp(min=1)
+
+    def _check_prefix(self):
+        """Raises an error if there is no frozen prefix."""
+        if not self.has_prefix:
+            raise InputError(
+                "no transformer block is frozen, so there are no frames to "
+                "keep: freeze blocks (frozen_layers or frozen), or switch the "
+                "cache off"
             )
-        frames = out.hidden_states[self.layer]
-        counts = self.model._get_feat_extract_output_lengths(samples)
-        return frames, counts.clamp(min=1) / frames.shape[1]
+
+    def _front_end(self, wavs, lengths):
+        """Returns the input of the first block, and its relative lengths."""
+        parts = self._before_blocks()
+        samples = (lengths * wavs.shape[1]).round().long()
+        if self.normalize_wav:
+            mask = length_to_mask(samples, wavs.shape[1], dtype=wavs.dtype)
+            wavs = normalize_waveform(wavs, mask)
+        features = parts["feature_extractor"](wavs).transpose(1, 2)
+        frames = parts["feature_projection"](features)
+        if isinstance(frames, tuple):
+            frames = frames[0]
+        lengths = self.count_frames(samples) / frames.shape[1]
+        frames = frames.masked_fill(~frame_mask(frames, lengths)[..., None], 0)
+        frames = frames + parts["pos_conv_embed"](frames)
+        if "layer_norm" in parts:
+            frames = parts["layer_norm"](frames)
+        return parts["dropout"](frames), lengths
+
+    def _run(self, blocks, frames, lengths):
+        """Runs blocks as transformers' encoder does, without layerdrop."""
+        if not blocks:
+            return frames
+        mask = frame_mask(frames, lengths)
+        if self.model.config.model_type == "wavlm":
+            # All blocks share the position bias that the first block holds.
+            attention = self.model.encoder.layers[0].attention
+            bias = attention.compute_bias(frames.shape[1], frames.shape[1])
+            bias = bias.repeat(len(frames), 1, 1)
+            given = {"attention_mask": mask, "position_bias": bias}
+        else:
+            from transformers.masking_utils import create_bidirectional_mask
+
+            mask = create_bidirectional_mask(
+                config=self.model.config,
+                inputs_embeds=frames,
+                attention_mask=mask,
+            )
+            given = {"attention_mask": mask}
+        for block in blocks:
+            frames = block(frames, **given)
+            if isinstance(frames, tuple):
+                frames = frames[0]
+        return frames
+
+
+def frame_mask(frames, lengths):
+    """Returns where frames are valid.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[batch, time, channels]``.
+    lengths : torch.Tensor
+        Relative lengths, ``[batch]``.
+
+    Returns
+    -------
+    torch.Tensor
+        Bool, ``[batch, time]``.
+
+    Example
+    -------
+    >>> frame_mask(torch.zeros(1, 3, 2), torch.tensor([0.67]))
+    tensor([[ True,  True, False]])
+    """
+    counts = (lengths * frames.shape[1]).round().long()
+    return length_to_mask(counts, frames.shape[1], dtype=torch.bool)
 
 
 def normalize_waveform(wavs, mask):

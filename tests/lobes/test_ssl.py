@@ -6,11 +6,16 @@ import socket
 
 import pytest
 import torch
+import transformers
 
 from conftest import save_ssl_model
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.pooling import StatisticsPooling
-from speechbrain_ser.lobes.ssl import SSLEncoder, normalize_waveform
+from speechbrain_ser.lobes.ssl import (
+    SSLEncoder,
+    frozen_blocks,
+    normalize_waveform,
+)
 from tests.lobes.test_encoders import padded
 
 KINDS = ("wav2vec2", "hubert", "wavlm")
@@ -63,13 +68,7 @@ def test_local_folder_never_touches_the_network(layer_norm_model, no_network):
 def test_padding_changes_no_embedding(layer_norm_model, wavs, training):
     """Layer-norm kind: alone and padded to twice its length, to 1e-5."""
     encoder = SSLEncoder(layer_norm_model, save_path="unused")
-    for module in encoder.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    encoder.model.config.attention_dropout = 0.0
-    for layer in encoder.model.encoder.layers:
-        layer.attention.dropout = 0.0
-    encoder.train(training)
+    without_dropout(encoder).train(training)
     with torch.no_grad():
         together = embed(encoder, wavs, 16000)
         for wav, row in zip(wavs, together):
@@ -86,25 +85,146 @@ def test_permuted_batch_gives_permuted_embeddings(small_wav2vec2, wavs):
         torch.testing.assert_close(found, embed(encoder, wavs))
 
 
-@pytest.mark.parametrize("layer", [0, 1, 2, 3, -1, -3])
-def test_layer_is_the_one_asked_for(small_wav2vec2, layer, wavs):
-    """In train mode too, 20 times: layerdrop never shifts it."""
-    encoder = SSLEncoder(small_wav2vec2, save_path="unused", layer=layer)
+def without_dropout(encoder):
+    """Sets every dropout to 0, so that train mode is no chance."""
     for module in encoder.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     for block in encoder.model.encoder.layers:
         block.attention.dropout = 0.0
-    batch, lengths = padded(wavs[:1])
-    encoder.eval()
+    return encoder
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_layer_is_the_one_asked_for(tmp_path, kind, norm, wavs):
+    """Transformers' own full pass; the blocks above are not even held."""
+    save_ssl_model(tmp_path, kind, norm)
+    full = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    batch, lengths = padded(wavs)
+    samples = torch.tensor([len(wav) for wav in wavs])
+    mask = torch.arange(batch.shape[1]) < samples[:, None]
+    if norm == "layer":  # the folder says that waveforms are normalised
+        batch = normalize_waveform(batch, mask.float())
     with torch.no_grad():
-        states = encoder.model(batch, output_hidden_states=True).hidden_states
-        assert len(states) == 4
-        encoder.train()
-        for _ in range(20):
-            torch.testing.assert_close(
-                encoder(batch, lengths)[0], states[layer]
-            )
+        states = full(
+            batch, attention_mask=mask.long(), output_hidden_states=True
+        ).hidden_states
+    for layer in (0, 1, 2, 3, -1, -3):
+        encoder = SSLEncoder(str(tmp_path), save_path="unused", layer=layer)
+        without_dropout(encoder)
+        for training in (False, True):
+            encoder.train(training)
+            with torch.no_grad():
+                found, _ = encoder(*padded(wavs))
+            torch.testing.assert_close(found, states[layer])
+        assert len(encoder.model.encoder.layers) == layer % 4
+        held = "".join(encoder.state_dict())
+        assert f"encoder.layers.{layer % 4}." not in held
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_going_on_from_the_prefix_is_the_whole_pass(tmp_path, kind, norm, wavs):
+    """Output and gradients, also in bf16 and with checkpointing."""
+    save_ssl_model(tmp_path, kind, norm)
+    for setting in ({}, {"gradient_checkpointing": True}):
+        encoder = SSLEncoder(
+            str(tmp_path), "unused", layer=2, frozen_layers=1, **setting
+        )
+        without_dropout(encoder).train()
+        kept, lengths = encoder.prefix(*padded(wavs))
+        assert not kept.requires_grad
+        found = []
+        for given in (padded(wavs), (kept, lengths), (kept.double(), lengths)):
+            frames, counts = encoder(*given)
+            assert torch.equal(counts, lengths)
+            (frames**3).sum().backward()
+            gradients = [
+                p.grad for p in encoder.parameters() if p.requires_grad
+            ]
+            found.append([frames, *gradients])
+            encoder.zero_grad(set_to_none=True)
+        for one, other, third in zip(*found):
+            assert torch.equal(one, other)
+            assert torch.equal(one, third)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded, _ = encoder(kept.half(), lengths)
+        (rounded.float() ** 3).sum().backward()
+        torch.testing.assert_close(
+            rounded.float(), found[1][0], atol=0.1, rtol=0.05
+        )
+
+
+def test_padded_frames_change_nothing(layer_norm_model, wavs):
+    """Nonsense behind the end of the prefix's frames is not attended to."""
+    encoder = SSLEncoder(layer_norm_model, "unused", frozen_layers=1).eval()
+    kept, lengths = encoder.prefix(*padded(wavs[2:]))
+    behind = torch.full((1, 7, encoder.dim), 99.0)
+    longer = torch.cat([kept, behind], dim=1)
+    shorter = lengths * kept.shape[1] / longer.shape[1]
+    with torch.no_grad():
+        alone, _ = encoder(kept, lengths)
+        found, counts = encoder(longer, shorter)
+    torch.testing.assert_close(found[:, : kept.shape[1]], alone)
+    assert float(counts * longer.shape[1]) == pytest.approx(kept.shape[1])
+
+
+def test_digest_knows_all_that_decides_the_prefix(tmp_path):
+    """One weight, the depth, the norm of waveforms, an epsilon; not more."""
+
+    def make(**setting):
+        """An encoder of the same folder."""
+        return SSLEncoder(str(tmp_path), "unused", **setting)
+
+    save_ssl_model(tmp_path)
+    encoder = make(frozen_layers=1)
+    digest = encoder.prefix_digest()
+    assert len(digest) == 64
+    assert make(frozen_layers=1).train().prefix_digest() == digest
+    assert make(frozen_layers=1, layer=2).prefix_digest() == digest
+    assert make(layer=1, frozen=True).prefix_digest() == digest
+    last = encoder.model.encoder.layers[1].final_layer_norm.bias
+    with torch.no_grad():
+        last.add_(1)
+    assert encoder.prefix_digest() == digest
+    others = {make(frozen_layers=2).prefix_digest()}
+    for part in (
+        encoder.model.encoder.layers[0].final_layer_norm.bias,
+        encoder.model.encoder.layer_norm.weight,
+        encoder.model.encoder.pos_conv_embed.conv.bias,
+        encoder.model.feature_extractor.conv_layers[0].conv.weight,
+    ):
+        with torch.no_grad():
+            part.view(-1)[0].add_(1e-3)
+        others.add(encoder.prefix_digest())
+    encoder.model.config.layer_norm_eps = 0.1
+    others.add(encoder.prefix_digest())
+    encoder.normalize_wav = True
+    others.add(encoder.prefix_digest())
+    assert len(others | {digest}) == 8
+
+
+def test_without_frozen_blocks_there_is_no_prefix(small_wav2vec2):
+    """Each way to ask for it says what to do."""
+    encoder = SSLEncoder(small_wav2vec2, save_path="unused")
+    for ask in (
+        encoder.prefix_digest,
+        lambda: encoder.prefix(torch.randn(1, 4000), torch.ones(1)),
+        lambda: encoder(torch.randn(1, 9, 32), torch.ones(1)),
+    ):
+        with pytest.raises(InputError, match="freeze blocks"):
+            ask()
+
+
+def test_frozen_blocks_of_a_setting():
+    """The table of the paper."""
+    found = [frozen_blocks(19, word) for word in ("none", "last1", "last2")]
+    assert found == [19, 18, 17]
+    with pytest.raises(InputError, match="none, last1, last2"):
+        frozen_blocks(19, "all")
+    with pytest.raises(InputError, match="1 blocks"):
+        frozen_blocks(1, "last2")
 
 
 def test_frozen_stays_frozen_in_train_mode(small_wav2vec2, wavs):
@@ -133,21 +253,22 @@ def test_frozen_prefix_changes_not_a_bit(small_wav2vec2, wavs):
         for name, value in encoder.state_dict().items()
         if not torch.equal(value, before[name])
     }
-    assert {"1", "2"} <= changed
-    assert "0" not in changed
-    assert not any("feature" in name or "pos_conv" in name for name in changed)
+    # the norm in front of the first block is as frozen as the block
+    assert changed == {"1", "2"}
     assert not encoder.model.encoder.layers[0].training
     assert encoder.model.encoder.layers[1].training
 
 
-def test_blocks_above_the_layer_get_no_gradient(small_wav2vec2):
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_has_a_gradient_is_used(tmp_path, kind, norm):
     """DDP refuses parameters that a step does not use."""
-    encoder = SSLEncoder(small_wav2vec2, save_path="unused", layer=1)
-    encoder(torch.randn(1, 4000), torch.ones(1))[0].sum().backward()
+    save_ssl_model(tmp_path, kind, norm)
+    encoder = SSLEncoder(str(tmp_path), save_path="unused", layer=1)
+    (encoder(torch.randn(1, 4000), torch.ones(1))[0] ** 3).sum().backward()
     for name, parameter in encoder.named_parameters():
         if parameter.requires_grad:
-            unused = name.startswith("model.encoder.layer_norm")
-            assert unused or parameter.grad is not None, name
+            assert parameter.grad is not None, name
 
 
 def test_gradient_checkpointing_gives_the_same_gradient(small_wav2vec2, wavs):
@@ -208,8 +329,6 @@ def test_missing_folder_is_not_taken_for_a_hub_name(tmp_path):
 
 def test_model_of_another_kind_is_refused(tmp_path):
     """Named with those that are known."""
-    import transformers
-
     config = transformers.BertConfig(
         hidden_size=8, num_hidden_layers=1, num_attention_heads=1
     )

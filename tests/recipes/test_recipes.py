@@ -73,12 +73,14 @@ def test_script_asks_for_no_other_key(row):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
-def test_debug_flags_run(row, mini_folder, tmp_path):
+def test_debug_flags_run(row, mini_folder, mini_mer2023_folder, tmp_path):
     """Each row small on a CPU, as SpeechBrain's recipe tests do."""
     held = tmp_path / "tests" / "tmp"
     held.mkdir(parents=True)
     os.symlink(mini_folder, held / "IEMOCAP_full_release")
+    os.symlink(mini_mer2023_folder, held / "MER2023")
     save_ssl_model(held / "wav2vec2")
+    save_ssl_model(held / "hubert", "hubert", "layer")
     done = subprocess.run(
         [
             sys.executable,
@@ -92,7 +94,8 @@ def test_debug_flags_run(row, mini_folder, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "out" / "metrics.json").exists()
+    written = set(os.listdir(tmp_path / "out"))
+    assert written & {"metrics.json", "codebook.ckpt"}
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda p: str(p.relative_to(ROOT)))

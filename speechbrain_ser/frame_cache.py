@@ -1,0 +1,337 @@
+"""The output of an encoder's frozen blocks, computed once and kept on disk.
+
+One file per utterance, whole or not there. Its folder is named by all that
+decides the frozen blocks' output, its name by the bytes of the audio: what is
+stale is another name and never read. So any number of processes can fill and
+read one cache together, and a killed one loses a batch at most.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import itertools
+import os
+import random
+import shutil
+
+import numpy as np
+import torch
+import transformers
+from speechbrain.utils.distributed import if_main_process
+from tqdm import tqdm
+
+import speechbrain_ser
+from speechbrain_ser.corpora.audio import load_audio
+from speechbrain_ser.errors import InputError
+from speechbrain_ser.files import replacing, write_json
+
+DTYPES = (np.float16, np.float32)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FrameCache:
+    """Keeps what ``SSLEncoder.prefix`` gives for each utterance.
+
+    It holds no weights, so that a loader's worker processes can have it.
+
+    Models with a group norm ("base") see the padding of a batch. What is kept
+    is the frames of the utterance alone, so training on the cache differs from
+    training such a model on padded batches of waveforms.
+
+    Arguments
+    ---------
+    folder : str
+        Where caches are kept, in a folder each; runs can share it.
+    encoder : SSLEncoder
+        With frozen blocks.
+    sample_rate : int
+        In Hz; files of another rate are resampled.
+
+    Raises
+    ------
+    InputError
+        If nothing of the encoder is frozen.
+
+    Example
+    -------
+    >>> from speechbrain_ser.lobes.ssl import SSLEncoder
+    >>> encoder = SSLEncoder(
+    ...     getfixture("small_wav2vec2"), "unused", frozen_layers=2
+    ... )
+    >>> cache = FrameCache(getfixture("tmp_path") / "frames", encoder)
+    >>> annotation = getfixture("tones")
+    >>> cache.fill(annotation, encoder, "cpu", batch_size=4, show=False)
+    12
+    >>> cache.read(annotation["tone0"]).shape
+    torch.Size([99, 32])
+    """
+
+    def __init__(self, folder, encoder, sample_rate=16000):
+        self.digest = encoder.prefix_digest()
+        self.folder = os.path.join(folder, f"{self.digest}-{sample_rate}")
+        self.channels = encoder.dim
+        self.sample_rate = sample_rate
+        self.hashes = {}
+
+    def fill(self, annotation, encoder, device, batch_size, show=True):
+        """Computes what is missing, in float32.
+
+        It can be stopped and called again at any moment, and by several
+        processes at once: each takes the batches in an order of its own and
+        leaves out what is there by then, and returns when all is there.
+
+        Arguments
+        ---------
+        annotation : dict
+            Id to entry, each with ``wav``, ``duration`` and optionally
+            ``start`` and ``stop``.
+        encoder : SSLEncoder
+            The one that the cache was made for.
+        device : str
+            Where it computes.
+        batch_size : int
+            Utterances at a time.
+        show : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        int
+            How many utterances this process computed.
+
+        Raises
+        ------
+        InputError
+            If the disk is too small or the folder can't be written.
+        """
+        entries = {self.path(entry): entry for entry in annotation.values()}
+        missing = {
+            path: round(entry["duration"] * self.sample_rate)
+            for path, entry in entries.items()
+            if not self._is_whole(path)
+        }
+        if not missing:
+            return 0
+        if encoder.prefix_digest() != self.digest:
+            raise ValueError("the cache was made for another encoder")
+        needed = {
+            path: 2 * self.channels * int(count)
+            for path, count in zip(
+                missing,
+                encoder.count_frames(torch.tensor([*missing.values()])),
+            )
+        }
+        paths = sorted(missing, key=missing.get)
+        batches = [
+            paths[i : i + batch_size] for i in range(0, len(paths), batch_size)
+        ]
+        # another order in each process, whatever the seed says
+        random.SystemRandom().shuffle(batches)
+        with self._writing(needed):
+            self._describe(encoder)
+        self._check_space(needed.values())
+        computed = 0
+        with tqdm(
+            total=len(paths),
+            desc="frozen blocks",
+            disable=not (show and if_main_process()),
+        ) as bar:
+            for batch in batches:
+                todo = [path for path in batch if not self._is_whole(path)]
+                wavs = {
+                    path: load_audio(entries[path], self.sample_rate)
+                    for path in todo
+                }
+                for path, frames in compute(encoder, wavs, device):
+                    with self._writing(needed):
+                        self._write(path, frames)
+                computed += len(todo)
+                bar.update(len(batch))
+        return computed
+
+    def read(self, entry):
+        """Reads the frames of an utterance.
+
+        Arguments
+        ---------
+        entry : dict
+            Of an annotation that :meth:`fill` was given.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[time, channels]``; float16, or float32 where the values need it.
+
+        Raises
+        ------
+        InputError
+            If they are not there, or damaged.
+        """
+        path = self.path(entry)
+        if not self._is_whole(path):
+            state = "is damaged" if os.path.exists(path) else "is missing"
+            raise InputError(
+                f"the cached file {path} of {entry['wav']} {state}: start "
+                "again, the cache is then filled before training, and don't "
+                "change audio files meanwhile"
+            )
+        return torch.from_numpy(np.load(path, allow_pickle=False))
+
+    def path(self, entry):
+        """Returns where the frames of an utterance are kept.
+
+        Arguments
+        ---------
+        entry : dict
+            With ``wav`` and optionally ``start`` and ``stop``.
+
+        Returns
+        -------
+        str
+        """
+        wav = entry["wav"]
+        try:
+            state = os.stat(wav)
+            known = (wav, state.st_mtime_ns, state.st_size)
+            if known not in self.hashes:
+                digest = hashlib.sha256()
+                with open(wav, "rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+                self.hashes[known] = digest.hexdigest()
+        except OSError as failure:
+            raise InputError(
+                f"the audio file {wav} can't be read ({failure.strerror}): "
+                "correct its path in the annotation"
+            ) from failure
+        part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
+        name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
+        return os.path.join(self.folder, f"{name.hexdigest()}.npy")
+
+    def _is_whole(self, path):
+        """Whether a file is there and as long as its header says."""
+        try:
+            with open(path, "rb") as file:
+                version = np.lib.format.read_magic(file)
+                if version != (1, 0):
+                    return False
+                header = np.lib.format.read_array_header_1_0(file)
+                shape, by_columns, dtype = header
+                size = file.tell() + int(np.prod(shape)) * dtype.itemsize
+                return (
+                    not by_columns
+                    and dtype in DTYPES
+                    and shape[1:] == (self.channels,)
+                    and os.fstat(file.fileno()).st_size == size
+                )
+        except (OSError, ValueError):
+            return False
+
+    @contextlib.contextmanager
+    def _writing(self, needed):
+        """Says in a sentence why the cache can't be written.
+
+        Arguments
+        ---------
+        needed : dict
+            Path to bytes.
+        """
+        try:
+            yield
+        except OSError as failure:
+            if failure.errno in FULL:
+                rest = [path for path in needed if not self._is_whole(path)]
+                raise self._no_space([needed[p] for p in rest]) from failure
+            raise InputError(
+                f"the frame cache {self.folder} can't be written "
+                f"({failure.strerror}): give another folder, or switch the "
+                "cache off"
+            ) from failure
+
+    def _write(self, path, frames):
+        """Writes frames, in half precision if that can hold them."""
+        array = frames.cpu().contiguous().numpy()
+        if np.abs(array).max() <= np.finfo(np.float16).max:
+            array = array.astype(np.float16)
+        # np.save says nothing of a full disk when it writes to a file
+        whole = io.BytesIO()
+        np.save(whole, array, allow_pickle=False)
+        with replacing(path) as beside:
+            with open(beside, "wb") as file:
+                file.write(whole.getbuffer())
+
+    def _describe(self, encoder):
+        """Writes for a person what the folder holds."""
+        path = os.path.join(self.folder, "cache.json")
+        if os.path.exists(path):
+            return
+        versions = {m.__name__: m.__version__ for m in (torch, transformers)}
+        versions["speechbrain_ser"] = speechbrain_ser.__version__
+        about = {
+            "what": "output of the last frozen block of a speech model, one "
+            "file per utterance [time, channels]; may be deleted at any time",
+            "source": str(encoder.source),
+            "frozen_blocks": encoder.frozen_layers,
+            "channels": self.channels,
+            "sample_rate": self.sample_rate,
+            "dtype": "float16, or float32 where values are too large for it",
+            "folder_name": "SHA-256 of the weights and settings up to that "
+            "block, then the sample rate",
+            "file_name": "SHA-256 of the audio file's SHA-256, start, stop and "
+            "sample rate",
+            "versions": versions,
+        }
+        write_json(path, about)
+
+    def _check_space(self, needed):
+        """Raises an error if the disk can't hold so many bytes."""
+        if sum(needed) > shutil.disk_usage(self.folder).free:
+            raise self._no_space(needed)
+
+    def _no_space(self, needed):
+        """The error for a full disk."""
+        free = shutil.disk_usage(self.folder).free
+        return InputError(
+            f"the frame cache {self.folder} needs {sum(needed) / 1e9:.3g} GB "
+            f"more for {len(needed)} utterances and {free / 1e9:.3g} GB are "
+            "free: give a folder on another disk, or switch the cache off"
+        )
+
+
+@torch.no_grad()
+def compute(encoder, wavs, device):
+    """Computes frames as each utterance gives them alone.
+
+    Arguments
+    ---------
+    encoder : SSLEncoder
+    wavs : dict
+        Key to waveform.
+    device : str
+        Where it computes.
+
+    Yields
+    ------
+    tuple
+        Key and frames, ``[time, channels]``.
+    """
+    encoder.to(device)
+    keys = sorted(wavs, key=lambda key: len(wavs[key]))
+
+    def together(key):
+        """What those have in common that can be computed together."""
+        return len(wavs[key]) if encoder.padding_matters else None
+
+    for _, group in itertools.groupby(keys, together):
+        group = list(group)
+        samples = torch.tensor([len(wavs[key]) for key in group])
+        batch = torch.nn.utils.rnn.pad_sequence(
+            [wavs[key] for key in group], batch_first=True
+        ).to(device)
+        lengths = (samples / batch.shape[1]).to(device)
+        with torch.autocast(torch.device(device).type, enabled=False):
+            frames, _ = encoder.prefix(batch, lengths)
+        counts = encoder.count_frames(samples).tolist()
+        for key, found, count in zip(group, frames, counts):
+            yield key, found[:count]

@@ -1,0 +1,616 @@
+"""A codebook of prototypes, the mapping onto it, and which of them matter.
+
+Reference: "An Effective Local Prototypical Mapping Network for Speech Emotion
+Recognition", Xi et al. 2024 (LPMN), the equations named below.
+"""
+
+import torch
+
+from speechbrain_ser.distributed import mean_over_processes, sum_over_processes
+from speechbrain_ser.lobes.pooling import frame_mask
+
+# Below this length a frame or a prototype has no direction: its cosines are 0.
+NO_DIRECTION = 1e-8
+# Numbers in one of the mapping's work arrays; the caches of a CPU are small.
+WORK_SIZE = {"cpu": 2**19, "cuda": 2**25}
+
+
+def unit(vectors):
+    """Returns vectors of length 1, and what they were multiplied by for it.
+
+    Arguments
+    ---------
+    vectors : torch.Tensor
+        ``[..., C]``.
+
+    Returns
+    -------
+    unit : torch.Tensor
+        ``[..., C]``; zero where there is no direction.
+    inverse : torch.Tensor
+        ``[..., 1]``: 1 / length, or 0.
+
+    Example
+    -------
+    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))[0]
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
+    length = vectors.norm(dim=-1, keepdim=True)
+    inverse = torch.where(length > NO_DIRECTION, 1 / length, 0.0)
+    return vectors * inverse, inverse
+
+
+def naive_local_mapping(frames, prototypes, tau):
+    """Maps every frame onto the prototypes (Eq. 2), as the paper writes it.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[..., T, C]``.
+    prototypes : torch.Tensor
+        ``[K, C]``.
+    tau : float
+        Temperature (> 0).
+
+    Returns
+    -------
+    torch.Tensor
+        ``[..., T, K]``; each frame's mapping sums to 1.
+
+    Example
+    -------
+    >>> frame = torch.tensor([[2.0, 0.0]])
+    >>> naive_local_mapping(frame, torch.eye(2), tau=1.0)
+    tensor([[0.7311, 0.2689]])
+    """
+    cosine = unit(frames)[0] @ unit(prototypes)[0].T
+    return torch.softmax(cosine / tau, dim=-1)
+
+
+def naive_max_mapping(frames, counts, prototypes, tau):
+    """The mapping's maximum over the valid frames, in plain operations.
+
+    What `max_mapping` computes with less memory; it is here to be read and to
+    be compared with.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[batch, T, C]``.
+    counts : torch.Tensor
+        Valid frames of each utterance, ``[batch]``.
+    prototypes : torch.Tensor
+        ``[K, C]``.
+    tau : float
+
+    Returns
+    -------
+    values : torch.Tensor
+        ``[batch, K]``.
+    winners : torch.Tensor
+        The frame that has the maximum, ``[batch, K]``.
+    """
+    mapping = naive_local_mapping(frames, prototypes, tau)
+    behind = (
+        torch.arange(frames.shape[1], device=frames.device) >= counts[:, None]
+    )
+    return mapping.masked_fill(behind[:, :, None], -1.0).max(dim=1)
+
+
+def pieces(n, numbers, device):
+    """Cuts a batch so that the work on a piece needs little memory.
+
+    Arguments
+    ---------
+    n : int
+        Utterances.
+    numbers : int
+        That the largest work array holds of each.
+    device : torch.device
+
+    Returns
+    -------
+    list of slice
+    """
+    step = max(1, WORK_SIZE[device.type] // numbers)
+    return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+
+class MaxMapping(torch.autograd.Function):
+    """Eq. 2 and the maximum over time, a few utterances at a time.
+
+    The maximum needs, backward, only the frames that won a prototype; they are
+    mapped again there, so that no ``[batch, T, K]`` is ever held.
+    """
+
+    @staticmethod
+    def forward(ctx, frames, counts, prototypes, tau):
+        """See `max_mapping`."""
+        n, longest, dim = frames.shape
+        directions = unit(prototypes)[0].T / tau
+        values = frames.new_empty(n, len(prototypes))
+        winners = torch.empty_like(values, dtype=torch.long)
+        steps = torch.arange(longest, device=frames.device)
+        for piece in pieces(n, longest * len(prototypes), frames.device):
+            score = unit(frames[piece])[0] @ directions
+            score -= score.logsumexp(dim=-1, keepdim=True)
+            behind = steps >= counts[piece, None]
+            score.masked_fill_(behind[:, :, None], -torch.inf)
+            torch.max(score, dim=1, out=(values[piece], winners[piece]))
+        values.exp_()
+        ctx.save_for_backward(frames, prototypes, values, winners)
+        ctx.tau = tau
+        ctx.mark_non_differentiable(winners)
+        return values, winners
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream, _):
+        """Returns the gradients of frames and prototypes."""
+        frames, prototypes, values, winners = ctx.saved_tensors
+        directions, inverse = unit(prototypes)
+        frames_gradient = torch.zeros_like(frames)
+        gradient = torch.zeros_like(directions)
+        along = torch.zeros_like(inverse)
+        for piece, index, x, x_inverse, cosine, slope in cosine_gradients(
+            frames, directions, values, winners, upstream, ctx.tau
+        ):
+            radial = cosine.mul_(slope)
+            along += radial.sum(dim=(0, 1))[:, None]
+            gradient += slope.flatten(0, 1).T @ x.flatten(0, 1)
+            # of the cosine: only what turns a frame changes it
+            turn = torch.matmul(slope, directions)
+            turn -= x.mul_(radial.sum(dim=-1, keepdim=True))
+            turn *= x_inverse
+            place = index.unsqueeze(2).expand_as(turn)
+            frames_gradient[piece].scatter_(1, place, turn)
+        gradient = (gradient - along * directions) * inverse
+        return frames_gradient, None, gradient, None
+
+
+def cosine_gradients(frames, directions, values, winners, upstream, tau):
+    """Walks over a batch and yields the gradient by the winning cosines.
+
+    With s the mapping of a frame t and w_j the upstream gradient times the
+    maximum of each prototype j that t won, d/dcos(t, l) is
+    (w_l - s_l * sum of w) / tau.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[batch, T, C]``.
+    directions : torch.Tensor
+        Prototypes of length 1, ``[K, C]``.
+    values, winners : torch.Tensor
+        Of the maximum, ``[batch, K]``.
+    upstream : torch.Tensor
+        The gradient by `values`, ``[batch, K]``.
+    tau : float
+
+    Yields
+    ------
+    piece : slice
+        Which utterances.
+    index : torch.Tensor
+        Which of their frames, ``[n, U]``: all that won and some that did not.
+    x : torch.Tensor
+        These frames with length 1, ``[n, U, C]``.
+    inverse : torch.Tensor
+        1 / their lengths, ``[n, U, 1]``.
+    cosine : torch.Tensor
+        ``[n, U, K]``.
+    slope : torch.Tensor
+        The gradient by `cosine`, ``[n, U, K]``.
+    """
+    n, longest, dim = frames.shape
+    numbers = len(directions) * max(longest, dim)
+    for piece in pieces(n, numbers, frames.device):
+        won = torch.zeros_like(frames[piece, :, 0])
+        won.scatter_(1, winners[piece], 1.0)
+        most = int(won.sum(dim=1).max())
+        index = won.topk(most, dim=1).indices
+        order = torch.arange(most, device=index.device).expand_as(index)
+        place = torch.zeros_like(won, dtype=torch.long)
+        place = place.scatter_(1, index, order).gather(1, winners[piece])
+
+        picked = index.unsqueeze(2).expand(-1, -1, dim)
+        x, inverse = unit(frames[piece].gather(1, picked))
+        cosine = x @ directions.T
+        weight = upstream[piece] * values[piece] / tau
+        total = torch.zeros_like(inverse).squeeze(2)
+        total.scatter_add_(1, place, weight)
+        slope = torch.softmax(cosine / tau, dim=-1)
+        slope *= -total.unsqueeze(2)
+        slope.scatter_add_(1, place.unsqueeze(1), weight.unsqueeze(1))
+        yield piece, index, x, inverse, cosine, slope
+
+
+def max_mapping(frames, counts, prototypes, tau):
+    """Maps frames onto prototypes (Eq. 2) and takes the maximum over time.
+
+    Equal to `naive_max_mapping` in values and gradients, at a fraction of its
+    memory.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[batch, T, C]``.
+    counts : torch.Tensor
+        Valid frames of each utterance, ``[batch]``.
+    prototypes : torch.Tensor
+        ``[K, C]``.
+    tau : float
+        Temperature (> 0).
+
+    Returns
+    -------
+    values : torch.Tensor
+        ``[batch, K]``.
+    winners : torch.Tensor
+        The frame that has the maximum, ``[batch, K]``; the first on a tie.
+
+    Example
+    -------
+    >>> frames = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]]])
+    >>> max_mapping(frames, torch.tensor([2]), torch.eye(2), tau=1.0)
+    (tensor([[0.7311, 0.7311]]), tensor([[0, 1]]))
+    """
+    return MaxMapping.apply(frames, counts, prototypes, tau)
+
+
+class Codebook(torch.nn.Module):
+    """K prototypes of the frames, and the loss that they are learnt by (Eq. 1).
+
+    Arguments
+    ---------
+    n_prototypes : int
+        K.
+    dim : int
+        Size of a frame, C.
+    codebook_weight : float
+        Of the first term, which moves the prototypes.
+    commitment_weight : float
+        Of the second term, which moves the frames.
+    squared : bool
+        False: Euclidean distances, as Eq. 1 is printed. True: squared ones,
+        averaged over the channels as well, as in the VQ-VAE that it follows.
+
+    Example
+    -------
+    >>> codebook = Codebook(n_prototypes=4, dim=2)
+    >>> codebook.draw(torch.eye(2).repeat(2, 1))
+    >>> float(codebook(torch.eye(2).unsqueeze(0), torch.ones(1)))
+    0.0
+    """
+
+    def __init__(
+        self,
+        n_prototypes,
+        dim,
+        codebook_weight=1.0,
+        commitment_weight=1.0,
+        squared=False,
+    ):
+        super().__init__()
+        self.codebook_weight = codebook_weight
+        self.commitment_weight = commitment_weight
+        self.squared = squared
+        self.prototypes = torch.nn.Parameter(torch.randn(n_prototypes, dim))
+        # frames that each was the nearest of since the epoch began
+        self.register_buffer("chosen", torch.zeros(n_prototypes))
+
+    @torch.no_grad()
+    def nearest(self, frames):
+        """Returns the nearest prototype of each frame, by Euclidean distance.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[n, C]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[n]``; the first on a tie.
+        """
+        prototypes = self.prototypes.to(frames)
+        bias = prototypes.square().sum(dim=1) / 2
+        index = torch.empty(len(frames), dtype=torch.long, device=frames.device)
+        for piece in pieces(len(frames), len(prototypes), frames.device):
+            closeness = torch.addmm(
+                -bias, frames[piece], prototypes.T
+            )  # |x|^2 / 2 - |x - p|^2 / 2
+            index[piece] = closeness.argmax(dim=1)
+        return index
+
+    def forward(self, frames, lengths):
+        """Computes the quantization loss (Eq. 1), a mean over valid frames.
+
+        In training the frames of each prototype are counted.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[batch, time, C]``.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]`` in (0, 1].
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar; with several processes scaled as
+            `distributed.mean_over_processes` says.
+        """
+        valid = frame_mask(frames, lengths).squeeze(2) > 0
+        with torch.autocast(frames.device.type, enabled=False):
+            frames = frames[valid].to(self.prototypes.dtype)
+            index = self.nearest(frames)
+            if self.training:
+                used = torch.bincount(index, minlength=len(self.chosen))
+                self.chosen += sum_over_processes(used.to(self.chosen))
+            quantized = self.prototypes[index]
+            # Eq. 1
+            loss = self.codebook_weight * self.distance(
+                frames.detach(), quantized
+            ) + self.commitment_weight * self.distance(
+                frames, quantized.detach()
+            )
+            return mean_over_processes(loss.sum(), len(frames))
+
+    def distance(self, frames, prototypes):
+        """Returns the distance of each frame to its prototype, ``[n]``."""
+        difference = frames - prototypes
+        if self.squared:
+            return difference.square().mean(dim=1)
+        square = difference.square().sum(dim=1)
+        # the gradient of a root has no limit at 0
+        away = square > 0
+        return torch.where(away, square.where(away, 1.0).sqrt(), 0.0)
+
+    @torch.no_grad()
+    def draw(self, frames, which=None, seed=0):
+        """Sets prototypes to frames drawn at random.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[n, C]``, the same in every process; a frame is taken twice only
+            if there are too few.
+        which : torch.Tensor, optional
+            Indices of the prototypes; default: all.
+        seed : int
+            Of the drawing.
+        """
+        if which is None:
+            which = torch.arange(len(self.prototypes))
+        draw = torch.Generator().manual_seed(seed)
+        rounds = -(-len(which) // len(frames))
+        order = torch.cat(
+            [torch.randperm(len(frames), generator=draw) for _ in range(rounds)]
+        )
+        order = order[: len(which)].to(frames.device)
+        self.prototypes[which.to(self.prototypes.device)] = frames[order].to(
+            self.prototypes
+        )
+
+    def usage(self):
+        """Says how the prototypes were used since the epoch began.
+
+        Returns
+        -------
+        used : int
+            Prototypes that were the nearest of at least one frame.
+        perplexity : float
+            exp of the entropy of their shares of the frames: 1 (all frames
+            choose one prototype) to K.
+        """
+        share = self.chosen.double() / self.chosen.double().sum().clamp(min=1)
+        entropy = -torch.special.xlogy(share, share).sum()
+        return int((self.chosen > 0).sum()), float(entropy.exp())
+
+
+class LocalPrototypicalMapping(torch.nn.Module):
+    """An utterance as the best mapping of its frames onto each prototype.
+
+    Eq. 2 and the MIL max pooling over time (section 3.2). As printed a mapping
+    is about 1/K everywhere, too small for a classifier to learn from; with
+    `in_chance` it is K times that less 1: 0 where a frame is as near to a
+    prototype as to any. A linear classifier on it can be what one on the
+    printed mapping can be, and no other.
+
+    Arguments
+    ---------
+    codebook : Codebook
+    tau : float
+        Temperature (> 0).
+    in_chance : bool
+        See above; False: as printed.
+
+    Raises
+    ------
+    ValueError
+        If the temperature is not positive.
+
+    Example
+    -------
+    >>> pool = LocalPrototypicalMapping(Codebook(n_prototypes=6, dim=4))
+    >>> pooled, winners = pool(torch.randn(2, 9, 4), torch.tensor([1.0, 0.5]))
+    >>> pooled.shape, pool.size
+    (torch.Size([2, 6]), 6)
+    """
+
+    def __init__(self, codebook, tau=1.0, in_chance=True):
+        super().__init__()
+        if tau <= 0:
+            raise ValueError(f"tau must be > 0, got {tau}")
+        self.codebook = codebook
+        self.tau = tau
+        self.in_chance = in_chance
+
+    @property
+    def size(self):
+        """Numbers that an utterance becomes, K."""
+        return len(self.codebook.prototypes)
+
+    def forward(self, frames, lengths, kept=None):
+        """Maps and pools ``[batch, time, C]`` to ``[batch, K]``.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[batch, time, C]``.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]`` in (0, 1].
+        kept : torch.Tensor, optional
+            Indices of the K' prototypes that were selected: the softmax runs
+            over them alone (section 3.3).
+
+        Returns
+        -------
+        pooled : torch.Tensor
+            ``[batch, K]`` or ``[batch, K']``.
+        winners : torch.Tensor
+            The frame that the maximum picked for each prototype.
+        """
+        prototypes = self.codebook.prototypes
+        if kept is not None:
+            prototypes = prototypes[kept]
+        with torch.autocast(frames.device.type, enabled=False):
+            frames = frames.to(prototypes.dtype)
+            counts = frame_mask(frames, lengths).squeeze(2).sum(dim=1).long()
+            values, winners = max_mapping(frames, counts, prototypes, self.tau)
+            return self.scaled(values, len(prototypes)), winners
+
+    def scaled(self, mapping, n_prototypes):
+        """Returns a mapping in the units of what is pooled."""
+        return n_prototypes * mapping - 1 if self.in_chance else mapping
+
+    @torch.no_grad()
+    def over_time(self, frames, kept=None):
+        """Returns the mapping of every frame, to look at.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            Of one utterance, ``[T, C]``.
+        kept : torch.Tensor, optional
+            As in `forward`.
+
+        Returns
+        -------
+        torch.Tensor
+            Times chance, that is K' times Eq. 2: ``[T, K']``.
+        """
+        prototypes = self.codebook.prototypes
+        if kept is not None:
+            prototypes = prototypes[kept]
+        mapping = naive_local_mapping(
+            frames.to(prototypes.dtype), prototypes, self.tau
+        )
+        return len(prototypes) * mapping
+
+
+class FisherImportance(torch.nn.Module):
+    """How much each prototype tells of the emotion: Eq. 4, a moving average.
+
+    A cosine does not see a prototype's length, so that as printed a short
+    prototype looks important: its gradient is larger. By default the gradient is
+    that of its direction, Eq. 4 times the squared length.
+
+    Arguments
+    ---------
+    n_prototypes : int
+        K.
+    decay : float
+        How much of the average stays at each step, in [0, 1).
+    of_direction : bool
+        See above; False: as printed.
+
+    Raises
+    ------
+    ValueError
+        If the decay is out of its range.
+
+    Example
+    -------
+    >>> _ = torch.manual_seed(0)
+    >>> pool = LocalPrototypicalMapping(Codebook(n_prototypes=6, dim=4))
+    >>> frames, lengths = torch.randn(2, 9, 4), torch.ones(2)
+    >>> pooled, winners = pool(frames, lengths)
+    >>> log_p = torch.log_softmax(torch.nn.Linear(6, 3)(pooled), dim=1)[:, 0]
+    >>> importance = FisherImportance(6)
+    >>> importance.update(log_p, pooled, winners, frames, lengths, pool)
+    >>> importance.ranking().shape
+    torch.Size([6])
+    """
+
+    def __init__(self, n_prototypes, decay=0.99, of_direction=True):
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), got {decay}")
+        self.decay = decay
+        self.of_direction = of_direction
+        self.register_buffer("importance", torch.zeros(n_prototypes))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def update(self, log_p, pooled, winners, frames, lengths, mapping):
+        """Adds a batch to the moving average; its first value is that average.
+
+        Arguments
+        ---------
+        log_p : torch.Tensor
+            log p(y) of each utterance's label, ``[batch]``, as it was computed
+            from `pooled`.
+        pooled, winners : torch.Tensor
+            What the mapping returned, ``[batch, K]``.
+        frames : torch.Tensor
+            ``[batch, time, C]``.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]``.
+        mapping : LocalPrototypicalMapping
+        """
+        # log p of an utterance depends on its own row alone
+        (upstream,) = torch.autograd.grad(
+            log_p.sum(), pooled, retain_graph=True
+        )
+        with torch.no_grad():
+            total = self.of_batch(upstream, pooled, winners, frames, mapping)
+            count = frame_mask(frames, lengths).sum()
+            shared = sum_over_processes(torch.cat([total, count.reshape(1)]))
+            new = shared[:-1] / shared[-1].clamp(min=1)
+            keep = self.decay if self.steps > 0 else 0.0
+            self.importance.mul_(keep).add_(new, alpha=1 - keep)
+            self.steps += 1
+
+    def of_batch(self, upstream, pooled, winners, frames, mapping):
+        """Returns Eq. 4's sum over the utterances of a batch, ``[K]``."""
+        prototypes = mapping.codebook.prototypes
+        directions, inverse = unit(prototypes)
+        upstream = upstream.to(prototypes.dtype)
+        values = pooled.to(prototypes.dtype)
+        if mapping.in_chance:
+            values = (values + 1) / len(prototypes)
+            upstream = upstream * len(prototypes)
+        total = torch.zeros_like(inverse).squeeze(1)
+        with torch.autocast(frames.device.type, enabled=False):
+            for _, _, x, _, cosine, slope in cosine_gradients(
+                frames.to(prototypes.dtype),
+                directions,
+                values,
+                winners,
+                upstream,
+                mapping.tau,
+            ):
+                # the gradient of each utterance by each direction, [n, K, C]
+                gradient = slope.transpose(1, 2) @ x
+                along = (slope * cosine).sum(dim=1).unsqueeze(2)
+                gradient -= along * directions
+                total += gradient.square_().sum(dim=(0, 2))
+        if not self.of_direction:
+            total *= inverse.squeeze(1) ** 2
+        return total
+
+    def ranking(self):
+        """Returns the prototypes, the most important first, ``[K]``."""
+        return self.importance.sort(descending=True, stable=True).indices

@@ -1,0 +1,103 @@
+"""Linear probes: what a frozen model's features tell a linear classifier.
+
+scikit-learn fits them to the end, so that probes of any number of features are
+compared by what the features hold, not by how long each was trained.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import recall_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+# Of the inverse penalty; the validation part chooses.
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+
+
+def probe(features, labels, valid_features, valid_labels, balanced=False):
+    """Fits a linear classifier on standardised features.
+
+    Arguments
+    ---------
+    features : np.ndarray
+        ``[n, D]``, of the training part.
+    labels : list of str
+        ``[n]``.
+    valid_features : np.ndarray
+        Of the validation part, by whose UA the penalty is chosen (the strongest
+        on a tie); of no rows: it is the middle one.
+    valid_labels : list of str
+    balanced : bool
+        Whether all classes weigh the same.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Its ``classes_`` are sorted.
+
+    Example
+    -------
+    >>> features = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> labels = ["neu", "neu", "sad", "sad"]
+    >>> probe(features, labels, features, labels).predict([[2.5]]).tolist()
+    ['sad']
+    """
+    fitted = []
+    for strength in STRENGTHS if len(valid_labels) else STRENGTHS[1:2]:
+        model = make_pipeline(
+            StandardScaler(),
+            LogisticRegression(
+                C=strength,
+                max_iter=2000,
+                class_weight="balanced" if balanced else None,
+            ),
+        )
+        model.fit(features, labels)
+        score = 0.0
+        if len(valid_labels):
+            guesses = model.predict(valid_features)
+            score = recall_score(
+                valid_labels,
+                guesses,
+                labels=sorted(set(valid_labels)),
+                average="macro",
+                zero_division=0,
+            )
+        fitted.append((score, model))
+    return max(fitted, key=lambda pair: pair[0])[1]
+
+
+def regression_probe(features, values, valid_features, valid_values):
+    """Fits a linear regression on standardised features, as `probe` does.
+
+    Arguments
+    ---------
+    features : np.ndarray
+        ``[n, D]``.
+    values : np.ndarray
+        ``[n]``.
+    valid_features : np.ndarray
+        By whose squared error the penalty is chosen.
+    valid_values : np.ndarray
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+
+    Example
+    -------
+    >>> x = np.arange(6.0).reshape(6, 1)
+    >>> model = regression_probe(x, 2 * x[:, 0], x, 2 * x[:, 0])
+    >>> round(float(model.predict([[2.5]])[0]), 3)
+    5.0
+    """
+    fitted = []
+    for strength in STRENGTHS if len(valid_values) else STRENGTHS[1:2]:
+        model = make_pipeline(StandardScaler(), Ridge(alpha=1 / strength))
+        model.fit(features, values)
+        error = 0.0
+        if len(valid_values):
+            guesses = model.predict(valid_features)
+            error = np.mean((guesses - valid_values) ** 2)
+        fitted.append((error, model))
+    return min(fitted, key=lambda pair: pair[0])[1]
