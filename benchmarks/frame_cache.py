@@ -156,7 +156,7 @@ def main():
         )
         cache = FrameCache(os.path.join(folder, "frames"), encoder)
         start = time.perf_counter()
-        cache.fill(annotation, encoder, device, arguments.batch_size)
+        cache.fill(annotation, encoder, device)
         filled = time.perf_counter() - start
         head = torch.nn.Linear(encoder.dim, N_CLASSES).to(device)
         trained = [p for p in encoder.parameters() if p.requires_grad]

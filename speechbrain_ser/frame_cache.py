@@ -3,14 +3,13 @@
 One file per utterance, whole or not there. Its folder is named by all that
 decides the frozen blocks' output, its name by the bytes of the audio: what is
 stale is another name and never read. So any number of processes can fill and
-read one cache together, and a killed one loses a batch at most.
+read one cache together, and a killed one loses an utterance at most.
 """
 
 import contextlib
 import errno
 import hashlib
 import io
-import itertools
 import os
 import random
 import shutil
@@ -25,6 +24,7 @@ import speechbrain_ser
 from speechbrain_ser.corpora.audio import load_audio
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.files import replacing, write_json
+from speechbrain_ser.lobes.ssl import SSLEncoder
 
 DTYPES = (np.float16, np.float32)
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -55,13 +55,12 @@ class FrameCache:
 
     Example
     -------
-    >>> from speechbrain_ser.lobes.ssl import SSLEncoder
     >>> encoder = SSLEncoder(
     ...     getfixture("small_wav2vec2"), "unused", frozen_layers=2
     ... )
     >>> cache = FrameCache(getfixture("tmp_path") / "frames", encoder)
     >>> annotation = getfixture("tones")
-    >>> cache.fill(annotation, encoder, "cpu", batch_size=4, show=False)
+    >>> cache.fill(annotation, encoder, show=False)
     12
     >>> cache.read(annotation["tone0"]).shape
     torch.Size([99, 32])
@@ -74,12 +73,13 @@ class FrameCache:
         self.sample_rate = sample_rate
         self.hashes = {}
 
-    def fill(self, annotation, encoder, device, batch_size, show=True):
-        """Computes what is missing, in float32.
+    def fill(self, annotation, encoder, device="cpu", show=True):
+        """Computes what is missing, in float32, each utterance alone.
 
         It can be stopped and called again at any moment, and by several
-        processes at once: each takes the batches in an order of its own and
-        leaves out what is there by then, and returns when all is there.
+        processes at once: each takes the utterances in an order of its own and
+        leaves out what is there by then, and returns when all is there. Who
+        computed what changes no bit.
 
         Arguments
         ---------
@@ -90,8 +90,6 @@ class FrameCache:
             The one that the cache was made for.
         device : str
             Where it computes.
-        batch_size : int
-            Utterances at a time.
         show : bool
             Whether to show a progress bar.
 
@@ -122,32 +120,22 @@ class FrameCache:
                 encoder.count_frames(torch.tensor([*missing.values()])),
             )
         }
-        paths = sorted(missing, key=missing.get)
-        batches = [
-            paths[i : i + batch_size] for i in range(0, len(paths), batch_size)
-        ]
+        paths = list(missing)
         # another order in each process, whatever the seed says
-        random.SystemRandom().shuffle(batches)
+        random.SystemRandom().shuffle(paths)
         with self._writing(needed):
             self._describe(encoder)
         self._check_space(needed.values())
         computed = 0
-        with tqdm(
-            total=len(paths),
-            desc="frozen blocks",
-            disable=not (show and if_main_process()),
-        ) as bar:
-            for batch in batches:
-                todo = [path for path in batch if not self._is_whole(path)]
-                wavs = {
-                    path: load_audio(entries[path], self.sample_rate)
-                    for path in todo
-                }
-                for path, frames in compute(encoder, wavs, device):
-                    with self._writing(needed):
-                        self._write(path, frames)
-                computed += len(todo)
-                bar.update(len(batch))
+        for path in tqdm(
+            paths, "frozen blocks", disable=not (show and if_main_process())
+        ):
+            if not self._is_whole(path):
+                wav = load_audio(entries[path], self.sample_rate)
+                frames = compute(encoder, wav, device)
+                with self._writing(needed):
+                    self._write(path, frames)
+                computed += 1
         return computed
 
     def read(self, entry):
@@ -300,38 +288,65 @@ class FrameCache:
 
 
 @torch.no_grad()
-def compute(encoder, wavs, device):
-    """Computes frames as each utterance gives them alone.
+def compute(encoder, wav, device):
+    """Computes the frames of one utterance.
 
     Arguments
     ---------
     encoder : SSLEncoder
-    wavs : dict
-        Key to waveform.
+    wav : torch.Tensor
+        ``[samples]``.
     device : str
         Where it computes.
 
-    Yields
-    ------
-    tuple
-        Key and frames, ``[time, channels]``.
+    Returns
+    -------
+    torch.Tensor
+        ``[time, channels]``, float32.
     """
     encoder.to(device)
-    keys = sorted(wavs, key=lambda key: len(wavs[key]))
+    with torch.autocast(torch.device(device).type, enabled=False):
+        frames, _ = encoder.prefix(
+            wav.unsqueeze(0).to(device), torch.ones(1, device=device)
+        )
+    return frames[0].float()
 
-    def together(key):
-        """What those have in common that can be computed together."""
-        return len(wavs[key]) if encoder.padding_matters else None
 
-    for _, group in itertools.groupby(keys, together):
-        group = list(group)
-        samples = torch.tensor([len(wavs[key]) for key in group])
-        batch = torch.nn.utils.rnn.pad_sequence(
-            [wavs[key] for key in group], batch_first=True
-        ).to(device)
-        lengths = (samples / batch.shape[1]).to(device)
-        with torch.autocast(torch.device(device).type, enabled=False):
-            frames, _ = encoder.prefix(batch, lengths)
-        counts = encoder.count_frames(samples).tolist()
-        for key, found, count in zip(group, frames, counts):
-            yield key, found[:count]
+def cached_reader(folder, encoder, sample_rate, parts, device):
+    """Fills a cache for a recipe's parts.
+
+    Arguments
+    ---------
+    folder : str
+        Where caches are kept.
+    encoder : SSLEncoder
+    sample_rate : int
+        In Hz.
+    parts : dict
+        Part to annotation.
+    device : str
+
+    Returns
+    -------
+    callable
+        Entry to its frames, the `read` of `dataio.make_dataset`.
+
+    Raises
+    ------
+    InputError
+        If there is no folder, or nothing that is frozen.
+    """
+    if folder is None:
+        raise InputError(
+            "the frames of the frozen blocks need a folder: give "
+            "--cache_folder, or --cache False"
+        )
+    if not isinstance(encoder, SSLEncoder):
+        raise InputError(
+            f"{type(encoder).__name__} has no frozen blocks whose frames could "
+            "be kept: give --cache False"
+        )
+    cache = FrameCache(folder, encoder, sample_rate)
+    every = {key: e for part in parts.values() for key, e in part.items()}
+    cache.fill(every, encoder, device)
+    return cache.read

@@ -102,25 +102,14 @@ def sizes_of(select, pooling, n_prototypes):
     >>> sizes_of("60,512", "lpmn", 1024)
     [512, 60]
     """
-    if isinstance(select, str):
-        select = [word for word in select.split(",") if word.strip()]
-    elif isinstance(select, int):
-        select = [select]
     sizes = set()
-    for word in select or []:
-        try:
-            size = int(word)
-        except ValueError:
+    for word in words_of(select):
+        if not word.isdecimal() or not 1 <= int(word) <= n_prototypes:
             raise InputError(
-                f"--select has {word!r}: give numbers of prototypes, such as "
-                "512,60"
-            ) from None
-        if not 1 <= size <= n_prototypes:
-            raise InputError(
-                f"--select {size}: of {n_prototypes} prototypes (--n_prototypes)"
-                f" give 1 to {n_prototypes}"
+                f"--select {word}: give whole numbers of prototypes, such as "
+                f"512,60, from 1 to {n_prototypes} (--n_prototypes)"
             )
-        sizes.add(size)
+        sizes.add(int(word))
     return sorted(sizes, reverse=True) if pooling == "lpmn" else []
 
 
@@ -170,6 +159,24 @@ def check_settings(settings):
             "cached frames can't be augmented: they are those of the waveforms "
             "as they are; give --cache False, or augmenter: null"
         )
+    k, tau = settings["n_prototypes"], settings["tau"]
+    decay = settings["importance_decay"]
+    if type(k) is not int or k < 1:
+        raise InputError(
+            f"--n_prototypes is {k!r}: give a whole number above 0"
+        )
+    if type(tau) not in (int, float) or tau <= 0:
+        raise InputError(f"--tau is {tau!r}: give a number above 0")
+    if type(decay) not in (int, float) or not 0 <= decay < 1:
+        raise InputError(
+            f"--importance_decay is {decay!r}: give a number from 0 to below 1"
+        )
+    codebook = settings["codebook"]
+    if codebook is not None and not os.path.isfile(codebook):
+        raise InputError(
+            f"there is no codebook {codebook}: give the codebook.ckpt that "
+            "train_codebook.py wrote"
+        )
     return sizes_of(
         settings["select"], settings["pooling"], settings["n_prototypes"]
     )
@@ -195,21 +202,51 @@ def check_parts(parts, settings):
             f"{settings['valid_annotation']}): give --valid_share or "
             "--valid_annotation, or --model_selection last"
         )
+    if settings.get("valence_weight"):
+        held = [e for e in parts["train"].values() if "valence" in e]
+        if not held:
+            raise InputError(
+                "no utterance of the training part has a valence: add it to "
+                f"{settings['train_annotation']}, or give --valence_weight 0"
+            )
     for name in words_of(settings["drawn"]):
         entry_of(name, parts)
 
 
 def words_of(value):
-    """Returns the words of a list, of ``a,b``, or of None.
+    """Returns the words of a list, of ``a,b``, of a number, or of None.
 
     Example
     -------
-    >>> words_of("a, b"), words_of(None)
-    (['a', 'b'], [])
+    >>> words_of("a, b"), words_of([60, 30]), words_of(5), words_of(None)
+    (['a', 'b'], ['60', '30'], ['5'], [])
     """
-    if isinstance(value, str):
-        value = [word.strip() for word in value.split(",")]
-    return list(value or [])
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        value = str(value).split(",")
+    return [str(word).strip() for word in value]
+
+
+def check_frames(encoder, frame_dim):
+    """Refuses a size of frames that is not what the encoder gives.
+
+    Arguments
+    ---------
+    encoder : torch.nn.Module
+        Its ``dim`` is the size of a frame.
+    frame_dim : int
+
+    Raises
+    ------
+    InputError
+        Naming both sizes.
+    """
+    if encoder.dim != frame_dim:
+        raise InputError(
+            f"frame_dim is {frame_dim}, but the encoder's frames have "
+            f"{encoder.dim} channels: set --frame_dim {encoder.dim}"
+        )
 
 
 def entry_of(name, parts):
@@ -257,17 +294,22 @@ def load_codebook(codebook, path):
         If there is no such file, or it holds other sizes.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        prototypes = held["prototypes"]
-    except (OSError, KeyError, RuntimeError, pickle.UnpicklingError) as failure:
+        prototypes = torch.load(path, map_location="cpu", weights_only=True)[
+            "prototypes"
+        ]
+        count, dim = prototypes.shape
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+        prototypes = None
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        prototypes = None
+    if prototypes is None:
         raise InputError(
-            f"the codebook {path} can't be read ({failure}): give the "
-            "codebook.ckpt that train_codebook.py wrote"
-        ) from None
+            f"the codebook {path} can't be read: give the codebook.ckpt that "
+            "train_codebook.py wrote"
+        )
     if prototypes.shape != codebook.prototypes.shape:
         raise InputError(
-            f"the codebook {path} holds {len(prototypes)} prototypes of size "
-            f"{prototypes.shape[1]}, this run has "
+            f"the codebook {path} holds {count} prototypes of size {dim}, this run has "
             f"{len(codebook.prototypes)} of {codebook.prototypes.shape[1]}: set "
             "--n_prototypes, or learn a codebook for this encoder"
         )

@@ -42,6 +42,7 @@ FREE_SETTINGS = (
     "skip_prep",
     "cache_folder",
     "drawn",
+    "codebook",
     "audio_folder",
 )
 
@@ -117,9 +118,42 @@ def peek(path, overrides):
         If an override names no setting of the file.
     """
     loaded = YAML(typ="rt").load(resolved(path, overrides))
-    return {
-        name: plain(value) for name, value in loaded.items() if is_plain(value)
-    }
+    return Settings(
+        path,
+        {
+            name: plain(value)
+            for name, value in loaded.items()
+            if is_plain(value)
+        },
+    )
+
+
+class Settings(dict):
+    """The plain settings of a hparams file.
+
+    Arguments
+    ---------
+    path : str
+        The file.
+    values : dict
+
+    Example
+    -------
+    >>> Settings("a.yaml", {"seed": 1})["lr"]
+    Traceback (most recent call last):
+    speechbrain_ser.errors.InputError: a.yaml has no setting lr: ...
+    """
+
+    def __init__(self, path, values):
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name):
+        """Says which file lacks which setting."""
+        raise InputError(
+            f"{self.path} has no setting {name}: give a hparams file of this "
+            "recipe"
+        )
 
 
 def on_mini_corpus(path, overrides, hparams, corpus, script, make_mini):

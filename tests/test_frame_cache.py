@@ -39,7 +39,7 @@ frame_cache.load_audio = slowly
 open(f"{go}.{os.getpid()}", "w").close()
 while not os.path.exists(go):
     time.sleep(0.01)
-print(cache.fill(json.load(open(annotation)), encoder, "cpu", 1, show=False))
+print(cache.fill(json.load(open(annotation)), encoder, show=False))
 """
 
 
@@ -61,9 +61,9 @@ def cache(tmp_path, encoder):
     return FrameCache(str(tmp_path / "frames"), encoder)
 
 
-def fill(cache, annotation, encoder, batch_size=4):
+def fill(cache, annotation, encoder):
     """Returns how many utterances were computed."""
-    return cache.fill(annotation, encoder, "cpu", batch_size, show=False)
+    return cache.fill(annotation, encoder, show=False)
 
 
 def held(cache):
@@ -152,7 +152,7 @@ def test_what_is_kept_is_the_utterance_alone(tmp_path, tones, norm):
     encoder = make(save_ssl_model(tmp_path / "m", norm=norm))
     cache = FrameCache(tmp_path / "frames", encoder)
     tones["same length"] = dict(tones["tone3"], wav=tones["tone7"]["wav"])
-    fill(cache, tones, encoder, batch_size=5)
+    fill(cache, tones, encoder)
     for entry in tones.values():
         alone, _ = encoder.prefix(load_audio(entry)[None], torch.ones(1))
         kept = cache.read(entry)

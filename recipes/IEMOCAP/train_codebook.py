@@ -27,8 +27,8 @@ from speechbrain_ser.corpora.unlabelled import read_folder
 from speechbrain_ser.dataio import make_dataset, without_labels
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.files import replacing, write_json
-from speechbrain_ser.frame_cache import FrameCache
-from speechbrain_ser.lpmn import CodebookBrain
+from speechbrain_ser.frame_cache import cached_reader
+from speechbrain_ser.lpmn import CodebookBrain, check_frames
 from speechbrain_ser.plan import Plan
 
 
@@ -85,18 +85,16 @@ def main(path, run_opts, overrides):
     )
     hparams = recipe.load(planned.path, planned.overrides)
     facts = planned.begin(hparams["output_folder"], run_opts, notes)
-    annotation, read = parts["train"], None
+    check_frames(hparams["encoder"], hparams["frame_dim"])
+    read = None
     if hparams["cache"]:
-        cache = FrameCache(
-            hparams["cache_folder"], hparams["encoder"], hparams["sample_rate"]
-        )
-        cache.fill(
-            annotation,
+        read = cached_reader(
+            hparams["cache_folder"],
             hparams["encoder"],
+            hparams["sample_rate"],
+            parts,
             run_opts.device,
-            hparams["eval_batch_size"],
         )
-        read = cache.read
     brain = CodebookBrain(
         codebook=hparams["prototypes"],
         reseed_dead=hparams["reseed_dead"],
@@ -115,7 +113,7 @@ def main(path, run_opts, overrides):
         checkpointer=hparams["checkpointer"],
     )
     train = make_dataset(
-        annotation, hparams["labels"], hparams["sample_rate"], read
+        parts["train"], hparams["labels"], hparams["sample_rate"], read
     )
     brain.fit(hparams["epoch_counter"], train)
     brain.load_selected()

@@ -22,7 +22,7 @@ from speechbrain_ser.corpora.annotations import class_table, write_annotation
 from speechbrain_ser.corpora.mer2023 import read_mer2023
 from speechbrain_ser.corpora.mini_mer2023 import mini_mer2023
 from speechbrain_ser.dataio import CLASS_WEIGHTS, class_weights, make_dataset
-from speechbrain_ser.frame_cache import FrameCache
+from speechbrain_ser.frame_cache import cached_reader
 from speechbrain_ser.plan import Plan
 
 PROTOCOL = "mer2023-5fold@1"
@@ -190,18 +190,16 @@ def make_brain(hparams, run_opts, parts):
     datasets : dict
         Part to dataset, without empty ones.
     """
+    lpmn.check_frames(hparams["encoder"], hparams["frame_dim"])
     read = None
     if hparams["cache"]:
-        cache = FrameCache(
-            hparams["cache_folder"], hparams["encoder"], hparams["sample_rate"]
-        )
-        cache.fill(
-            {key: e for part in parts.values() for key, e in part.items()},
+        read = cached_reader(
+            hparams["cache_folder"],
             hparams["encoder"],
+            hparams["sample_rate"],
+            parts,
             run_opts.device,
-            hparams["eval_batch_size"],
         )
-        read = cache.read
     datasets = {
         name: make_dataset(
             part,

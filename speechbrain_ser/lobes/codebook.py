@@ -37,8 +37,35 @@ def unit(vectors):
             [0.0000, 0.0000]])
     """
     length = vectors.norm(dim=-1, keepdim=True)
-    inverse = torch.where(length > NO_DIRECTION, 1 / length, 0.0)
+    inverse = 1 / length.clamp(min=NO_DIRECTION)
+    inverse = torch.where(length > NO_DIRECTION, inverse, 0.0)
     return vectors * inverse, inverse
+
+
+def across(gradients, directions):
+    """Takes from gradients, in place, what lies along the directions.
+
+    A cosine changes only by what turns a vector.
+
+    Arguments
+    ---------
+    gradients : torch.Tensor
+        ``[..., C]``.
+    directions : torch.Tensor
+        Of length 1 (or 0), ``[..., C]``.
+
+    Returns
+    -------
+    torch.Tensor
+        `gradients`.
+
+    Example
+    -------
+    >>> across(torch.tensor([[2.0, 3.0]]), torch.tensor([[0.0, 1.0]]))
+    tensor([[2., 0.]])
+    """
+    along = (gradients * directions).sum(dim=-1, keepdim=True)
+    return gradients.addcmul_(directions, along, value=-1)
 
 
 def naive_local_mapping(frames, prototypes, tau):
@@ -113,7 +140,7 @@ def pieces(n, numbers, device):
     -------
     list of slice
     """
-    step = max(1, WORK_SIZE[device.type] // numbers)
+    step = max(1, WORK_SIZE.get(device.type, WORK_SIZE["cuda"]) // numbers)
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
 
@@ -128,13 +155,13 @@ class MaxMapping(torch.autograd.Function):
     def forward(ctx, frames, counts, prototypes, tau):
         """See `max_mapping`."""
         n, longest, dim = frames.shape
-        directions = unit(prototypes)[0].T / tau
+        directions = (unit(prototypes)[0] / tau).T.contiguous()
         values = frames.new_empty(n, len(prototypes))
         winners = torch.empty_like(values, dtype=torch.long)
         steps = torch.arange(longest, device=frames.device)
         for piece in pieces(n, longest * len(prototypes), frames.device):
             score = unit(frames[piece])[0] @ directions
-            score -= score.logsumexp(dim=-1, keepdim=True)
+            score = score.log_softmax(dim=-1)
             behind = steps >= counts[piece, None]
             score.masked_fill_(behind[:, :, None], -torch.inf)
             torch.max(score, dim=1, out=(values[piece], winners[piece]))
@@ -150,22 +177,17 @@ class MaxMapping(torch.autograd.Function):
         """Returns the gradients of frames and prototypes."""
         frames, prototypes, values, winners = ctx.saved_tensors
         directions, inverse = unit(prototypes)
-        frames_gradient = torch.zeros_like(frames)
+        frames_gradient = frames.new_zeros(frames.shape)
         gradient = torch.zeros_like(directions)
-        along = torch.zeros_like(inverse)
-        for piece, index, x, x_inverse, cosine, slope in cosine_gradients(
+        for piece, rows, x, x_inverse, slope in cosine_gradients(
             frames, directions, values, winners, upstream, ctx.tau
         ):
-            radial = cosine.mul_(slope)
-            along += radial.sum(dim=(0, 1))[:, None]
-            gradient += slope.flatten(0, 1).T @ x.flatten(0, 1)
-            # of the cosine: only what turns a frame changes it
-            turn = torch.matmul(slope, directions)
-            turn -= x.mul_(radial.sum(dim=-1, keepdim=True))
-            turn *= x_inverse
-            place = index.unsqueeze(2).expand_as(turn)
-            frames_gradient[piece].scatter_(1, place, turn)
-        gradient = (gradient - along * directions) * inverse
+            gradient.addmm_(slope.flatten(0, 1).T, x.flatten(0, 1))
+            turn = across(slope @ directions, x).mul_(x_inverse)
+            frames_gradient[piece].flatten(0, 1).index_copy_(
+                0, rows, turn.flatten(0, 1)
+            )
+        gradient = across(gradient, directions).mul_(inverse)
         return frames_gradient, None, gradient, None
 
 
@@ -192,18 +214,19 @@ def cosine_gradients(frames, directions, values, winners, upstream, tau):
     ------
     piece : slice
         Which utterances.
-    index : torch.Tensor
-        Which of their frames, ``[n, U]``: all that won and some that did not.
+    rows : torch.Tensor
+        Which of their frames, one utterance behind the other, ``[n * U]``: all
+        that won and some that did not.
     x : torch.Tensor
         These frames with length 1, ``[n, U, C]``.
     inverse : torch.Tensor
         1 / their lengths, ``[n, U, 1]``.
-    cosine : torch.Tensor
-        ``[n, U, K]``.
     slope : torch.Tensor
-        The gradient by `cosine`, ``[n, U, K]``.
+        The gradient by their cosines, ``[n, U, K]``.
     """
     n, longest, dim = frames.shape
+    scaled = (directions / tau).T.contiguous()
+    weights = upstream * values / tau
     numbers = len(directions) * max(longest, dim)
     for piece in pieces(n, numbers, frames.device):
         won = torch.zeros_like(frames[piece, :, 0])
@@ -214,16 +237,16 @@ def cosine_gradients(frames, directions, values, winners, upstream, tau):
         place = torch.zeros_like(won, dtype=torch.long)
         place = place.scatter_(1, index, order).gather(1, winners[piece])
 
-        picked = index.unsqueeze(2).expand(-1, -1, dim)
-        x, inverse = unit(frames[piece].gather(1, picked))
-        cosine = x @ directions.T
-        weight = upstream[piece] * values[piece] / tau
-        total = torch.zeros_like(inverse).squeeze(2)
-        total.scatter_add_(1, place, weight)
-        slope = torch.softmax(cosine / tau, dim=-1)
+        first = torch.arange(len(index), device=index.device) * longest
+        rows = (index + first.unsqueeze(1)).flatten()
+        x = frames[piece].flatten(0, 1).index_select(0, rows)
+        x, inverse = unit(x.view(*index.shape, dim))
+        weight = weights[piece]
+        total = weight.new_zeros(index.shape).scatter_add_(1, place, weight)
+        slope = torch.softmax(x @ scaled, dim=-1)
         slope *= -total.unsqueeze(2)
         slope.scatter_add_(1, place.unsqueeze(1), weight.unsqueeze(1))
-        yield piece, index, x, inverse, cosine, slope
+        yield piece, rows, x, inverse, slope
 
 
 def max_mapping(frames, counts, prototypes, tau):
@@ -594,7 +617,7 @@ class FisherImportance(torch.nn.Module):
             upstream = upstream * len(prototypes)
         total = torch.zeros_like(inverse).squeeze(1)
         with torch.autocast(frames.device.type, enabled=False):
-            for _, _, x, _, cosine, slope in cosine_gradients(
+            for _, _, x, _, slope in cosine_gradients(
                 frames.to(prototypes.dtype),
                 directions,
                 values,
@@ -603,9 +626,7 @@ class FisherImportance(torch.nn.Module):
                 mapping.tau,
             ):
                 # the gradient of each utterance by each direction, [n, K, C]
-                gradient = slope.transpose(1, 2) @ x
-                along = (slope * cosine).sum(dim=1).unsqueeze(2)
-                gradient -= along * directions
+                gradient = across(slope.transpose(1, 2) @ x, directions)
                 total += gradient.square_().sum(dim=(0, 2))
         if not self.of_direction:
             total *= inverse.squeeze(1) ** 2

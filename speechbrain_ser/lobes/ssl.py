@@ -13,6 +13,11 @@ import os
 
 import torch
 from speechbrain.dataio.dataio import length_to_mask
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
 
 from speechbrain_ser.errors import InputError
 
@@ -20,6 +25,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SHARDED = tuple(f"{name}.index.json" for name in WEIGHTS)
 FINETUNE = ("none", "last1", "last2")
 # Raised when the same weights and settings give another prefix output.
+# Of the prefix's digest in a checkpoint.
+PREFIX = "prefix_sha256"
 PREFIX_VERSION = 1
 # What decides the output of a model in eval mode, beside its weights.
 DECISIVE_CONFIG = (
@@ -166,12 +173,14 @@ def frozen_blocks(n_blocks, finetune):
     return n_blocks - trained
 
 
+@register_checkpoint_hooks
 class SSLEncoder(torch.nn.Module):
     """A self-supervised speech model, read at one layer.
 
     Blocks above the layer are removed. If blocks are frozen, everything up to
     the last of them is the frozen prefix: the trained blocks can be given its
-    kept output instead of waveforms.
+    kept output instead of waveforms. Checkpoints then hold the trained blocks
+    alone, and the prefix's digest: the rest comes from the source.
 
     Arguments
     ---------
@@ -249,6 +258,7 @@ class SSLEncoder(torch.nn.Module):
             n_layers if frozen else frozen_layers, self.layer
         )
         self._freeze(freeze_feature_extractor)
+        self._digest = None
         if gradient_checkpointing:
             self.model.gradient_checkpointing_enable(
                 gradient_checkpointing_kwargs={"use_reentrant": False}
@@ -390,6 +400,48 @@ class SSLEncoder(torch.nn.Module):
                 value = value.detach().cpu().contiguous().reshape(-1)
                 digest.update(value.view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    @mark_as_saver
+    def save(self, path):
+        """Saves what is trained, as a state dict."""
+        state = self.state_dict()
+        if self.has_prefix:
+            trained = {
+                name for name, p in self.named_parameters() if p.requires_grad
+            }
+            state = {name: state[name] for name in trained}
+            state[PREFIX] = self._prefix_bytes()
+        torch.save(state, path)
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch):
+        """Loads what `save` saved.
+
+        Raises
+        ------
+        InputError
+            If it was trained on another frozen prefix.
+        """
+        del end_of_epoch
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        prefix = state.pop(PREFIX, None)
+        if self.has_prefix:
+            if prefix is None or not prefix.equal(self._prefix_bytes()):
+                raise InputError(
+                    f"the blocks in {path} were trained behind other frozen "
+                    f"weights than those of {self.source}: give the source that "
+                    "they were trained with"
+                )
+            state = self.state_dict() | state
+        self.load_state_dict(state)
+
+    def _prefix_bytes(self):
+        """Returns the prefix's digest as a tensor, computed once."""
+        if self._digest is None:
+            self._digest = self.prefix_digest()
+        return torch.frombuffer(
+            bytearray.fromhex(self._digest), dtype=torch.uint8
+        )
 
     def count_frames(self, samples):
         """Returns how many frames so many samples give, at least 1.

@@ -343,3 +343,30 @@ def test_numbers_outside_the_model_are_refused(small_wav2vec2, setting):
     """With the number of layers it has."""
     with pytest.raises(InputError, match="3"):
         SSLEncoder(small_wav2vec2, save_path="unused", **setting)
+
+
+def test_checkpoint_holds_what_is_trained(small_wav2vec2, tmp_path):
+    """And loads only behind the frozen weights that it was trained with."""
+    encoder = SSLEncoder(small_wav2vec2, "unused", frozen_layers=2)
+    with torch.no_grad():
+        for parameter in encoder.model.encoder.layers[2].parameters():
+            parameter.add_(1.0)
+    path = tmp_path / "encoder.ckpt"
+    encoder.save(path)
+    held = torch.load(path, weights_only=True)
+    names = {name for name, p in encoder.named_parameters() if p.requires_grad}
+    assert held.keys() == names | {"prefix_sha256"}
+    fresh = SSLEncoder(small_wav2vec2, "unused", frozen_layers=2)
+    fresh.load(path, end_of_epoch=True)
+    for name, value in encoder.state_dict().items():
+        assert value.equal(fresh.state_dict()[name]), name
+    other = SSLEncoder(small_wav2vec2, "unused", frozen_layers=2)
+    with torch.no_grad():
+        other.model.encoder.layers[0].attention.k_proj.weight[0, 0] += 1
+    with pytest.raises(InputError, match="other frozen weights"):
+        other.load(path, end_of_epoch=True)
+    whole = SSLEncoder(small_wav2vec2, "unused")
+    whole.save(path)
+    assert (
+        torch.load(path, weights_only=True).keys() == whole.state_dict().keys()
+    )

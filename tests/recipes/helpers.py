@@ -10,10 +10,24 @@ import torch
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "IEMOCAP" / "train_ipr.py"
+LPMN = ROOT / "recipes" / "IEMOCAP" / "train_lpmn.py"
+LPMN_MER2023 = ROOT / "recipes" / "MER2023" / "train_lpmn.py"
+CODEBOOK = ROOT / "recipes" / "IEMOCAP" / "train_codebook.py"
+PARTS = {"train": "train", "validation": "valid", "evaluation": "test"}
 SHORT = (
     "--noprogressbar --device cpu --number_of_epochs 3 --warmup_epochs 1 "
     "--warmup_updates 0 --watched_epochs 1"
 ).split()
+# the parts of a checkpoint that are the model
+RECOVERED = (
+    "encoder",
+    "pooling",
+    "classifier",
+    "regressor",
+    "prototypes",
+    "codebook",
+    "importance",
+)
 
 
 def import_script(path):
@@ -44,12 +58,38 @@ def weights(folder):
         key=lambda path: path.stat().st_mtime,
     )
     found = {}
-    for name in ("encoder", "pooling", "classifier", "prototypes"):
+    for name in RECOVERED:
         path = newest / f"{name}.ckpt"
         if path.exists():
             for key, value in torch.load(path, weights_only=True).items():
                 found[f"{name}.{key}"] = value
     return found
+
+
+def in_second_epoch(folder):
+    """Whether a run is past its first epoch and saved within another."""
+    curves = folder / "curves.csv"
+    if not curves.exists() or len(curves.read_text().splitlines()) < 2:
+        return False
+    for meta in (folder / "save").glob("CKPT+*/CKPT.yaml"):
+        try:
+            text = meta.read_text()
+        except FileNotFoundError:
+            continue
+        if "end-of-epoch: false" in text and (
+            meta.stat().st_mtime > curves.stat().st_mtime
+        ):
+            return True
+    return False
+
+
+def own(folder, parts=PARTS.values()):
+    """The arguments for annotations of one's own."""
+    return ["--skip_prep", "True"] + [
+        word
+        for part in parts
+        for word in (f"--{part}_annotation", folder / f"{part}.json")
+    ]
 
 
 def same_weights(one, other):

@@ -1,0 +1,175 @@
+"""Share of Eq. 4, the Fisher importance, in LPMN's training step.
+
+A step is the Brain's ``fit_batch``: encoder, mapping, classifier, both losses,
+Fisher, backward and optimizer. The time of Fisher is that inside
+``FisherImportance.update``, its pass from log p(y) back to the mapping included.
+
+``hubert`` is HuBERT of the large shape with random weights; the first 17 blocks
+are cached, so that a batch holds frames, and two blocks are trained. ``logmel``
+is the recipe's small system, on noise. Both have the recipe's settings.
+
+> python benchmarks/lpmn_step.py --encoder both --threads 1
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+
+import speechbrain as sb
+import torch
+from ipr_step import FOLDER, Clock, make_batch
+from speechbrain.dataio.batch import PaddedBatch
+
+from speechbrain_ser import recipe
+
+sys.path.insert(0, str(FOLDER))
+import train_lpmn  # noqa: E402
+
+# Encoder to its hparams, its steps and the utterances of a batch.
+ENCODERS = {
+    "logmel": ("lpmn_logmel.yaml", 30, 16),
+    "hubert": ("lpmn.yaml", 5, 4),
+}
+BLOCKS, WIDTH = 19, 1024
+FRAMES_PER_SECOND = 50
+
+
+def save_hubert(folder):
+    """Saves a HuBERT of large shape with random weights."""
+    import transformers
+
+    config = transformers.HubertConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=BLOCKS,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        conv_bias=True,
+    )
+    transformers.utils.logging.disable_progress_bar()
+    transformers.HubertModel(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+
+
+def make_brain(encoder, device, folder, **settings):
+    """Makes LPMN's Brain as in training; prototypes are drawn at random.
+
+    Arguments
+    ---------
+    encoder : str
+        One of `ENCODERS`.
+    device : str
+    folder : str
+        For what is written.
+    **settings
+        What differs from the hparams file.
+
+    Returns
+    -------
+    LPMNBrain
+    """
+    settings |= {"output_folder": folder, "num_workers": 0, "cache": False}
+    if encoder == "hubert":
+        save_hubert(folder)
+        settings["ssl_source"] = folder
+    hparams = recipe.load(
+        FOLDER / "hparams" / ENCODERS[encoder][0],
+        recipe.with_overrides("", **settings),
+    )
+    hparams["checkpointer"] = None
+    hparams["epoch_counter"].current = 1
+    # the Brain wants a corpus, but its files are not read
+    parts = {
+        part: {
+            f"{part}{word}": {"wav": "", "duration": 1.0, "emotion": word}
+            for word in hparams["labels"]
+        }
+        for part in ("train", "validation", "evaluation")
+    }
+    run_opts = sb.core.RunOptions.from_dictionary({"device": device})
+    brain, _ = train_lpmn.make_brain(hparams, run_opts, parts)
+    sb.Brain.on_fit_start(brain)
+    brain.modules.train()
+    return brain
+
+
+def make_frames(n, seconds):
+    """Makes a batch as a cache of frames gives it, of random frames."""
+    low, high = seconds
+    batch = []
+    for i, share in enumerate(torch.linspace(0, 1, n).tolist()):
+        length = int(FRAMES_PER_SECOND * (low + share * (high - low)))
+        frames = torch.randn(length, WIDTH)
+        batch.append({"id": str(i), "sig": frames, "label": i % 4})
+    return PaddedBatch(batch)
+
+
+def measure(brain, batch, steps, device):
+    """Returns one time a step, in ms, of the step and of Fisher in it."""
+    clocks = {
+        "step": Clock(brain.fit_batch, device),
+        "fisher": Clock(brain.importance.update, device),
+    }
+    brain.importance.update = clocks["fisher"]
+    times = {name: [] for name in clocks}
+    # The first steps are slower and are not kept.
+    for step in range(-2, steps):
+        clocks["step"](batch)
+        for name, clock in clocks.items():
+            taken = clock.take()
+            if step >= 0:
+                times[name].append(taken)
+    return times
+
+
+def main():
+    """Prints one row an encoder."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--encoder", default="both", choices=[*ENCODERS, "both"]
+    )
+    parser.add_argument("--steps", type=int, help="default: 30, hubert 5")
+    parser.add_argument("--utterances", type=int, help="default: 16, hubert 4")
+    parser.add_argument("--seconds", type=float, nargs=2, default=(2.0, 4.0))
+    parser.add_argument("--n_prototypes", type=int, help="default: recipe's")
+    parser.add_argument("--threads", type=int, help="default: torch's own")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    both = arguments.encoder == "both"
+    low, high = arguments.seconds
+    changed = {}
+    if arguments.n_prototypes:
+        changed["n_prototypes"] = arguments.n_prototypes
+    print(
+        f"utterances of {low:g}-{high:g} s; {arguments.device}, "
+        f"{torch.get_num_threads()} threads\n"
+        f"{'encoder':9}{'batch':>6}{'steps':>6}{'K':>6}{'step ms':>9}"
+        f"{'Fisher ms':>11}{'share %':>9}{'of sums %':>11}"
+    )
+    for encoder in ENCODERS if both else [arguments.encoder]:
+        _, steps, n = ENCODERS[encoder]
+        steps, n = arguments.steps or steps, arguments.utterances or n
+        with tempfile.TemporaryDirectory() as folder:
+            brain = make_brain(encoder, arguments.device, folder, **changed)
+            if encoder == "hubert":
+                batch = make_frames(n, (low, high))
+            else:
+                batch = make_batch(n, 0, (low, high))
+            times = measure(brain, batch, steps, arguments.device)
+        middle = {name: statistics.median(times[name]) for name in times}
+        total = {name: sum(times[name]) for name in times}
+        print(
+            f"{encoder:9}{n:6}{steps:6}{brain.pooling.size:6}"
+            f"{middle['step']:9.1f}{middle['fisher']:11.1f}"
+            f"{100 * middle['fisher'] / middle['step']:9.1f}"
+            f"{100 * total['fisher'] / total['step']:11.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

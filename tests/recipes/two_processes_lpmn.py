@@ -1,0 +1,100 @@
+"""Trains LPMN for a few steps without chance; saves what each process holds.
+
+Run by test_lpmn.py: two_processes_lpmn.py ANNOTATIONS OUT BATCH_SIZE, with a
+folder of annotations for each corpus.
+"""
+
+import os
+import sys
+
+import speechbrain as sb
+import torch
+
+from speechbrain_ser import recipe
+from tests.recipes.helpers import LPMN, LPMN_MER2023, PARTS, import_script
+
+CURVES = (
+    "train_loss",
+    "quantization_loss",
+    "valid_loss",
+    "used_prototypes",
+    "perplexity",
+)
+
+
+def train(path, annotations, out, batch_size, run_opts):
+    """Three epochs; returns what they leave, name to tensor."""
+    script = import_script(path)
+    arguments = {
+        "seed": 1,
+        "output_folder": out,
+        "batch_size": int(batch_size),
+        "dropout": 0.0,
+        "number_of_epochs": 3,
+        "n_prototypes": 48,
+        "select": None,
+        "reseed_dead": True,
+    }
+    hparams_file = os.path.join(path.parent, "hparams", "lpmn_logmel.yaml")
+    hparams = recipe.load(hparams_file, recipe.with_overrides("", **arguments))
+    hparams["checkpointer"] = None
+    parts = {
+        part: script.recipe.read_annotation(
+            os.path.join(annotations, f"{name}.json")
+        )
+        for part, name in PARTS.items()
+    }
+    brain, datasets = script.make_brain(hparams, run_opts, parts)
+    held, chosen = {}, []
+    original = brain.on_fit_batch_end
+
+    def watch(*args):
+        """Keeps the first step's state, and each step's counts."""
+        original(*args)
+        if not chosen:
+            for key, value in brain.modules.state_dict().items():
+                held[f"first.{key.replace('.module', '')}"] = value.clone()
+        chosen.append(brain.codebook.chosen.clone())
+
+    brain.on_fit_batch_end = watch
+    brain.fit(
+        hparams["epoch_counter"], datasets["train"], datasets["validation"]
+    )
+    held["chosen"] = torch.stack(chosen)
+    held["curves"] = torch.tensor(
+        [[float(row[name]) for name in CURVES] for row in brain.history.rows]
+    )
+    for name in ("encoder", "pool", "classifier", "regressor", "importance"):
+        if name in hparams:
+            for key, value in hparams[name].state_dict().items():
+                held[f"{name}.{key}"] = value
+    return held
+
+
+def main(annotations, out, batch_size):
+    """Trains on both corpora."""
+    run_opts = sb.core.RunOptions.from_dictionary(
+        {
+            "device": "cpu",
+            "distributed_backend": "gloo",
+            "noprogressbar": True,
+            "optimizer_step_limit": None,
+        }
+    )
+    sb.utils.distributed.ddp_init_group(run_opts)
+    os.makedirs(out, exist_ok=True)
+    held = {}
+    for corpus, path in (("IEMOCAP", LPMN), ("MER2023", LPMN_MER2023)):
+        held[corpus] = train(
+            path,
+            os.path.join(annotations, corpus),
+            os.path.join(out, corpus),
+            batch_size,
+            run_opts,
+        )
+    rank = int(os.environ.get("RANK", 0))
+    torch.save(held, os.path.join(out, f"rank{rank}.pt"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
