@@ -28,7 +28,8 @@ from speechbrain_ser.dataio import make_dataset, without_labels
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.files import replacing, write_json
 from speechbrain_ser.frame_cache import cached_reader
-from speechbrain_ser.lpmn import CodebookBrain, check_frames
+from speechbrain_ser.lpmn import CodebookBrain
+from speechbrain_ser.lpmn_settings import check_frames
 from speechbrain_ser.plan import Plan
 
 

@@ -15,7 +15,7 @@ To run it:
 
 from speechbrain.utils.distributed import if_main_process
 
-from speechbrain_ser import lpmn, recipe
+from speechbrain_ser import lpmn_settings, recipe
 from speechbrain_ser.brain import SELECTIONS
 from speechbrain_ser.corpora import named_protocols, protocols
 from speechbrain_ser.corpora.annotations import class_table, write_annotation
@@ -101,7 +101,7 @@ def plan(path, overrides):
         settings = recipe.peek(path, overrides)
     recipe.one_of("class_weights", settings["class_weights"], CLASS_WEIGHTS)
     recipe.one_of("model_selection", settings["model_selection"], SELECTIONS)
-    sizes = lpmn.check_settings(settings)
+    sizes = lpmn_settings.check_settings(settings)
     if settings["skip_prep"]:
         parts = recipe.read_parts(
             annotation_paths(settings), ("train", "evaluation")
@@ -118,7 +118,7 @@ def plan(path, overrides):
         )
         protocol = named_protocols.full_name(PROTOCOL, settings)
     protocols.check_classes(parts["train"], settings["labels"], "train")
-    lpmn.check_parts(parts, settings)
+    lpmn_settings.check_parts(parts, settings)
     return Plan(
         __file__,
         path,
@@ -126,7 +126,7 @@ def plan(path, overrides):
         settings,
         parts,
         protocol,
-        more_parts=lpmn.selected_parts(sizes),
+        more_parts=lpmn_settings.selected_parts(sizes),
         files=[settings["codebook"]] if settings["codebook"] else [],
     )
 
@@ -190,7 +190,7 @@ def make_brain(hparams, run_opts, parts):
     datasets : dict
         Part to dataset, without empty ones.
     """
-    lpmn.check_frames(hparams["encoder"], hparams["frame_dim"])
+    lpmn_settings.check_frames(hparams["encoder"], hparams["frame_dim"])
     read = None
     if hparams["cache"]:
         read = cached_reader(
