@@ -17,7 +17,8 @@ import shutil
 import numpy as np
 import torch
 import transformers
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import if_main_process, infer_device
+from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
 import speechbrain_ser
@@ -25,6 +26,8 @@ from speechbrain_ser.corpora.audio import load_audio
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.files import replacing, write_json
 from speechbrain_ser.lobes.ssl import SSLEncoder
+
+logger = get_logger(__name__)
 
 DTYPES = (np.float16, np.float32)
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -324,7 +327,8 @@ def cached_reader(folder, encoder, sample_rate, parts, device):
         In Hz.
     parts : dict
         Part to annotation.
-    device : str
+    device : str or None
+        None: SpeechBrain's best guess.
 
     Returns
     -------
@@ -348,5 +352,9 @@ def cached_reader(folder, encoder, sample_rate, parts, device):
         )
     cache = FrameCache(folder, encoder, sample_rate)
     every = {key: e for part in parts.values() for key, e in part.items()}
-    cache.fill(every, encoder, device)
+    computed = cache.fill(every, encoder, device or infer_device())
+    logger.info(
+        f"frames of the frozen blocks: {computed} utterances computed, "
+        f"{len(every) - computed} were in {cache.folder}"
+    )
     return cache.read

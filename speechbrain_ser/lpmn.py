@@ -437,6 +437,16 @@ class LPMNBrain(CodebookBrain):
             },
         }
 
+    def print_intervals(self, scores):
+        """Prints the valence's scores, then the intervals."""
+        for part, score in scores.items():
+            if "valence_MSE" in score:
+                print(
+                    f"{part}: valence MSE {score['valence_MSE']:.4f}, weighted "
+                    f"F1 - MSE / 4 {score['combined']:.4f}"
+                )
+        super().print_intervals(scores)
+
     def write_prototypes(self):
         """Writes ``prototypes.csv``: rank, importance, class and selection."""
         importance = self.importance.importance.cpu()
@@ -516,7 +526,7 @@ class LPMNBrain(CodebookBrain):
         if self.probe_scores.get("all"):
             self.draw_selection(title)
         for name, entry in self.to_draw(predictions).items():
-            self.draw_mapping(name, entry, title)
+            self.draw_mapping(name, entry)
 
     def draw_selection(self, title):
         """Draws the UA after selection, chosen by Eq. 4 and at random."""
@@ -554,7 +564,7 @@ class LPMNBrain(CodebookBrain):
         return {key: entry for _, key, entry in surest.values()}
 
     @torch.no_grad()
-    def draw_mapping(self, name, entry, title):
+    def draw_mapping(self, name, entry):
         """Draws where in an utterance the kept prototypes were found."""
         wave = load_audio(entry, self.sample_rate)
         kept, classes = self.importance.ranking()[:SHOWN], self.classes_of(None)
@@ -569,19 +579,25 @@ class LPMNBrain(CodebookBrain):
                 torch.ones(1, device=self.device),
             )
             frames = self.modules.norm(frames)
+            logits = self.modules.classifier(self.pooling(frames, lengths)[0])
+        heard = self.labels[int(logits.argmax())]
         mapping = self.pooling.over_time(frames[0], kept)
         names = [
             f"{index} · {plots.class_name(word)}"
             for index, word in zip(kept.tolist(), classes)
         ]
         file = os.path.splitext(os.path.basename(name))[0]
+        path = self.figure(f"mapping_{file}")
+        if self.drawn:
+            print(f"{name}: {heard}, see {path}")
         mapping_plots.plot_local_mapping(
-            self.figure(f"mapping_{file}"),
+            path,
             wave.numpy(),
             self.sample_rate,
             mapping.float().cpu().numpy(),
             len(wave) / self.sample_rate / len(mapping),
             mapping.argmax(dim=0).cpu().numpy(),
             names,
-            f"{name}, {entry.get('emotion') or 'no label'}: {title}",
+            f"{file}, heard as {plots.class_name(heard)}, labelled "
+            f"{plots.class_name(entry.get('emotion') or 'not at all')}",
         )

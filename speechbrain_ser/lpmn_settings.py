@@ -82,6 +82,11 @@ def check_settings(settings):
         Naming the setting and the mend.
     """
     one_of("pooling", settings["pooling"], POOLINGS)
+    if not isinstance(settings["labels"], list):
+        raise InputError(
+            f"--labels is {settings['labels']!r}: give a list in brackets, such "
+            "as --labels '[ang, sad]', and --n_classes"
+        )
     if len(settings["labels"]) != settings["n_classes"]:
         raise InputError(
             f"n_classes is {settings['n_classes']}, but labels has "

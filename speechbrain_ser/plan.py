@@ -9,10 +9,8 @@ import json
 import os
 import re
 
-import speechbrain as sb
 from ruamel.yaml import YAML
 from speechbrain.utils.distributed import run_on_main
-from speechbrain.utils.logger import get_logger
 from speechbrain.utils.run_opts import RunOptions
 
 import speechbrain_ser
@@ -20,8 +18,6 @@ from speechbrain_ser import recipe
 from speechbrain_ser.checkpoints import claim_folder
 from speechbrain_ser.corpora.protocols import split_fingerprint
 from speechbrain_ser.distributed import world_size
-
-logger = get_logger(__name__)
 
 # Modules that change no number of a result, or none without another split.
 UNCOUNTED = (
@@ -73,8 +69,8 @@ class Plan:
     more_parts : tuple of str
         Names of parts that the report adds to `parts`, of the same utterances
         as `evaluation`.
-    files : tuple of str
-        Paths of files, whose content counts.
+    files : dict
+        Setting to path of a file, whose content counts.
     """
 
     script: str
@@ -84,7 +80,7 @@ class Plan:
     parts: dict
     protocol: str
     more_parts: tuple = ()
-    files: tuple = ()
+    files: dict = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def split(self):
@@ -118,7 +114,11 @@ class Plan:
                 if run_opts[name] != default[name]
             },
             "processes": processes or world_size(),
-            "files": [file_digest(path) for path in self.files],
+            "files": {
+                name: file_digest(path)
+                for name, path in self.files.items()
+                if path is not None
+            },
         }
 
     def key(self, run_opts, processes=None):
@@ -159,16 +159,14 @@ class Plan:
             "versions": recipe.versions(),
         }
 
-    def begin(self, folder, run_opts, notes=()):
-        """Claims the run's folder, begins its log.
+    def claim(self, folder, run_opts):
+        """Binds the run's folder to this plan.
 
         Arguments
         ---------
         folder : str
             The run's ``output_folder``.
         run_opts : RunOptions
-        notes : list of str
-            For the log.
 
         Returns
         -------
@@ -187,14 +185,6 @@ class Plan:
                 claim_folder,
                 args=[folder, recipe.lasting(self.settings) | claimed],
             )
-        sb.create_experiment_directory(
-            experiment_directory=folder,
-            hyperparams_to_save=self.path,
-            overrides=self.overrides,
-        )
-        recipe.hush()
-        for note in notes:
-            logger.info(note)
         return facts
 
     def changes(self):

@@ -339,10 +339,12 @@ def say_once(text):
     print(text, flush=True)
 
 
-def hush():
-    """Silences what SpeechBrain says in each epoch: one line is the Brain's."""
+def begin_log(notes=()):
+    """Logs notes; silences what SpeechBrain says in each epoch."""
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for note in notes:
+        logging.getLogger(__name__).info(note)
 
 
 def with_overrides(overrides, **more):

@@ -17,6 +17,7 @@ To run it:
 
 import os
 
+import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import if_main_process
 
@@ -85,7 +86,13 @@ def main(path, run_opts, overrides):
         planned.parts, settings["max_duration"], "split"
     )
     hparams = recipe.load(planned.path, planned.overrides)
-    facts = planned.begin(hparams["output_folder"], run_opts, notes)
+    facts = planned.claim(hparams["output_folder"], run_opts)
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=planned.path,
+        overrides=planned.overrides,
+    )
+    recipe.begin_log(notes)
     check_frames(hparams["encoder"], hparams["frame_dim"])
     read = None
     if hparams["cache"]:

@@ -446,7 +446,13 @@ def main(path, run_opts, overrides):
     )
     hparams = recipe.load(planned.path, planned.overrides)
     check_embedding(hparams)
-    facts = planned.begin(hparams["output_folder"], run_opts, notes)
+    facts = planned.claim(hparams["output_folder"], run_opts)
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=planned.path,
+        overrides=planned.overrides,
+    )
+    recipe.begin_log(notes)
     if not settings["skip_prep"] and if_main_process():
         for part, path in annotation_paths(settings).items():
             write_annotation(path, parts[part])

@@ -13,6 +13,7 @@ To run it:
 > python train_lpmn.py hparams/lpmn.yaml --data_folder MER2023
 """
 
+import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process
 
 from speechbrain_ser import lpmn_settings, recipe
@@ -127,7 +128,7 @@ def plan(path, overrides):
         parts,
         protocol,
         more_parts=lpmn_settings.selected_parts(sizes),
-        files=[settings["codebook"]] if settings["codebook"] else [],
+        files={"codebook": settings["codebook"]},
     )
 
 
@@ -152,7 +153,13 @@ def main(path, run_opts, overrides):
         planned.parts, settings["max_duration"], settings["long_utterances"]
     )
     hparams = recipe.load(planned.path, planned.overrides)
-    facts = planned.begin(hparams["output_folder"], run_opts, notes)
+    facts = planned.claim(hparams["output_folder"], run_opts)
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=planned.path,
+        overrides=planned.overrides,
+    )
+    recipe.begin_log(notes)
     if not settings["skip_prep"] and if_main_process():
         for part, file in annotation_paths(settings).items():
             write_annotation(file, parts[part])

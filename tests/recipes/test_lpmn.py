@@ -236,7 +236,11 @@ def test_runs_as_typed(corpus, environment, tmp_path):
     done = subprocess.run(
         [sys.executable, script.name]
         + words(
-            HUBERT, **SMALL | {"output_folder": out, "number_of_epochs": 2}
+            HUBERT,
+            **SMALL,
+            output_folder=out,
+            # the newest checkpoint is then the one that is reported
+            model_selection="last",
         ),
         cwd=script.parent,
         env=environment,
@@ -268,7 +272,7 @@ def test_runs_as_typed(corpus, environment, tmp_path):
     for part, held in counted.items():
         check_scores(metrics["metrics"][part], held, metrics["labels"], corpus)
     curves = table(out / "curves.csv")
-    assert len(curves) == 2
+    assert len(curves) == SMALL["number_of_epochs"]
     for row in curves:
         assert 1 <= float(row["used_prototypes"]) <= 16
         assert 1 <= float(row["perplexity"]) <= float(row["used_prototypes"])
@@ -420,6 +424,15 @@ def test_exactly_the_named_blocks_change(finetune, tuned, small_hubert):
     # a key's bias changes no softmax; its gradient is rounding or 0
     optional = {name for name in named if name.endswith("k_proj.bias")}
     assert named - optional <= changed
+
+
+def test_nobody_needs_to_name_a_device(tuned, ready, tmp_path):
+    """The cache is filled where SpeechBrain would compute."""
+    settings = tuned["none"] | {"output_folder": tmp_path / "out"}
+    settings["cache_folder"] = tmp_path / "frames"
+    del settings["device"]
+    assert run(LPMN, HUBERT, *own(ready / "IEMOCAP"), **settings) is None
+    assert (tmp_path / "out" / "metrics.json").exists()
 
 
 def test_cached_run_is_uncached_run(tuned, ready, small_hubert, tmp_path):
@@ -682,7 +695,10 @@ def test_another_codebook_is_another_run(ready, tmp_path):
     torch.save({"prototypes": torch.randn(16, 64)}, path)
     assert key() != first
     error = run(LPMN, LOGMEL, *own(ready / "IEMOCAP"), **settings)
-    assert error.startswith("error: ") and "holds a run with files" in error
+    assert (
+        error.startswith("error: ")
+        and "holds a run with files = {'codebook'" in error
+    )
 
 
 def not_a_codebook(kind, path):

@@ -12,6 +12,7 @@ from speechbrain.augment.augmenter import Augmenter
 from speechbrain.augment.time_domain import SignFlip
 
 from speechbrain_ser import recipe
+from speechbrain_ser.corpora.annotations import read_annotation
 from tests.recipes.helpers import RECIPE, import_script
 
 FILES = {
@@ -51,7 +52,7 @@ def main(annotations, out, batch_size):
     hparams["augmenter"] = Augmenter(augmentations=[SignFlip(flip_prob=1.0)])
     hparams["checkpointer"] = None
     parts = {
-        part: script.read_annotation(os.path.join(annotations, f"{name}.json"))
+        part: read_annotation(os.path.join(annotations, f"{name}.json"))
         for part, name in FILES.items()
     }
     brain, train, valid = script.make_brain(hparams, run_opts, parts)
