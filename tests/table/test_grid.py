@@ -261,4 +261,4 @@ def test_a_plan_says_what_its_report_adds(monkeypatch):
         assert facts[name] == before[name] | of_evaluation
 
 
-CONTENT = {"run_options": {}, "processes": 1, "code": "c0de"}
+CONTENT = {"run_options": {}, "processes": 1, "files": {}, "code": "c0de"}
