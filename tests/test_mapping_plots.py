@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
@@ -461,15 +462,21 @@ def test_wrong_selection_is_refused(tmp_path, sizes, selected, random):
 
 
 def test_any_layout_of_the_wave_will_do(monkeypatch):
-    """Read-only, reversed or a list: nothing warns."""
+    """Read-only, reversed or a list: nothing warns, one wave one picture."""
     frozen = noise(800)
     frozen.setflags(write=False)
+    pictures = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for wave in (frozen, frozen[::-1], frozen.tolist()):
-            drawn(
+            figure = drawn(
                 monkeypatch,
                 lambda path, wave=wave: mapping_plots.plot_local_mapping(
                     path, wave, RATE, ONES, HOP, [0, 1, 0], "abc", ""
                 ),
             )
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            pictures.append(np.asarray(canvas.buffer_rgba()).copy())
+    assert np.array_equal(pictures[0], pictures[2])
+    assert not np.array_equal(pictures[0], pictures[1])

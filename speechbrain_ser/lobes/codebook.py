@@ -503,11 +503,9 @@ class LocalPrototypicalMapping(torch.nn.Module):
             frames = frames.to(prototypes.dtype)
             counts = frame_mask(frames, lengths).squeeze(2).sum(dim=1).long()
             values, winners = max_mapping(frames, counts, prototypes, self.tau)
-            return self.scaled(values, len(prototypes)), winners
-
-    def scaled(self, mapping, n_prototypes):
-        """Returns a mapping in the units of what is pooled."""
-        return n_prototypes * mapping - 1 if self.in_chance else mapping
+            if self.in_chance:
+                values = len(prototypes) * values - 1
+            return values, winners
 
     @torch.no_grad()
     def over_time(self, frames, kept=None):
