@@ -40,12 +40,14 @@ setup(
         "scikit-learn",
         "soundfile",
         "h5py",
+        "safetensors",
+        "threadpoolctl",
         "matplotlib",
         "tqdm",
     ],
     extras_require={
         "cluster": ["submitit"],
-        "test": ["pytest", "ruff", "submitit", "yamllint"],
+        "test": ["pytest", "pytest-xdist", "ruff", "submitit", "yamllint"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -185,7 +185,7 @@ class SERBrain(sb.Brain):
             )
         return loader
 
-    def cross_entropy(self, logits, targets):
+    def cross_entropy(self, logits, targets, weighted=True):
         """Mean cross entropy, in training over the utterances of all processes.
 
         Arguments
@@ -193,8 +193,9 @@ class SERBrain(sb.Brain):
         logits : torch.Tensor
             ``[n, classes]``.
         targets : torch.Tensor
-            Class indices ``[n]``, weighted by `class_weights`, or soft labels
-            ``[n, classes]``.
+            Class indices ``[n]`` or soft labels ``[n, classes]``.
+        weighted : bool
+            Whether class indices weigh by `class_weights`.
 
         Returns
         -------
@@ -208,7 +209,8 @@ class SERBrain(sb.Brain):
             scale = world_size()
         if len(logits) == 0:
             return logits.sum()
-        weight = self.class_weights if targets.ndim == 1 else None
+        weighted = weighted and targets.ndim == 1
+        weight = self.class_weights if weighted else None
         return F.cross_entropy(logits, targets, weight) * scale
 
     def fit_batch(self, batch):
@@ -240,9 +242,25 @@ class SERBrain(sb.Brain):
         self.valid_row = {}
         super()._fit_valid(valid_set, epoch, enable)
         if valid_set is not None:
-            scores = self.score(self.merged(valid_set.dataset))
-            self.valid_row |= {f"valid_{name}": scores[name] for name in SHARES}
+            scores = self.validation_scores(valid_set.dataset)
+            self.valid_row |= {f"valid_{k}": v for k, v in scores.items()}
         self.on_epoch_end(epoch)
+
+    def validation_scores(self, dataset):
+        """Returns what an epoch's row says of the validation part.
+
+        Arguments
+        ---------
+        dataset : DynamicItemDataset
+            Which was just evaluated.
+
+        Returns
+        -------
+        dict
+            Name to number.
+        """
+        scores = self.score(self.merged(dataset))
+        return {name: scores[name] for name in SHARES}
 
     def on_epoch_end(self, epoch):
         """Writes the epoch's row, its log line and its checkpoint.

@@ -12,7 +12,9 @@ UNLABELLED = -1
 CLASS_WEIGHTS = ("none", "balanced")
 
 
-def make_dataset(annotation, labels, sample_rate=16000, read=None, numbers=()):
+def make_dataset(
+    annotation, labels, sample_rate=16000, read=None, numbers=(), more=None
+):
     """Makes SpeechBrain's dataset of an annotation.
 
     Arguments
@@ -29,12 +31,14 @@ def make_dataset(annotation, labels, sample_rate=16000, read=None, numbers=()):
     numbers : list of str
         Of an entry, as ``valence``: given under their names, NaN where an entry
         has none.
+    more : dict, optional
+        Name to a callable of id and entry: what else is given.
 
     Returns
     -------
     DynamicItemDataset
-        Gives ``id``, ``sig``, ``label`` (class index, or `UNLABELLED`) and the
-        numbers.
+        Gives ``id``, ``sig``, ``label`` (class index, or `UNLABELLED`), the
+        numbers and what else there is.
 
     Raises
     ------
@@ -51,20 +55,24 @@ def make_dataset(annotation, labels, sample_rate=16000, read=None, numbers=()):
                 "labels or take the utterance out of the annotation"
             )
 
-    @takes("entry")
-    @provides("sig", "label", *numbers)
-    def give(entry):
-        """Reads the signal, looks up the class and the numbers."""
+    more = more or {}
+
+    @takes("id", "entry")
+    @provides("sig", "label", *numbers, *more)
+    def give(key, entry):
+        """Reads the signal, looks up the class, the numbers and the rest."""
         yield read(entry) if read else load_audio(entry, sample_rate)
         yield index[entry.get("emotion")]
         for name in numbers:
             yield float(entry.get(name, "nan"))
+        for look_up in more.values():
+            yield look_up(key, entry)
 
     data = {key: {"entry": entry} for key, entry in annotation.items()}
     return DynamicItemDataset(
         data,
         dynamic_items=[give],
-        output_keys=["id", "sig", "label", *numbers],
+        output_keys=["id", "sig", "label", *numbers, *more],
     )
 
 

@@ -1,7 +1,13 @@
 """A batch that is spread over processes, seen whole by each of them."""
 
+import datetime
+import functools
+
 import torch
-from speechbrain.utils.distributed import is_distributed_initialized
+from speechbrain.utils.distributed import (
+    if_main_process,
+    is_distributed_initialized,
+)
 
 
 def world_size():
@@ -90,3 +96,37 @@ def mean_over_processes(total, count):
     count = shared[1].clamp(min=1)
     mean = total / count
     return world_size() * (mean + (shared[0] / count - mean.detach()))
+
+
+@functools.lru_cache(maxsize=None)
+def _patient_group():
+    """A group of all processes that wait for each other for a month."""
+    return torch.distributed.new_group(
+        backend="gloo", timeout=datetime.timedelta(days=30)
+    )
+
+
+def wait_for_all():
+    """Waits until all processes are here, however long one of them computes."""
+    if world_size() > 1:
+        torch.distributed.barrier(_patient_group())
+
+
+def on_main(work, *args):
+    """Lets the main process do something, for which the others wait.
+
+    Arguments
+    ---------
+    work : callable
+        What it returns is lost.
+    *args : tuple
+        Its arguments.
+
+    Example
+    -------
+    >>> on_main(print, "once")
+    once
+    """
+    if if_main_process():
+        work(*args)
+    wait_for_all()

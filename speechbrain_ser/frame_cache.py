@@ -159,15 +159,26 @@ class FrameCache:
         InputError
             If they are not there, or damaged.
         """
-        path = self.path(entry)
-        if not self._is_whole(path):
-            state = "is damaged" if os.path.exists(path) else "is missing"
-            raise InputError(
-                f"the cached file {path} of {entry['wav']} {state}: start "
-                "again, the cache is then filled before training, and don't "
-                "change audio files meanwhile"
-            )
-        return torch.from_numpy(np.load(path, allow_pickle=False))
+        return torch.from_numpy(np.load(self._found(entry), allow_pickle=False))
+
+    def count(self, entry):
+        """Counts the frames of an utterance without reading them.
+
+        Arguments
+        ---------
+        entry : dict
+            Of an annotation that :meth:`fill` was given.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        InputError
+            If they are not there, or damaged.
+        """
+        return len(np.load(self._found(entry), mmap_mode="r"))
 
     def path(self, entry):
         """Returns where the frames of an utterance are kept.
@@ -199,6 +210,18 @@ class FrameCache:
         part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
         return os.path.join(self.folder, f"{name.hexdigest()}.npy")
+
+    def _found(self, entry):
+        """Returns where the frames of an utterance are, if they are."""
+        path = self.path(entry)
+        if not self._is_whole(path):
+            state = "is damaged" if os.path.exists(path) else "is missing"
+            raise InputError(
+                f"the cached file {path} of {entry['wav']} {state}: start "
+                "again, the cache is then filled before training, and don't "
+                "change audio files meanwhile"
+            )
+        return path
 
     def _is_whole(self, path):
         """Whether a file is there and as long as its header says."""

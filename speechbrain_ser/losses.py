@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from speechbrain.nnet.losses import AngularMargin
 
 
 class PrototypeContrastiveLoss(torch.nn.Module):
@@ -77,3 +78,86 @@ class PrototypeContrastiveLoss(torch.nn.Module):
         log_share = scores - scores.logsumexp(dim=1, keepdim=True)
         log_share = log_share.masked_fill(~positive, 0.0)
         return -(log_share.sum(dim=1) / positive.sum(dim=1)).mean()
+
+
+class AMSoftmaxLoss(torch.nn.Module):
+    """Additive-margin softmax: classes are told apart by an angle (Eq. 2).
+
+    The cosines (Eq. 3) come from a classifier with normalised features and
+    weights, see ``lobes.multitask_head.CosineClassifier``.
+
+    Reference: "GMP-ATL: Gender-augmented Multi-scale Pseudo-label Enhanced
+    Adaptive Transfer Learning for Speech Emotion Recognition via HuBERT", Pan et
+    al. 2024, section 3.3.
+
+    Arguments
+    ---------
+    margin : float
+        m (>= 0), taken off the cosine of the target alone.
+    scale : float
+        s (> 0).
+
+    Raises
+    ------
+    ValueError
+        If one of them is out of range.
+
+    Example
+    -------
+    >>> loss = AMSoftmaxLoss(margin=0.5, scale=2.0)
+    >>> cosines = torch.tensor([[1.0, 0.0]])
+    >>> loss.logits(cosines, torch.tensor([0]))
+    tensor([[1., 0.]])
+    >>> loss.logits(cosines)
+    tensor([[2., 0.]])
+    >>> loss(cosines, torch.tensor([0]))
+    tensor(0.3133)
+    """
+
+    def __init__(self, margin=0.2, scale=30.0):
+        super().__init__()
+        if margin < 0 or scale <= 0:
+            raise ValueError(
+                f"margin must be >= 0 and scale > 0, got {margin} and {scale}"
+            )
+        self.angular = AngularMargin(margin, scale)
+
+    def logits(self, cosines, targets=None):
+        """Returns what the softmax is taken of.
+
+        Arguments
+        ---------
+        cosines : torch.Tensor
+            ``[N, classes]``.
+        targets : torch.Tensor, optional
+            Class indices ``[N]``; without them there is no margin: that is what
+            an utterance is classified by.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[N, classes]``, in float32 at least.
+        """
+        precise = torch.promote_types(cosines.dtype, torch.float32)
+        cosines = cosines.to(precise)
+        if targets is None:
+            return self.angular(cosines, 0.0)
+        chosen = F.one_hot(targets, cosines.shape[1]).to(precise)
+        return self.angular(cosines, chosen)
+
+    def forward(self, cosines, targets):
+        """Computes the mean over the utterances, Eq. 2.
+
+        Arguments
+        ---------
+        cosines : torch.Tensor
+            ``[N, classes]``.
+        targets : torch.Tensor
+            Class indices ``[N]``.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
+        return F.cross_entropy(self.logits(cosines, targets), targets)

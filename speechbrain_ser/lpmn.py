@@ -20,8 +20,9 @@ from speechbrain_ser.errors import InputError
 from speechbrain_ser.files import write_csv
 from speechbrain_ser.lobes.codebook import LocalPrototypicalMapping
 from speechbrain_ser.lobes.pooling import MaxPooling, StatisticsPooling
-from speechbrain_ser.lpmn_settings import entry_of, sizes_of, words_of
+from speechbrain_ser.lpmn_settings import entry_of, sizes_of
 from speechbrain_ser.probing import probe, regression_probe
+from speechbrain_ser.recipe import words_of
 
 # Frames that are looked at for each prototype that is drawn.
 FRAMES_PER_PROTOTYPE = 4

@@ -4,7 +4,7 @@ import os
 
 from speechbrain_ser.corpora.audio import inspect_audio
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.recipe import one_of
+from speechbrain_ser.recipe import one_of, words_of
 
 POOLINGS = ("lpmn", "average", "max")
 
@@ -151,21 +151,6 @@ def check_parts(parts, settings):
             )
     for name in words_of(settings["drawn"]):
         entry_of(name, parts)
-
-
-def words_of(value):
-    """Returns the words of a list, of ``a,b``, of a number, or of None.
-
-    Example
-    -------
-    >>> words_of("a, b"), words_of([60, 30]), words_of(5), words_of(None)
-    (['a', 'b'], ['60', '30'], ['5'], [])
-    """
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        value = str(value).split(",")
-    return [str(word).strip() for word in value]
 
 
 def check_frames(encoder, frame_dim):

@@ -159,6 +159,12 @@ class Plan:
             "versions": recipe.versions(),
         }
 
+    def claimed(self, run_opts):
+        """Returns the settings and facts that a run's folder is bound to."""
+        facts = self.facts(run_opts)
+        claimed = {name: facts[name] for name in CLAIMED}
+        return recipe.lasting(self.settings) | claimed
+
     def claim(self, folder, run_opts):
         """Binds the run's folder to this plan.
 
@@ -178,14 +184,9 @@ class Plan:
         InputError
             If the folder holds another run.
         """
-        facts = self.facts(run_opts)
-        claimed = {name: facts[name] for name in CLAIMED}
         if not run_opts.debug:
-            run_on_main(
-                claim_folder,
-                args=[folder, recipe.lasting(self.settings) | claimed],
-            )
-        return facts
+            run_on_main(claim_folder, args=[folder, self.claimed(run_opts)])
+        return self.facts(run_opts)
 
     def changes(self):
         """Returns the settings that are not as the hparams file has them."""

@@ -44,6 +44,9 @@ FREE_SETTINGS = (
     "drawn",
     "codebook",
     "audio_folder",
+    "stages",
+    "stages_folder",
+    "label_folder",
 )
 
 
@@ -422,6 +425,21 @@ def one_of(name, value, choices):
             f"--{name} is {value!r}: give one of {', '.join(choices)}"
         )
     return value
+
+
+def words_of(value):
+    """Returns the words of a list, of ``a,b``, of a number, or of None.
+
+    Example
+    -------
+    >>> words_of("a, b"), words_of([60, 30]), words_of(5), words_of(None)
+    (['a', 'b'], ['60', '30'], ['5'], [])
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        value = str(value).split(",")
+    return [str(word).strip() for word in value]
 
 
 def versions():

@@ -217,6 +217,24 @@ def test_two_processes_fill_together(
     assert fill(cache, tones, encoder) == 0
 
 
+def test_count_reads_the_header_alone(cache, encoder, tones, monkeypatch):
+    """As many as are read, from few bytes; what is not whole is an error."""
+    fill(cache, tones, encoder)
+    expected = [len(cache.read(entry)) for entry in tones.values()]
+    assert len(set(expected)) == len(tones)
+    monkeypatch.setattr(np, "fromfile", None)
+    assert [cache.count(entry) for entry in tones.values()] == expected
+    with pytest.raises(TypeError):
+        cache.read(tones["tone0"])
+    path = cache.path(tones["tone3"])
+    os.truncate(path, os.path.getsize(path) - 1)
+    with pytest.raises(InputError, match=f"{path}.*damaged"):
+        cache.count(tones["tone3"])
+    os.unlink(path)
+    with pytest.raises(InputError, match=f"{path}.*missing"):
+        cache.count(tones["tone3"])
+
+
 def test_other_model_is_another_cache(cache, encoder, small_wav2vec2, tones):
     """A weight, the depth, the rate; the wrong encoder is not filled from."""
     folder = os.path.dirname(cache.folder)

@@ -21,9 +21,8 @@ from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
 from speechbrain_ser.corpora.audio import inspect_files
-from speechbrain_ser.corpora.mini import cache_folder
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import replacing
+from speechbrain_ser.files import cache_folder, replacing
 
 logger = get_logger(__name__)
 

@@ -5,8 +5,6 @@ hand.
 """
 
 import os
-import shutil
-import tempfile
 from collections import Counter
 from typing import NamedTuple
 
@@ -21,6 +19,7 @@ from speechbrain_ser.corpora.voice import (
     synthesize,
 )
 from speechbrain_ser.errors import InputError
+from speechbrain_ser.files import cache_folder, make_folder
 
 logger = get_logger(__name__)
 
@@ -291,44 +290,6 @@ def write_session(root, session, seed, utterances_per_speaker):
     ):
         with open(os.path.join(folder, decoy), "wb") as file:
             file.write(APPLE_DOUBLE)
-
-
-def cache_folder():
-    """Gives `$SPEECHBRAIN_SER_CACHE`, or else `~/.cache/speechbrain_ser`."""
-    folder = os.environ.get("SPEECHBRAIN_SER_CACHE")
-    return os.path.expanduser(folder or "~/.cache/speechbrain_ser")
-
-
-def make_folder(path, fill):
-    """Makes a folder that is whole or not there, whoever else makes it too.
-
-    Arguments
-    ---------
-    path : str
-        The folder; its parents are made when missing.
-    fill : callable
-        Called with the path of an empty folder, to write what belongs in it.
-    """
-    parent, name = os.path.split(os.path.abspath(path))
-    try:
-        os.makedirs(parent, exist_ok=True)
-        beside = tempfile.mkdtemp(prefix=f".{name}-", dir=parent)
-    except OSError as error:
-        raise InputError(
-            f"the folder {parent} cannot be written ({error.strerror}): set "
-            "SPEECHBRAIN_SER_CACHE to one that can."
-        ) from error
-    try:
-        # mkdtemp makes private folders; `whole` gets the user's own mode.
-        whole = os.path.join(beside, name)
-        os.mkdir(whole)
-        fill(whole)
-        os.rename(whole, path)
-    except OSError:
-        if not os.path.isdir(path):
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def mini_iemocap(folder=None, seed=0, utterances_per_speaker=40):

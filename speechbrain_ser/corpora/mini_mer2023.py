@@ -9,8 +9,6 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser.corpora.mini import (
     APPLE_DOUBLE,
-    cache_folder,
-    make_folder,
     write_text,
 )
 from speechbrain_ser.corpora.voice import (
@@ -20,6 +18,7 @@ from speechbrain_ser.corpora.voice import (
     synthesize,
 )
 from speechbrain_ser.errors import InputError
+from speechbrain_ser.files import cache_folder, make_folder
 
 logger = get_logger(__name__)
 

@@ -10,6 +10,7 @@ kept output of the frozen ones (see ``frame_cache``).
 import hashlib
 import json
 import os
+import shutil
 
 import torch
 from speechbrain.dataio.dataio import length_to_mask
@@ -203,6 +204,8 @@ class SSLEncoder(torch.nn.Module):
         Whether the convolutional front end is not trained.
     gradient_checkpointing : bool
         Computes activations again in the backward pass: less memory, more time.
+    mask_embedding : bool
+        Whether the embedding that stands in for masked frames is trained.
 
     Raises
     ------
@@ -231,11 +234,13 @@ class SSLEncoder(torch.nn.Module):
         frozen_layers=0,
         freeze_feature_extractor=True,
         gradient_checkpointing=False,
+        mask_embedding=False,
     ):
         super().__init__()
         wrapper = load_wrapper(source, save_path)
         self.source = source
         self.model = wrapper.model
+        self.feature_extractor = wrapper.feature_extractor
         self.normalize_wav = wrapper.normalize_wav
         config = self.model.config
         self.dim = config.hidden_size
@@ -258,6 +263,8 @@ class SSLEncoder(torch.nn.Module):
             n_layers if frozen else frozen_layers, self.layer
         )
         self._freeze(freeze_feature_extractor)
+        if mask_embedding:
+            self._train_mask_embedding()
         self._digest = None
         if gradient_checkpointing:
             self.model.gradient_checkpointing_enable(
@@ -291,6 +298,18 @@ class SSLEncoder(torch.nn.Module):
             module.requires_grad_(True)
         self.train(self.training)
 
+    def _train_mask_embedding(self):
+        """Trains the model's embedding of masked frames; makes it if need be."""
+        if self.has_prefix:
+            raise ValueError("frames can't be masked before frozen blocks")
+        if not hasattr(self.model, "masked_spec_embed"):
+            # as transformers draws it; else it leaves it out
+            self.model.config.mask_time_prob = 0.05
+            self.model.masked_spec_embed = torch.nn.Parameter(
+                torch.rand(self.dim)
+            )
+        self.model.masked_spec_embed.requires_grad_(True)
+
     def train(self, mode=True):
         """Sets the mode, in which what is frozen stays in eval.
 
@@ -309,7 +328,7 @@ class SSLEncoder(torch.nn.Module):
             module.train(mode)
         return self
 
-    def forward(self, inputs, lengths):
+    def forward(self, inputs, lengths, masked=None):
         """Encodes waveforms, or what :meth:`prefix` made of them.
 
         Arguments
@@ -319,6 +338,9 @@ class SSLEncoder(torch.nn.Module):
             or the prefix's frames, ``[batch, time, channels]``.
         lengths : torch.Tensor
             Relative lengths of the inputs, ``[batch]`` in (0, 1].
+        masked : torch.Tensor, optional
+            Of waveforms: the frames that the blocks see the mask embedding of,
+            bool, ``[batch, time]``.
 
         Returns
         -------
@@ -331,14 +353,18 @@ class SSLEncoder(torch.nn.Module):
         ------
         InputError
             If frames are given and nothing is frozen.
+        ValueError
+            If frames are to be masked and blocks are frozen.
         """
+        if masked is not None and self.has_prefix:
+            raise ValueError("frames can't be masked before frozen blocks")
         if inputs.dim() == 3:
             self._check_prefix()
             frames = inputs.to(self.model.dtype)
         elif self.has_prefix:
             frames, lengths = self.prefix(inputs, lengths)
         else:
-            frames, lengths = self._front_end(inputs, lengths)
+            frames, lengths = self._front_end(inputs, lengths, masked)
         blocks = self.model.encoder.layers[self.frozen_layers :]
         return self._run(blocks, frames, lengths), lengths
 
@@ -400,6 +426,33 @@ class SSLEncoder(torch.nn.Module):
                 value = value.detach().cpu().contiguous().reshape(-1)
                 digest.update(value.view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    def export(self, folder):
+        """Writes the model, up to its layer, as transformers would.
+
+        Arguments
+        ---------
+        folder : str
+            Whole or not there; replaced if it is. It can be the `source` of
+            another encoder.
+        """
+        beside = f"{folder}.unfinished"
+        shutil.rmtree(beside, ignore_errors=True)
+        config = self.model.config
+        n_layers = config.num_hidden_layers
+        config.num_hidden_layers = self.layer
+        try:
+            self.model.save_pretrained(beside)
+        finally:
+            config.num_hidden_layers = n_layers
+        self.feature_extractor.save_pretrained(beside)
+        # deleted under its own name it would be half there for a moment
+        earlier = f"{folder}.earlier"
+        shutil.rmtree(earlier, ignore_errors=True)
+        if os.path.isdir(folder):
+            os.replace(folder, earlier)
+        os.replace(beside, folder)
+        shutil.rmtree(earlier, ignore_errors=True)
 
     @mark_as_saver
     def save(self, path):
@@ -470,7 +523,7 @@ class SSLEncoder(torch.nn.Module):
                 "cache off"
             )
 
-    def _front_end(self, wavs, lengths):
+    def _front_end(self, wavs, lengths, masked=None):
         """Returns the input of the first block, and its relative lengths."""
         parts = self._before_blocks()
         samples = (lengths * wavs.shape[1]).round().long()
@@ -482,6 +535,9 @@ class SSLEncoder(torch.nn.Module):
         if isinstance(frames, tuple):
             frames = frames[0]
         lengths = self.count_frames(samples) / frames.shape[1]
+        if masked is not None:
+            embedding = self.model.masked_spec_embed.to(frames.dtype)
+            frames = torch.where(masked[..., None], embedding, frames)
         frames = frames.masked_fill(~frame_mask(frames, lengths)[..., None], 0)
         frames = frames + parts["pos_conv_embed"](frames)
         if "layer_norm" in parts:

@@ -1,6 +1,5 @@
 """Makes the runs of a grid, side by side, each once."""
 
-import fcntl
 import os
 import re
 import signal
@@ -11,7 +10,7 @@ import time
 from tqdm import tqdm
 
 import speechbrain_ser
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.files import Lock
 from speechbrain_ser.table.grid import look_up
 from speechbrain_ser.table.layout import DONE, FAILED, FOREIGN, MISSING, RUNNING
 
@@ -19,67 +18,6 @@ LOG = "output.log"
 TAIL = 8  # lines of a failed run's log
 ERROR = re.compile(r"^(\[rank\d+\]: )?(error: |[\w.]*(Error|Exception)\b)")
 ENDED = (DONE, FAILED, FOREIGN)
-
-
-class Lock:
-    """A lock on a run's folder.
-
-    The process that trains inherits it, so that it lasts while either lives and
-    ends with the last of them, however that ends.
-
-    Arguments
-    ---------
-    folder : str
-        Made when missing.
-
-    Example
-    -------
-    >>> folder = getfixture("tmp_path")
-    >>> one, other = Lock(folder), Lock(folder)
-    >>> one.acquire(), other.acquire()
-    (True, False)
-    >>> one.release()
-    >>> other.acquire()
-    True
-    """
-
-    def __init__(self, folder):
-        self.path = os.path.join(folder, "lock")
-        self.file = None
-
-    def acquire(self, wait=False):
-        """Takes the lock; without `wait` returns False where another has it."""
-        try:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            self.file = open(self.path, "a", encoding="utf-8")
-            fcntl.flock(
-                self.file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
-            )
-        except BlockingIOError:
-            self.release()
-            return False
-        except OSError as error:
-            self.release()
-            raise InputError(
-                f"{self.path} can't be written and locked ({error.strerror}): "
-                "give another --results_folder, on a file system that has locks"
-            ) from None
-        return True
-
-    def held(self):
-        """Whether another holds it; makes nothing."""
-        if not os.path.exists(self.path):
-            return False
-        if self.acquire():
-            self.release()
-            return False
-        return True
-
-    def release(self):
-        """Closes this process's end."""
-        if self.file is not None:
-            self.file.close()
-        self.file = None
 
 
 def launch(command, folder, lock, processes=1, environment=()):

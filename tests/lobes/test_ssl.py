@@ -1,7 +1,11 @@
-"""SSL encoders: offline, frozen, of the right layer, untouched by padding."""
+"""SSL encoders: offline, frozen, of the right layer, untouched by padding,
+with masked frames, written for transformers to read.
+"""
 
 import copy
+import json
 import os
+import shutil
 import socket
 
 import pytest
@@ -11,6 +15,7 @@ import transformers
 from conftest import save_ssl_model
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.pooling import StatisticsPooling
+from speechbrain_ser.lobes.small_hubert import fresh_hubert
 from speechbrain_ser.lobes.ssl import (
     SSLEncoder,
     frozen_blocks,
@@ -370,3 +375,319 @@ def test_checkpoint_holds_what_is_trained(small_wav2vec2, tmp_path):
     assert (
         torch.load(path, weights_only=True).keys() == whole.state_dict().keys()
     )
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_masked_pass_is_transformers_own(tmp_path, kind, norm):
+    """The same frames masked, the same weights, every layer."""
+    save_ssl_model(tmp_path, kind, norm)
+    full = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    wavs, ones = torch.randn(2, 5000), torch.ones(2)
+    given = normalize_waveform(wavs, torch.ones_like(wavs))
+    masked = torch.rand(2, 62) < 0.5
+    with torch.no_grad():
+        states = full(
+            given if norm == "layer" else wavs,
+            mask_time_indices=masked,
+            output_hidden_states=True,
+        ).hidden_states
+        for layer in (0, 2, -1):
+            encoder = SSLEncoder(str(tmp_path), "unused", layer=layer).eval()
+            found, _ = encoder(wavs, ones, masked)
+            torch.testing.assert_close(found, states[layer])
+            assert not torch.allclose(encoder(wavs, ones)[0], found)
+
+
+def test_only_masked_frames_are_replaced(layer_norm_model, wavs):
+    """By the embedding; what is behind the end stays zero."""
+
+    class Nothing(torch.nn.Module):
+        """In place of what mixes the frames."""
+
+        def forward(self, frames):
+            """Zero."""
+            return torch.zeros_like(frames)
+
+    encoder = SSLEncoder(
+        layer_norm_model, "unused", layer=0, mask_embedding=True
+    ).eval()
+    encoder.model.encoder.pos_conv_embed = Nothing()
+    masked = torch.rand(3, 99) < 0.5
+    plain, lengths = encoder(*padded(wavs))
+    found, _ = encoder(*padded(wavs), masked)
+    valid = torch.arange(99) < (lengths * 99).round()[:, None]
+    assert (masked & ~valid).any() and (masked & valid).any()
+    assert torch.equal(found[~masked], plain[~masked])
+    assert (found[~valid] == 0).all()
+    embedding = encoder.model.masked_spec_embed
+    assert (found[masked & valid] == embedding).all()
+    assert not (plain[masked & valid] == embedding).any()
+
+
+def test_what_is_masked_is_not_heard(layer_norm_model):
+    """Sound that reaches masked frames alone changes nothing."""
+    encoder = SSLEncoder(layer_norm_model, "unused", mask_embedding=True).eval()
+    encoder.normalize_wav = False  # the mean of all samples would tell
+    wavs = torch.randn(1, 4000)
+    # frame t hears samples 80 t to 80 t + 105
+    masked = (torch.arange(49) >= 10) & (torch.arange(49) < 20)
+    other = wavs.clone()
+    other[0, 9 * 80 + 105 : 20 * 80] = torch.randn(775)
+    with torch.no_grad():
+        one, two = (
+            encoder(w, torch.ones(1), masked[None])[0] for w in (wavs, other)
+        )
+        assert torch.equal(one, two)
+        one, two = (encoder(w, torch.ones(1))[0] for w in (wavs, other))
+        assert not torch.allclose(one, two)
+        # one sample more on either side is heard
+        for sample in (9 * 80 + 104, 20 * 80):
+            other = wavs.clone()
+            other[0, sample] += 3.0
+            found, _ = encoder(other, torch.ones(1), masked[None])
+            before, _ = encoder(wavs, torch.ones(1), masked[None])
+            assert not torch.equal(found, before)
+
+
+def test_padding_changes_no_masked_pass(layer_norm_model, wavs):
+    """Alone and padded to twice the length, to 1e-5, frame by frame."""
+    encoder = SSLEncoder(layer_norm_model, "unused").eval()
+    masked = torch.rand(3, 199) < 0.5
+    with torch.no_grad():
+        together, _ = encoder(*padded(wavs, 16000), masked)
+        for wav, row, mask in zip(wavs, together, masked):
+            count = (len(wav) - 105) // 80 + 1
+            alone, _ = encoder(*padded([wav]), mask[None, :count])
+            torch.testing.assert_close(alone[0], row[:count], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_mask_embedding_is_trained_on_request_alone(tmp_path, kind, drawn):
+    """Made where the model has none; DDP must meet no other parameter."""
+    save_ssl_model(tmp_path, kind, "layer")
+    if drawn:
+        path = tmp_path / "config.json"
+        config = json.loads(path.read_text()) | {"mask_time_prob": 0.0}
+        path.write_text(json.dumps(config))
+    masked = torch.arange(49)[None] < 20
+    given = torch.randn(1, 4000), torch.ones(1)
+    for wanted in (False, True):
+        encoder = SSLEncoder(str(tmp_path), "unused", mask_embedding=wanted)
+        name = "model.masked_spec_embed"
+        held = dict(encoder.named_parameters())
+        assert (name in held) == (wanted or not drawn)
+        embedding = held.get(name)
+        if wanted or not drawn:
+            (encoder(*given, masked)[0] ** 3).sum().backward()
+            assert embedding.requires_grad == wanted
+            assert (embedding.grad is not None) == wanted
+        if wanted:
+            assert (embedding.grad != 0).any()
+            assert all(
+                p.grad is not None for p in held.values() if p.requires_grad
+            )
+
+
+def test_frames_are_not_masked_before_frozen_blocks(small_wav2vec2):
+    """It would be the cached prefix that had to know the mask."""
+    with pytest.raises(ValueError, match="frozen blocks"):
+        SSLEncoder(
+            small_wav2vec2, "unused", frozen_layers=1, mask_embedding=True
+        )
+    encoder = SSLEncoder(small_wav2vec2, "unused", frozen_layers=1)
+    masked = torch.ones(1, 49, dtype=torch.bool)
+    with pytest.raises(ValueError, match="frozen blocks"):
+        encoder(torch.randn(1, 4000), torch.ones(1), masked)
+
+
+def changed(encoder):
+    """Moves every weight a little, as training would."""
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.01 * torch.randn_like(parameter))
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_export_is_the_same_model(tmp_path, kind, norm, wavs):
+    """Bit for bit, for this lobe and for transformers, at any layer."""
+    source = save_ssl_model(tmp_path / "source", kind, norm)
+    masked = torch.rand(3, 99) < 0.5
+    for layer, n_blocks in ((-1, 3), (2, 2)):
+        encoder = changed(
+            SSLEncoder(source, "unused", layer=layer, mask_embedding=True)
+        )
+        folder = str(tmp_path / f"export{n_blocks}")
+        encoder.export(folder)
+        assert encoder.model.config.num_hidden_layers == 3
+        model, told = transformers.AutoModel.from_pretrained(
+            folder, output_loading_info=True
+        )
+        assert not any(told.values()), told
+        assert len(model.encoder.layers) == n_blocks
+        loaded = SSLEncoder(folder, "unused").eval()
+        assert loaded.layer == n_blocks
+        assert loaded.normalize_wav == (norm == "layer")
+        with torch.no_grad():
+            for given in ((), (masked,)):
+                one, counts = encoder(*padded(wavs), *given)
+                two, same = loaded(*padded(wavs), *given)
+                assert torch.equal(one, two) and torch.equal(counts, same)
+
+
+def test_export_of_a_drawn_embedding(tmp_path):
+    """It stays in the model that had none before."""
+    source = fresh_hubert(16, 2, 4, folder=tmp_path / "fresh")
+    path = os.path.join(source, "config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file) | {"mask_time_prob": 0.0}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    assert not hasattr(SSLEncoder(source, "unused").model, "masked_spec_embed")
+    encoder = SSLEncoder(source, "unused", mask_embedding=True)
+    encoder.export(str(tmp_path / "export"))
+    loaded = SSLEncoder(str(tmp_path / "export"), "unused")
+    assert torch.equal(
+        loaded.model.masked_spec_embed, encoder.model.masked_spec_embed
+    )
+
+
+class Killed(BaseException):
+    """In place of a signal."""
+
+
+def kill_at(monkeypatch, when):
+    """Kills what changes files at its `when`-th time; halfway if it deletes.
+
+    Returns
+    -------
+    list
+        Grows with each time.
+    """
+    times = []
+
+    def deadly(work, halfway=None):
+        """Wraps one function."""
+
+        def run(*args, **kwargs):
+            """Works until it is time."""
+            times.append(work)
+            if len(times) == when:
+                if halfway is not None:
+                    halfway(*args)
+                raise Killed
+            return work(*args, **kwargs)
+
+        return run
+
+    def half_deleted(folder, *_):
+        """What a killed rmtree leaves."""
+        if os.path.isdir(folder):
+            os.unlink(os.path.join(folder, sorted(os.listdir(folder))[0]))
+
+    extractor = transformers.Wav2Vec2FeatureExtractor
+    model = transformers.Wav2Vec2Model
+    for owner, name, halfway in (
+        (os, "replace", None),
+        (shutil, "rmtree", half_deleted),
+        (model, "save_pretrained", None),
+        (extractor, "save_pretrained", None),
+    ):
+        work = getattr(owner, name)
+        monkeypatch.setattr(owner, name, deadly(work, halfway))
+    return times
+
+
+def bias_of(folder):
+    """The number by which the exports of a test are told apart."""
+    model = SSLEncoder(str(folder), "unused").model
+    return float(model.encoder.layers[0].final_layer_norm.bias.detach()[0])
+
+
+def test_export_is_whole_or_not_there(small_wav2vec2, tmp_path):
+    """Killed at any of its steps, and then made again."""
+    encoder = SSLEncoder(small_wav2vec2, "unused")
+    bias = encoder.model.encoder.layers[0].final_layer_norm.bias.data
+    home = tmp_path / "home"
+    folder = home / "encoder"
+    steps, found, when = 1, set(), 0
+    while when < steps:
+        when += 1
+        shutil.rmtree(home, ignore_errors=True)
+        bias[0] = 1.0
+        encoder.export(str(folder))
+        (folder / "stale").touch()
+        bias[0] = 2.0
+        with pytest.MonkeyPatch.context() as patch:
+            times = kill_at(patch, when)
+            try:
+                encoder.export(str(folder))
+            except Killed:
+                found.add(bias_of(folder) if folder.exists() else None)
+            steps = max(steps, len(times) + 1)
+        assert encoder.model.config.num_hidden_layers == 3
+        encoder.export(str(folder))
+        assert bias_of(folder) == 2.0
+        assert os.listdir(home) == ["encoder"]
+        assert sorted(os.listdir(folder)) == [
+            "config.json",
+            "model.safetensors",
+            "preprocessor_config.json",
+        ]
+    assert len(times) < when and steps > 4
+    assert found >= {1.0, 2.0}
+
+
+def save_base_strides(folder):
+    """A tiny model with the convolutions of HuBERT base: 400 samples, 320."""
+    config = transformers.HubertConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        conv_dim=(4,) * 7,
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    transformers.HubertModel(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    "make, field, longest",
+    [
+        (save_base_strides, 400, 4000),
+        (save_ssl_model, 105, 1500),
+        (lambda folder: fresh_hubert(16, 1, 4, folder=folder), 960, 2700),
+    ],
+)
+def test_frames_are_counted_for_every_length(tmp_path, make, field, longest):
+    """Alone and padded: what the convolutions give, and the lengths say."""
+    encoder = SSLEncoder(make(tmp_path), "unused", layer=0).eval()
+    lengths = torch.arange(field, longest)
+    counts = encoder.count_frames(lengths)
+    convolve = encoder.model.feature_extractor
+    with torch.inference_mode():
+        given = [convolve(torch.zeros(1, n)).shape[2] for n in lengths.tolist()]
+        assert counts.tolist() == given
+        assert given[0] == 1 and given[-1] > 5
+        for part in torch.arange(len(lengths)).split(400):
+            samples = lengths[part]
+            batch = torch.zeros(len(part), int(samples.max()))
+            frames, relative = encoder(batch, samples / batch.shape[1])
+            assert frames.shape[1] == counts[part].max()
+            found = (relative * frames.shape[1]).round().long()
+            assert torch.equal(found, counts[part])
+
+
+def test_too_short_for_a_frame_counts_as_one(small_wav2vec2):
+    """Padded in a batch it has one, of what little there is."""
+    encoder = SSLEncoder(small_wav2vec2, "unused").eval()
+    samples = torch.tensor([4000, 1, 50, 104])
+    frames, lengths = encoder(torch.randn(4, 4000), samples / 4000)
+    assert (lengths * 49).round().tolist() == [49, 1, 1, 1]
+    assert frames.isfinite().all()

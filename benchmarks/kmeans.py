@@ -1,0 +1,232 @@
+"""k-means of frames: ours against scikit-learn's two and faiss.
+
+| way | what |
+|---|---|
+| minibatch | scikit-learn's `MiniBatchKMeans` as it is, k-means++ start |
+| kmeans | scikit-learn's `KMeans` (Lloyd's), our start |
+| faiss | faiss's `Kmeans` on all frames, our start; left out if not installed |
+| ours | `pseudo_labels.fit_centres` |
+
+All but the first run `--iterations`, and their time holds that of the start.
+Inertia is the mean squared distance of all frames to their nearest centres.
+Each fit runs in a process of its own; memory is the peak of the resident set,
+the frames included (Linux only). CPU time is the one that other jobs on the
+machine change little, if OMP_WAIT_POLICY is passive. Under "bits" stand the first digits of the
+SHA-256 of the centres. Numbers behind times and sums are ratios to minibatch.
+
+Frames are synthetic ones, drawn around 2000 centres that lie around 64, and with
+`--data_folder` also log-Mel frames of the audio in it (40 bands, every 10 ms),
+each with its neighbours.
+
+> python benchmarks/kmeans.py --size 300000 256 --k 64 512 4096 --threads 2
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import torch
+import torchaudio
+from sklearn.cluster import KMeans, MiniBatchKMeans
+
+from speechbrain_ser.corpora.audio import load_audio
+from speechbrain_ser.corpora.unlabelled import read_folder
+from speechbrain_ser.pseudo_labels import first_centres, fit_centres
+
+PEER = "minibatch"
+WAYS = (PEER, "kmeans", "faiss", "ours")
+RATE = 16000
+MELS = 40
+BLOCK = 8192  # frames
+
+
+def make_clusters(n, dim):
+    """Draws frames around centres that lie in groups."""
+    generator = np.random.default_rng(0)
+    groups = generator.normal(size=(64, dim))
+    centres = groups[generator.integers(64, size=2000)]
+    centres += 0.6 * generator.normal(size=centres.shape)
+    frames = np.empty((n, dim), dtype=np.float32)
+    for begin in range(0, n, BLOCK):
+        block = frames[begin : begin + BLOCK]
+        block[:] = centres[generator.integers(2000, size=len(block))]
+        block += 0.7 * generator.standard_normal(block.shape, dtype=np.float32)
+    return frames
+
+
+def read_speech(folder, stack):
+    """Reads log-Mel frames, `stack` neighbours in one."""
+    mel = torchaudio.transforms.MelSpectrogram(
+        RATE, n_fft=512, win_length=400, hop_length=160, n_mels=MELS
+    )
+    held = []
+    for entry in read_folder(folder).values():
+        frames = (mel(load_audio(entry, RATE)) + 1e-6).log().T
+        if len(frames) >= stack:
+            # in half precision, as the frame cache keeps them
+            held.append(frames.unfold(0, stack, 1).flatten(1).half().numpy())
+    return np.concatenate(held).astype(np.float32)
+
+
+def fit(way, frames, k, iterations):
+    """Returns the centres."""
+    if way == "ours":
+        return fit_centres(frames, k, iterations=iterations)
+    if way == "minibatch":
+        model = MiniBatchKMeans(
+            k, n_init=1, random_state=0, compute_labels=False
+        )
+        return model.fit(frames).cluster_centers_
+    start = first_centres(frames, k)
+    if way == "kmeans":
+        model = KMeans(k, init=start, n_init=1, max_iter=iterations, tol=0)
+        return model.fit(frames).cluster_centers_
+    import faiss
+
+    model = faiss.Kmeans(
+        frames.shape[1],
+        k,
+        niter=iterations,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(frames),
+    )
+    model.train(frames, init_centroids=start)
+    return model.centroids
+
+
+def resident(word):
+    """Returns this process's ``VmRSS`` or its peak ``VmHWM``, in bytes."""
+    with open("/proc/self/status") as file:
+        return 1024 * int(re.search(rf"{word}:\s+(\d+)", file.read())[1])
+
+
+def inertia_of(frames, centres):
+    """Returns the mean squared distance to the nearest centre."""
+    centres = torch.from_numpy(np.ascontiguousarray(centres))
+    squares = (centres**2).sum(dim=1)
+    total = 0.0
+    for begin in range(0, len(frames), BLOCK):
+        block = torch.from_numpy(frames[begin : begin + BLOCK])
+        nearest = torch.addmm(squares, block, centres.T, alpha=-2).argmin(dim=1)
+        total += float((block.double() - centres[nearest]).square().sum())
+    return total / len(frames)
+
+
+def measure_here(way, path, k, iterations):
+    """Measures one fit in this process; returns seconds, bytes and more."""
+    small = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
+    fit(way, small, 4, 2)
+    before = resident("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak begins anew
+    frames = np.load(path)
+    start, start_cpu = time.perf_counter(), time.process_time()
+    centres = fit(way, frames, k, iterations)
+    seconds = time.perf_counter() - start
+    cpu = time.process_time() - start_cpu
+    peak = resident("VmHWM") - before
+    return {
+        "seconds": seconds,
+        "cpu": cpu,
+        "inertia": inertia_of(frames, centres),
+        "bytes": peak,
+        "bits": hashlib.sha256(centres.tobytes()).hexdigest()[:8],
+    }
+
+
+def measure(way, path, k, iterations, threads):
+    """Measures one fit in a process of its own."""
+    command = [sys.executable, __file__, "--measure", way, path, str(k)]
+    run = subprocess.run(
+        [*command, "--iterations", str(iterations)],
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(run.stdout)
+
+
+def show(name, path, k, ways, iterations, threads):
+    """Measures ways one after another; prints a row each."""
+    first = None
+    for way in ways:
+        now = measure(way, path, k, iterations, threads)
+        first = first or now
+        cells = [
+            f"{now['seconds']:8.1f} s",
+            f"{now['cpu']:8.1f} s",
+            f"{now['inertia']:10.3f}",
+            f"{now['bytes'] / 1e6:9.0f} MB",
+        ]
+        ratios = [now[n] / first[n] for n in now if n != "bits"]
+        print(
+            f"{name:24}{k:6}  {way:10}"
+            + "".join(f"{c}{r:7.3f}" for c, r in zip(cells, ratios))
+            + f"  {now['bits']}",
+            flush=True,
+        )
+
+
+def main():
+    """Prints one row for each kind of frames, k and way."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", type=int, nargs=2, default=(300_000, 256))
+    parser.add_argument("--no_synthetic", action="store_true")
+    parser.add_argument("--data_folder", help="any folder of audio")
+    parser.add_argument("--stack", type=int, default=7, help="neighbours")
+    parser.add_argument("--k", type=int, nargs="+", default=(64, 512, 4096))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        way, path, k = arguments.measure
+        found = measure_here(way, path, int(k), arguments.iterations)
+        print(json.dumps(found))
+        return
+    ways = [PEER, *(way for way in arguments.ways if way != PEER)]
+    if "faiss" in ways and importlib.util.find_spec("faiss") is None:
+        print("faiss is left out: pip install faiss-cpu")
+        ways.remove("faiss")
+    print(
+        f"{arguments.iterations} iterations, {arguments.threads} threads\n"
+        f"{'frames':24}{'k':>6}  {'way':10}{'time':>10}{'ratio':>7}"
+        f"{'CPU time':>10}{'ratio':>7}"
+        f"{'inertia':>10}{'ratio':>7}{'memory':>12}{'ratio':>7}  bits"
+    )
+    kinds = []
+    if not arguments.no_synthetic:
+        kinds.append(("synthetic", make_clusters, arguments.size))
+    if arguments.data_folder:
+        given = (arguments.data_folder, arguments.stack)
+        kinds.append(("speech", read_speech, given))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "frames.npy")
+        for name, make, given in kinds:
+            frames = make(*given)
+            np.save(path, frames)
+            n, dim = frames.shape
+            del frames
+            for k in arguments.k:
+                show(
+                    f"{name} {n} x {dim}",
+                    path,
+                    k,
+                    ways,
+                    arguments.iterations,
+                    arguments.threads,
+                )
+
+
+if __name__ == "__main__":
+    main()
