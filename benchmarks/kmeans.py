@@ -10,9 +10,9 @@
 All but the first run `--iterations`, and their time holds that of the start.
 Inertia is the mean squared distance of all frames to their nearest centres.
 Each fit runs in a process of its own; memory is the peak of the resident set,
-the frames included (Linux only). CPU time is the one that other jobs on the
-machine change little, if OMP_WAIT_POLICY is passive. Under "bits" stand the first digits of the
-SHA-256 of the centres. Numbers behind times and sums are ratios to minibatch.
+the frames included (Linux only). Beside other jobs compare the CPU time, with
+OMP_WAIT_POLICY=passive. Under "bits" stand the first digits of the SHA-256 of
+the centres. Ratios are to minibatch.
 
 Frames are synthetic ones, drawn around 2000 centres that lie around 64, and with
 `--data_folder` also log-Mel frames of the audio in it (40 bands, every 10 ms),

@@ -819,7 +819,7 @@ def test_labels_of_another_fold_are_refused(given, ready, split, tmp_path):
         """With some parts changed."""
         for name, part in (parts | changed).items():
             write_annotation(str(tmp_path / f"{name}.json"), part)
-        settings = at(given, tmp_path)
+        settings = at(given, tmp_path, drawn=None)
         check_refused(said, own(tmp_path), settings, tmp_path / "out")
 
     test = dict([stranger]) | parts["test"]
@@ -861,7 +861,7 @@ def test_label_folder_without_labels_is_refused(kind, given, ready, tmp_path):
 def test_pieces_of_long_utterances(finished, ready, tmp_path):
     """Labelled and trained on as pieces, evaluated whole; drawn as pieces."""
     settings = at(finished, tmp_path, long_utterances="split")
-    settings |= {"max_duration": 1.0}
+    settings |= {"max_duration": 1.0, "drawn": None}
     settings |= {f"{name}_epochs": 1 for name in BRAINS}
     assert run(*own(ready), **settings, stages=1) is None
     folder = only(settings, "labels")
