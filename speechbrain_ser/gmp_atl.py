@@ -271,7 +271,7 @@ class FineTuningBrain(SERBrain):
                     "loss",
                     {"train_loss": "training", "valid_loss": "validation"},
                 ),
-                ("validation", {"valid_WA": "WAR", "valid_UA": "UAR"}),
+                ("validation", {"valid_WA": "WA", "valid_UA": "UA"}),
             ],
             title,
         )

@@ -321,8 +321,6 @@ def check_labels(labels, parts):
         If an utterance that trains or validates has none, or one that evaluates
         had a share in them.
     """
-    for key in parts["train"] | parts["validation"]:
-        labels.count(key)
     held = set(labels.about.get("speakers") or [])
     for key, entry in parts["evaluation"].items():
         if key in labels.ids or entry.get("speaker") in held:
@@ -331,6 +329,8 @@ def check_labels(labels, parts):
                 f"{entry.get('speaker') or key}, who evaluates here: give those "
                 "of this fold, or no --label_folder"
             )
+    for key in parts["train"] | parts["validation"]:
+        labels.count(key)
 
 
 def source_digest(source):

@@ -194,7 +194,7 @@ class Plan:
         return {
             name: value
             for name, value in recipe.lasting(self.settings).items()
-            if value != before[name]
+            if name not in before or value != before[name]
         }
 
 

@@ -542,7 +542,8 @@ class PseudoLabels:
         if key not in self.ids:
             raise InputError(
                 f"the pseudo-labels in {self.folder} have none of the "
-                f"utterance {key}: make them again, of all utterances"
+                f"utterance {key}: give those that were made for this split, or "
+                "make them again"
             )
         return self._utterances[key]
 

@@ -12,7 +12,7 @@ import shutil
 
 from speechbrain_ser.distributed import on_main, wait_for_all
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import Lock, write_json
+from speechbrain_ser.files import Lock, replacing, write_json
 from speechbrain_ser.plan import digest
 
 DONE = "stage.json"  # written last: where it is, the stage is whole
@@ -158,6 +158,7 @@ def changes(before, after):
     told = []
     for name in names[:SHOWN]:
         old, new = before.get(name), after.get(name)
+        name = "the stage before" if name == "previous" else name
         if any(isinstance(value, dict) for value in (old, new)) or (
             len(f"{old}{new}") > 100
         ):
@@ -204,6 +205,9 @@ def make_room(folder, settings, stay=()):
             for name in names
             if os.path.abspath(os.path.join(folder, name)) not in own
         }
+        if os.path.exists(os.path.join(folder, LINKS)):
+            with replacing(os.path.join(kept, LINKS)) as beside:
+                shutil.copyfile(os.path.join(folder, LINKS), beside)
         # its settings last: what is killed meanwhile is moved the next time
         for name in [*sorted(names), SETTINGS]:
             target = os.path.join(kept, name)

@@ -127,6 +127,13 @@ def test_free_settings_inside_objects_do_not_count(mini_folder):
     }
 
 
+def test_a_value_instead_of_an_object_is_a_change(mini_folder):
+    """As a folder is where the file makes a model."""
+    changed = make_plan(mini_folder, augmenter=None).changes()
+    assert "augmenter" in changed and changed["augmenter"] is None
+    assert "augmenter" not in make_plan(mini_folder).changes()
+
+
 def test_facts_are_what_the_split_holds(mini_folder):
     """Counts of each class and part, overrides that differ from the file."""
     planned = make_plan(mini_folder, seed=5, num_workers=2)

@@ -200,7 +200,7 @@ def test_a_stage_that_is_left_out_is_remembered(make, tmp_path, capsys):
         (
             {"previous": "a", "layer": -3},
             {"previous": "b", "layer": -4},
-            "layer was -3, is -4, previous was a, is b",
+            "layer was -3, is -4, the stage before was a, is b",
         ),
         (
             dict.fromkeys(["previous", "a", "b", "c", "d"], 0),
@@ -249,7 +249,8 @@ def test_earlier_run_is_moved_out_of_the_way(tmp_path, capsys):
     settings = held_files(folder)["settings.json"]
     make_room(folder, {"margin": 0.3})
     ((name, held),) = moved(folder).items()
-    assert held == RUN | {"settings.json": settings}
+    kept = {"settings.json": settings, "stages.json": "{}"}
+    assert held == RUN | kept  # which stages it used, too
     here = {k: v for k, v in held_files(folder).items() if "earlier" not in k}
     assert here == stays
     assert capsys.readouterr().out == (

@@ -24,7 +24,7 @@ import torch
 from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser import gmp_settings, recipe
+from speechbrain_ser import gmp_settings, plots, recipe
 from speechbrain_ser import pseudo_label_plots as label_plots
 from speechbrain_ser.brain import SELECTIONS
 from speechbrain_ser.checkpoints import AtomicCheckpointer
@@ -143,6 +143,9 @@ def plan(path, overrides):
         settings = recipe.peek(path, overrides)
     recipe.one_of("class_weights", settings["class_weights"], CLASS_WEIGHTS)
     recipe.one_of("model_selection", settings["model_selection"], SELECTIONS)
+    files = {}
+    if settings["label_folder"] is not None:
+        files["label_folder"] = PseudoLabels(settings["label_folder"]).path
     gmp_settings.check_settings(settings)
     if settings["skip_prep"]:
         parts = recipe.read_parts(
@@ -162,9 +165,6 @@ def plan(path, overrides):
         protocol = named_protocols.full_name(PROTOCOL, settings)
     protocols.check_classes(parts["train"], settings["labels"], "train")
     gmp_settings.check_parts(parts, settings)
-    files = {}
-    if settings["label_folder"] is not None:
-        files["label_folder"] = PseudoLabels(settings["label_folder"]).path
     return Plan(
         __file__, path, overrides, settings, parts, protocol, files=files
     )
@@ -234,6 +234,9 @@ def main(path, run_opts, overrides):
             on_main(copy_figures, folder, stages.values())
     if 3 in wanted:
         fine_tune(hparams, run_opts, parts, source, facts, findings)
+    elif if_main_process():
+        later = ",".join(map(str, range(max(wanted) + 1, 4)))
+        print(f"go on with --stages {later}")
 
 
 def check_labelling(hparams, parts):
@@ -359,7 +362,9 @@ def run_stage(stage, wanted, needed, make):
         return
     with stage.making() as missing:
         if if_main_process():
-            state = "begins or goes on" if missing else "is there"
+            begun = set(os.listdir(stage.folder)) - {"lock"}
+            state = "goes on" if begun else "begins"
+            state = state if missing else "is there"
             print(f"{stage.title} {state}: {stage.folder}", flush=True)
         if missing:
             stage.finish(make())
@@ -772,13 +777,17 @@ def fine_tune(hparams, run_opts, parts, source, facts, findings):
         Of the earlier stages.
     """
     if if_main_process():
-        print("stage 3 (fine-tuning) begins or goes on", flush=True)
+        print("stage 3 (fine-tuning)", flush=True)
     counter, brain, datasets = make_fine_tuning(
         hparams, run_opts, parts, source, findings
     )
     brain.fit(counter, datasets["train"], datasets.get("validation"))
     with_labels = hparams["pseudo_labels"] == "on"
-    system = f"{hparams['loss']}, pseudo-labels {hparams['pseudo_labels']}"
+    system = f"{hparams['loss']} without pseudo-labels"
+    if with_labels:
+        system = (
+            f"{hparams['loss']} with pseudo-labels of layer {hparams['layer']}"
+        )
     brain.report(
         datasets,
         facts
@@ -807,6 +816,7 @@ def draw_labels(hparams, parts, findings):
             for word in hparams["labels"]
         ]
     for key in drawn:
+        emotion = labelled[key]["emotion"]
         label_plots.plot_labels_over_time(
             os.path.join(
                 hparams["output_folder"], "figures", f"labels_{key}.png"
@@ -815,7 +825,7 @@ def draw_labels(hparams, parts, findings):
             hparams["sample_rate"],
             labels.read(key).numpy(),
             labels.sizes,
-            f"pseudo-labels of {key}",
+            f"pseudo-labels of {key} ({plots.class_name(emotion)})",
         )
 
 

@@ -172,6 +172,7 @@ def run_until(place, count, script, line):
         return original(*args, **kwargs)
 
     setattr(owner, name, counted)
+    torch.set_num_threads(1)  # as in the tests' own process
     sb.utils.logger.get_environment_description = (
         str  # it asks pip, which is slow
     )
