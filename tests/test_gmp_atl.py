@@ -120,7 +120,7 @@ def test_multitask_loss_is_equation_1(alpha_e, stage, hubert, speech, tmp_path):
         [GENDERS.index(speech[key]["gender"]) for key in batch.id],
         alpha_e,
     )
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_class_weights_weigh_the_emotion_alone(hubert, speech, tmp_path):
@@ -142,7 +142,7 @@ def test_class_weights_weigh_the_emotion_alone(hubert, speech, tmp_path):
             GENDERS.index(speech[key]["gender"]),
         )
     expected = 0.9 * emotion / total + 0.1 * gender / len(speech)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_gender_is_validated_by_its_mean_recall(hubert, speech, tmp_path):
@@ -192,7 +192,7 @@ def test_am_softmax_is_equation_2(stage, hubert, speech, tmp_path):
         reference.am_softmax_loss(embeddings, weights, truth, 30, margin)
         for margin in (0.2, 0)
     )
-    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
     assert expected > without + 0.1
     cosines = reference.am_softmax_cosines(embeddings, weights)
     np.testing.assert_allclose(
@@ -218,7 +218,7 @@ def test_ce_is_plain_cross_entropy(hubert, speech, tmp_path):
     ]
     truth = [LABELS.index(speech[key]["emotion"]) for key in batch.id]
     expected = reference.mean_cross_entropy(logits, truth)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(
         array(predictions["logits"]), logits, rtol=1e-4, atol=1e-6
     )
@@ -285,7 +285,7 @@ def test_masked_prediction_is_the_reference(stage, retraining, speech):
     loss = brain.compute_objectives(predictions, batch, stage)
     held = alone(brain, speech, labels)
     expected = reference.masked_prediction_loss(*held)
-    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
     if stage == TRAIN:
         found = brain.history.means()
     else:
@@ -332,7 +332,7 @@ def test_only_masked_frames_carry_the_loss(retraining):
         masks = masks_of(brain, labels)
         for row, key in zip(masked, batch.id):
             row[: len(masks[key])] = masks[key]
-        return float(loss), frames[-1].grad, masked, batch
+        return loss.item(), frames[-1].grad, masked, batch
 
     before, gradient, masked, batch = loss_of()
     assert (gradient[~masked] == 0).all()
