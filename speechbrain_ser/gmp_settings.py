@@ -7,7 +7,7 @@ import torch
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.gmp_atl import LOSSES
 from speechbrain_ser.plan import digest, file_digest
-from speechbrain_ser.recipe import one_of, words_of
+from speechbrain_ser.recipe import check_selection, one_of, words_of
 
 LARGEST = 65536  # clusters that two bytes can tell apart
 STARTS = ("pretrained", "multitask")
@@ -159,12 +159,7 @@ def check_parts(parts, settings):
     InputError
         Naming what is missing and the mend.
     """
-    if settings["model_selection"] == "best" and not parts["validation"]:
-        raise InputError(
-            "the best epoch can't be chosen without a validation part (no "
-            f"{settings['valid_annotation']}): give --valid_share or "
-            "--valid_annotation, or --model_selection last"
-        )
+    check_selection(parts, settings)
     if settings["pseudo_labels"] == "off":
         return
     labelled = parts["train"] | parts["validation"]

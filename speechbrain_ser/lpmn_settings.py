@@ -4,7 +4,7 @@ import os
 
 from speechbrain_ser.corpora.audio import inspect_audio
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.recipe import one_of, words_of
+from speechbrain_ser.recipe import check_selection, one_of, words_of
 
 POOLINGS = ("lpmn", "average", "max")
 
@@ -136,12 +136,7 @@ def check_parts(parts, settings):
     InputError
         Naming what is missing and the mend.
     """
-    if settings["model_selection"] == "best" and not parts["validation"]:
-        raise InputError(
-            "the best epoch can't be chosen without a validation part (no "
-            f"{settings['valid_annotation']}): give --valid_share or "
-            "--valid_annotation, or --model_selection last"
-        )
+    check_selection(parts, settings)
     if settings.get("valence_weight"):
         held = [e for e in parts["train"].values() if "valence" in e]
         if not held:

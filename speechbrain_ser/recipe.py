@@ -442,6 +442,28 @@ def words_of(value):
     return [str(word).strip() for word in value]
 
 
+def check_selection(parts, settings):
+    """Refuses to choose an epoch by a part that is not there.
+
+    Arguments
+    ---------
+    parts : dict
+        Part to annotation.
+    settings : dict
+
+    Raises
+    ------
+    InputError
+        If the best epoch is wanted without a validation part.
+    """
+    if settings["model_selection"] == "best" and not parts["validation"]:
+        raise InputError(
+            "the best epoch can't be chosen without a validation part (no "
+            f"{settings['valid_annotation']}): give --valid_share or "
+            "--valid_annotation, or --model_selection last"
+        )
+
+
 def versions():
     """Returns the versions that a result depends on."""
     names = ("torch", "torchaudio", "speechbrain", "transformers", "numpy")

@@ -81,8 +81,11 @@ class Stage:
         lock = Lock(self.folder)
 
         def take():
-            """Locks the folder, unless there is nothing to do."""
-            if not self.done() and not lock.acquire():
+            """Locks the folder; where all is done it clears up."""
+            if self.done():
+                # of a run that was killed right after its mark
+                shutil.rmtree(self.path("save"), ignore_errors=True)
+            elif not lock.acquire():
                 print(
                     f"{self.title}: another run is at it, waiting", flush=True
                 )

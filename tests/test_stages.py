@@ -366,3 +366,15 @@ def test_what_cannot_be_moved_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(InputError, match="Permission denied.*--output_folder"):
         make_room(str(tmp_path), {"margin": 0.3})
+
+
+def test_killed_between_mark_and_clearing_up(tmp_path):
+    """The next run removes what the finished stage has left."""
+    stage = Stage(str(tmp_path), "labels", "stage 1", {"layer": -3})
+    with stage.making() as missing:
+        assert missing
+        stage.finish({})
+    os.makedirs(stage.path("save", "CKPT+1"))
+    with stage.making() as missing:
+        assert not missing
+    assert os.listdir(stage.folder).count("save") == 0 and stage.done()
