@@ -216,14 +216,15 @@ def main(path, run_opts, overrides):
         heard = {name: parts[name] for name in ("train", "validation")}
         stages = make_stages(planned, run_opts, source)
         on_main(tell_changes, folder, list(stages.values()))
+        makers = {"multitask": multitask, "labels": label, "retrained": retrain}
         for name, stage in stages.items():
-            make = {"multitask": multitask, "labels": label}
-            make = make.get(name, retrain)
             run_stage(
                 stage,
                 NUMBERS[name] in wanted and not run_opts.test_only,
                 3 in wanted or NUMBERS[name] < max(wanted),
-                functools.partial(make, hparams, run_opts, heard, stages),
+                functools.partial(
+                    makers[name], hparams, run_opts, heard, stages
+                ),
             )
         if 3 in wanted:
             source = stages["retrained"].path("encoder")
