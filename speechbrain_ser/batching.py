@@ -1,4 +1,4 @@
-"""Batches of utterances of like length."""
+"""Batches of utterances of like length, and of utterances of two domains."""
 
 import numpy as np
 from speechbrain.utils.distributed import get_rank, is_distributed_initialized
@@ -104,6 +104,102 @@ class LengthBatchSampler(Sampler):
     def __len__(self):
         """Returns the number of batches of the present epoch."""
         return len(self.batches())
+
+
+class PairedBatchSampler(Sampler):
+    """Batches of so many utterances of a source and as many of a target.
+
+    An epoch is one pass over the source in random order. The target goes
+    through its own random orders, one after the other, whatever the epochs: in
+    the long run each of its utterances comes as often as any other. The order
+    of the source is the same with and without a target, and all order depends on
+    the seed and the epoch alone.
+
+    With several processes the batches are those of one process with
+    ``batch_size * world size``, and each process gets its slice of both halves.
+    A last batch that is too small for batch norm in each process is left out.
+
+    Arguments
+    ---------
+    n_source : int
+        Their indices are 0 to n_source - 1.
+    n_target : int
+        Their indices follow; 0: there is no target.
+    batch_size : int
+        Utterances of the source in a batch and process.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Example
+    -------
+    >>> sampler = PairedBatchSampler(n_source=4, n_target=3, batch_size=2)
+    >>> [len(batch) for batch in sampler]
+    [4, 4]
+    >>> sorted(i for batch in sampler for i in batch[:2])
+    [0, 1, 2, 3]
+    """
+
+    def __init__(self, n_source, n_target, batch_size, seed=0):
+        if n_source < 2 or n_target < 0 or batch_size < 2:
+            raise ValueError(
+                "PairedBatchSampler needs two utterances of the source and a "
+                f"batch_size of 2 or more, got {n_source} and {batch_size}"
+            )
+        self.n_source = n_source
+        self.n_target = n_target
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 1
+
+    def set_epoch(self, epoch):
+        """Says which epoch comes next, from 1."""
+        self.epoch = epoch
+
+    def source_batches(self):
+        """Returns this epoch's batches of the source over all processes."""
+        draw = np.random.default_rng([self.seed, self.epoch])
+        order = draw.permutation(self.n_source)
+        size = self.batch_size * world_size()
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+        smallest = max(2, world_size())
+        return [batch for batch in batches if len(batch) >= smallest]
+
+    def target_stream(self, first, count):
+        """Returns indices of the target: `count` of the stream, from `first`."""
+        taken, place = [], first
+        while place < first + count:
+            turn, start = divmod(place, self.n_target)
+            draw = np.random.default_rng([self.seed, 0, turn])
+            order = self.n_source + draw.permutation(self.n_target)
+            taken.append(order[start : start + first + count - place])
+            place += len(taken[-1])
+        return np.concatenate(taken)
+
+    def __iter__(self):
+        """Yields this process's slice: the source's indices, the target's."""
+        batches = self.source_batches()
+        count = sum(map(len, batches))
+        if self.n_target:
+            stream = self.target_stream((self.epoch - 1) * count, count)
+        for batch in batches:
+            halves = [batch]
+            if self.n_target:
+                halves.append(stream[: len(batch)])
+                stream = stream[len(batch) :]
+            if is_distributed_initialized():
+                halves = [
+                    np.array_split(half, world_size())[get_rank()]
+                    for half in halves
+                ]
+            yield np.concatenate(halves).tolist()
+
+    def __len__(self):
+        """Returns the number of batches of an epoch."""
+        return len(self.source_batches())
 
 
 def padding_share(durations, batches):

@@ -149,23 +149,14 @@ class SERBrain(sb.Brain):
     def make_dataloader(
         self, dataset, stage, ckpt_prefix="dataloader-", **loader_kwargs
     ):
-        """Makes batches of like length; see SpeechBrain's method.
+        """Makes batches; see SpeechBrain's method, and `make_sampler`.
 
         An entry takes part from its ``first_epoch`` on (all epochs if it has
         none). The loader has a generator of its own: making an iterator draws a
         number, which would shift all later draws of a run that goes on.
         """
         training = stage == sb.Stage.TRAIN
-        held = entries(dataset)
-        sampler = LengthBatchSampler(
-            [entry["duration"] for entry in held],
-            self.batch_size if training else self.eval_batch_size,
-            seed=self.seed,
-            first_epochs=[entry.get("first_epoch", 1) for entry in held],
-            shuffle=training,
-        )
-        if not training:
-            sampler.set_epoch(float("inf"))
+        sampler = self.make_sampler(entries(dataset), training)
         loader = make_dataloader(
             dataset,
             batch_sampler=sampler,
@@ -179,11 +170,37 @@ class SERBrain(sb.Brain):
                 self.checkpointer.add_recoverable(
                     ckpt_prefix + stage.name, loader
                 )
+        return loader
+
+    def make_sampler(self, held, training):
+        """Makes what cuts a dataset into batches, here those of like length.
+
+        Arguments
+        ---------
+        held : list of dict
+            The entries of the dataset.
+        training : bool
+
+        Returns
+        -------
+        torch.utils.data.Sampler
+            Of lists of indices.
+        """
+        sampler = LengthBatchSampler(
+            [entry["duration"] for entry in held],
+            self.batch_size if training else self.eval_batch_size,
+            seed=self.seed,
+            first_epochs=[entry.get("first_epoch", 1) for entry in held],
+            shuffle=training,
+        )
+        if training:
             share = padding_share(sampler.durations, sampler.batches())
             logger.info(
                 f"{len(sampler)} batches an epoch, {100 * share:.1f} % padding"
             )
-        return loader
+        else:
+            sampler.set_epoch(float("inf"))
+        return sampler
 
     def cross_entropy(self, logits, targets, weighted=True):
         """Mean cross entropy, in training over the utterances of all processes.
@@ -222,10 +239,13 @@ class SERBrain(sb.Brain):
         self.stage_start = time.time()
         self.collected = {}
         if stage == sb.Stage.TRAIN:
-            schedule = LinearScheduler(1.0, self.final_lr, self.epochs)
-            factor = schedule(epoch)[0]
+            factor = self.rate_factor(epoch)
             for name, optimizer in self.optimizers_dict.items():
                 update_learning_rate(optimizer, self.rates[name] * factor)
+
+    def rate_factor(self, epoch):
+        """Returns by what the learning rates are multiplied, epochs from 1."""
+        return LinearScheduler(1.0, self.final_lr, self.epochs)(epoch)[0]
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Keeps the losses for the epoch's row."""
@@ -519,7 +539,7 @@ class SERBrain(sb.Brain):
         title : str
             Of the figures and the table.
         """
-        epoch = self.load_selected()
+        epoch = self.selected_epoch = self.load_selected()
         predictions = {
             part: self.predict(dataset) for part, dataset in parts.items()
         }

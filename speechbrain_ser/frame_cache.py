@@ -1,7 +1,7 @@
-"""The output of an encoder's frozen blocks, computed once and kept on disk.
+"""What the fixed part of an encoder gives, computed once and kept on disk.
 
 One file per utterance, whole or not there. Its folder is named by all that
-decides the frozen blocks' output, its name by the bytes of the audio: what is
+decides that part's output, its name by the bytes of the audio: what is
 stale is another name and never read. So any number of processes can fill and
 read one cache together, and a killed one loses an utterance at most.
 """
@@ -34,9 +34,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FrameCache:
-    """Keeps what ``SSLEncoder.prefix`` gives for each utterance.
+    """Keeps what an encoder's ``prefix`` gives for each utterance.
 
-    It holds no weights, so that a loader's worker processes can have it.
+    The encoder is an ``SSLEncoder`` with frozen blocks, or ``LogMel``. The cache
+    holds no weights, so that a loader's worker processes can have it.
 
     Models with a group norm ("base") see the padding of a batch. What is kept
     is the frames of the utterance alone, so training on the cache differs from
@@ -46,10 +47,13 @@ class FrameCache:
     ---------
     folder : str
         Where caches are kept, in a folder each; runs can share it.
-    encoder : SSLEncoder
-        With frozen blocks.
+    encoder : SSLEncoder or LogMel
+        With ``prefix``, ``prefix_digest``, ``about_prefix``, ``count_frames``
+        and ``dim``.
     sample_rate : int
         In Hz; files of another rate are resampled.
+    half : bool
+        Whether frames are kept in half precision where that can hold them.
 
     Raises
     ------
@@ -69,11 +73,12 @@ class FrameCache:
     torch.Size([99, 32])
     """
 
-    def __init__(self, folder, encoder, sample_rate=16000):
+    def __init__(self, folder, encoder, sample_rate=16000, half=True):
         self.digest = encoder.prefix_digest()
         self.folder = os.path.join(folder, f"{self.digest}-{sample_rate}")
         self.channels = encoder.dim
         self.sample_rate = sample_rate
+        self.half = half
         self.hashes = {}
 
     def fill(self, annotation, encoder, device="cpu", show=True):
@@ -89,7 +94,7 @@ class FrameCache:
         annotation : dict
             Id to entry, each with ``wav``, ``duration`` and optionally
             ``start`` and ``stop``.
-        encoder : SSLEncoder
+        encoder : SSLEncoder or LogMel
             The one that the cache was made for.
         device : str
             Where it computes.
@@ -117,7 +122,7 @@ class FrameCache:
         if encoder.prefix_digest() != self.digest:
             raise ValueError("the cache was made for another encoder")
         needed = {
-            path: 2 * self.channels * int(count)
+            path: (2 if self.half else 4) * self.channels * int(count)
             for path, count in zip(
                 missing,
                 encoder.count_frames(torch.tensor([*missing.values()])),
@@ -131,7 +136,7 @@ class FrameCache:
         self._check_space(needed.values())
         computed = 0
         for path in tqdm(
-            paths, "frozen blocks", disable=not (show and if_main_process())
+            paths, "filling the cache", disable=not (show and if_main_process())
         ):
             if not self._is_whole(path):
                 wav = load_audio(entries[path], self.sample_rate)
@@ -266,7 +271,7 @@ class FrameCache:
     def _write(self, path, frames):
         """Writes frames, in half precision if that can hold them."""
         array = frames.cpu().contiguous().numpy()
-        if np.abs(array).max() <= np.finfo(np.float16).max:
+        if self.half and np.abs(array).max() <= np.finfo(np.float16).max:
             array = array.astype(np.float16)
         # np.save says nothing of a full disk when it writes to a file
         whole = io.BytesIO()
@@ -283,15 +288,16 @@ class FrameCache:
         versions = {m.__name__: m.__version__ for m in (torch, transformers)}
         versions["speechbrain_ser"] = speechbrain_ser.__version__
         about = {
-            "what": "output of the last frozen block of a speech model, one "
-            "file per utterance [time, channels]; may be deleted at any time",
-            "source": str(encoder.source),
-            "frozen_blocks": encoder.frozen_layers,
+            **encoder.about_prefix(),
+            "files": "one per utterance [time, channels]; may be deleted at "
+            "any time",
             "channels": self.channels,
             "sample_rate": self.sample_rate,
-            "dtype": "float16, or float32 where values are too large for it",
-            "folder_name": "SHA-256 of the weights and settings up to that "
-            "block, then the sample rate",
+            "dtype": "float16, or float32 where values are too large for it"
+            if self.half
+            else "float32",
+            "folder_name": "SHA-256 of the weights and settings up to there, "
+            "then the sample rate",
             "file_name": "SHA-256 of the audio file's SHA-256, start, stop and "
             "sample rate",
             "versions": versions,
@@ -319,7 +325,7 @@ def compute(encoder, wav, device):
 
     Arguments
     ---------
-    encoder : SSLEncoder
+    encoder : SSLEncoder or LogMel
     wav : torch.Tensor
         ``[samples]``.
     device : str

@@ -7,6 +7,7 @@ compared by what the features hold, not by how long each was trained.
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import recall_score
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -101,3 +102,50 @@ def regression_probe(features, values, valid_features, valid_values):
             error = np.mean((guesses - valid_values) ** 2)
         fitted.append((error, model))
     return min(fitted, key=lambda pair: pair[0])[1]
+
+
+def language_probe(embeddings, languages, size=1000, seed=0):
+    """Says how well a linear classifier tells the language.
+
+    It is fresh, fitted to the end on one half of the utterances and tried on the
+    other, both ways: what an adversary that is trained along may no longer find,
+    it may.
+
+    Arguments
+    ---------
+    embeddings : np.ndarray
+        ``[n, D]``.
+    languages : np.ndarray
+        ``[n]``, of two or more values.
+    size : int
+        Of a language with more utterances so many are drawn.
+    seed : int
+        Of what is drawn.
+
+    Returns
+    -------
+    float or None
+        UA in 0..1; None if a language has fewer than two utterances.
+
+    Example
+    -------
+    >>> far_apart = np.array([[0.0], [0.1], [5.0], [5.1]])
+    >>> language_probe(far_apart, np.array([0, 0, 1, 1]))
+    1.0
+    """
+    draw = np.random.default_rng(seed)
+    chosen = np.concatenate(
+        [
+            draw.permutation(np.flatnonzero(languages == language))[:size]
+            for language in np.unique(languages)
+        ]
+    )
+    told = languages[chosen]
+    if np.unique(told, return_counts=True)[1].min() < 2:
+        return None
+    model = make_pipeline(
+        StandardScaler(),
+        LogisticRegression(C=STRENGTHS[1], max_iter=2000),
+    )
+    guesses = cross_val_predict(model, embeddings[chosen], told, cv=2)
+    return float(recall_score(told, guesses, average="macro"))

@@ -47,6 +47,9 @@ FREE_SETTINGS = (
     "stages",
     "stages_folder",
     "label_folder",
+    "recola_folder",
+    "iemocap_folder",
+    "base_folder",
 )
 
 

@@ -1,5 +1,7 @@
 """Weights that change with the epoch."""
 
+import math
+
 
 class PseudoLabelWeight:
     """The weight beta of the pseudo-label loss: grows from 0, ever faster.
@@ -50,6 +52,77 @@ class PseudoLabelWeight:
         # Eq. 7
         rise = (self.growth**progress - 1) / (self.growth - 1)
         return min(self.maximum * rise, self.maximum)
+
+
+class ReversalRamp:
+    """The scale of a gradient reversal: from 0 to its maximum, ever slower.
+
+    ``maximum (2 / (1 + exp(-steepness p)) - 1)`` at the share p of the training
+    that is over. The adversary then does not push an encoder that knows nothing
+    yet.
+
+    Reference: "Domain-Adversarial Training of Neural Networks", Ganin et al.
+    2016, section 5.2.2.
+
+    Arguments
+    ---------
+    maximum : float
+        Which it comes near to at the end.
+    steepness : float
+        gamma (> 0).
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Example
+    -------
+    >>> ramp = ReversalRamp(maximum=1.0)
+    >>> ramp(0.0), round(ramp(0.1), 4), round(ramp(1.0), 4)
+    (0.0, 0.4621, 0.9999)
+    """
+
+    def __init__(self, maximum=1.0, steepness=10.0):
+        if maximum < 0 or steepness <= 0:
+            raise ValueError(
+                "ReversalRamp needs maximum >= 0 and steepness > 0, got "
+                f"{maximum} and {steepness}"
+            )
+        self.maximum = maximum
+        self.steepness = steepness
+
+    def __call__(self, progress):
+        """Returns the scale when a share `progress` (0 to 1) is over."""
+        rise = 2 / (1 + math.exp(-self.steepness * progress)) - 1
+        return self.maximum * rise
+
+
+def decayed_rate(epoch, initial=1e-3, decay=0.93, final=5e-5):
+    """Returns a learning rate that falls by a factor in each epoch.
+
+    Reference: Cai et al. 2021, section 4.1.
+
+    Arguments
+    ---------
+    epoch : int
+        From 1, which has the `initial` rate.
+    initial : float
+    decay : float
+        The factor.
+    final : float
+        It falls no further.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> decayed_rate(1), round(decayed_rate(2), 6), decayed_rate(50)
+    (0.001, 0.00093, 5e-05)
+    """
+    return max(initial * decay ** (epoch - 1), final)
 
 
 def warmup_length(warmup_epochs, warmup_updates, updates_per_epoch):

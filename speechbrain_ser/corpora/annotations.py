@@ -190,7 +190,7 @@ def class_table(parts, labels):
     """
     rows = [["part", *labels, "all"]]
     for name, annotation in parts.items():
-        emotions = [entry["emotion"] for entry in annotation.values()]
+        emotions = [entry.get("emotion") for entry in annotation.values()]
         counts = [emotions.count(label) for label in labels]
         rows.append([name, *map(str, counts), str(len(emotions))])
     widths = [max(map(len, column)) for column in zip(*rows)]

@@ -61,8 +61,9 @@ def read_iemocap(
         The folder IEMOCAP_full_release, with Session1 to Session5 in it.
     merge_excited : bool
         Whether `exc` becomes `hap`, in labels and in votes.
-    labels : list of str
-        Utterances with these labels are taken.
+    labels : list of str or None
+        Utterances with these labels are taken; None: all, the emotion of those
+        without a majority is "xxx".
     self_evaluations : bool
         Whether the actors' own labels count among `votes`.
     improvised_only : bool
@@ -117,8 +118,8 @@ def read_labels(
         As for `read_iemocap`, like all other arguments.
     merge_excited : bool
         Whether `exc` becomes `hap`.
-    labels : list of str
-        Utterances with these labels are taken.
+    labels : list of str or None
+        Utterances with these labels are taken; None: all.
     self_evaluations : bool
         Whether the actors' own labels count among `votes`.
     improvised_only : bool
@@ -168,7 +169,7 @@ def read_labels(
                 codes[code] += 1
                 if merge_excited and code == "exc":
                     code = "hap"
-                if code not in labels:
+                if labels is not None and code not in labels:
                     continue
                 if improvised_only and style != "impro":
                     continue
@@ -191,15 +192,17 @@ def read_labels(
     if not annotation:
         raise InputError(
             f"'{data_folder}' has no utterance with a label among "
-            f"{', '.join(labels)}: name other labels or unpack the whole "
-            "release."
+            f"{', '.join(labels or _KNOWN)}: name other labels or unpack the "
+            "whole release."
         )
     _compare_counts(root, codes)
     return {key: annotation[key] for key in sorted(annotation)}
 
 
 def _check_labels(labels, merge_excited):
-    """The labels as a tuple, if they are IEMOCAP's."""
+    """The labels as a tuple, if they are IEMOCAP's; None: all."""
+    if labels is None:
+        return None
     known = list(dict.fromkeys(CODES.values()))
     if merge_excited:
         known.remove("exc")

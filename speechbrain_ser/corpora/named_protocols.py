@@ -6,7 +6,7 @@ A protocol never changes under its name: another split is another version.
 import dataclasses
 from collections.abc import Callable
 
-from speechbrain_ser.corpora import protocols
+from speechbrain_ser.corpora import cross_lingual, protocols
 from speechbrain_ser.errors import InputError
 
 FOUR_CLASSES = {
@@ -14,6 +14,8 @@ FOUR_CLASSES = {
     "merge_excited": True,
     "improvised_only": False,
 }
+# Above which an utterance is of the upper class.
+BY_VALUE = {"iemocap_threshold": 2.5, "recola_threshold": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Protocol:
     splitting : dict
         The settings of `function`.
     function : callable
-        Annotation and the settings, with ``fold`` where there are folds, to
-        part -> annotation.
+        Annotation (or two, ``source`` and ``target``) and the settings, with
+        ``fold`` where there are folds, to part -> annotation.
     folds : int
         1 if there are none.
     """
@@ -119,6 +121,31 @@ PROTOCOLS = {
         {"valid_share": 0.1},
         protocols.random_k_fold,
         folds=5,
+    ),
+    "cross-lingual@1": Protocol(
+        "all of the source language trains; of the target language a "
+        "stratified 30 % chooses the epoch and 70 % tests, with the same "
+        "speakers in both; all of its speech, without labels, takes part in "
+        "the training of DANN",
+        BY_VALUE,
+        {
+            "development": "target",
+            "dev_share": 0.3,
+            "source_dev_share": 0.1,
+            "split_by": "utterance",
+        },
+        cross_lingual.cross_lingual,
+    ),
+    "mono-lingual@1": Protocol(
+        "the target language alone: a stratified 70 % trains, 5 % chooses the "
+        "epoch, 25 % tests; speakers are shared",
+        BY_VALUE,
+        {
+            "mono_test_share": 0.25,
+            "mono_dev_share": 0.05,
+            "split_by": "utterance",
+        },
+        cross_lingual.mono_lingual,
     ),
 }
 

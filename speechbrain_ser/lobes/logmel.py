@@ -3,8 +3,8 @@
 import torch
 from speechbrain.nnet.CNN import Conv1d
 from speechbrain.nnet.normalization import LayerNorm
-from speechbrain.processing.features import STFT, Filterbank
 
+from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.lobes.pooling import frame_mask
 
 
@@ -70,7 +70,7 @@ class ConvBlock(torch.nn.Module):
 class LogMelEncoder(torch.nn.Module):
     """Log-Mel filter bank, four convolutions: a few hundred thousand weights.
 
-    SpeechBrain's ``STFT``, ``Filterbank`` and ``Conv1d``. The mean of each
+    SpeechBrain's ``Conv1d`` on `lobes.features.LogMel`. The mean of each
     log-Mel channel over the utterance is taken away when `normalize` is set.
     Frames are 40 ms apart with the default hop and strides.
 
@@ -116,18 +116,9 @@ class LogMelEncoder(torch.nn.Module):
         normalize=True,
     ):
         super().__init__()
-        self.hop = round(hop_length * sample_rate / 1000)
         self.normalize = normalize
         self.dim = channels
-        self.stft = STFT(
-            sample_rate=sample_rate,
-            win_length=25,
-            hop_length=hop_length,
-            n_fft=512,
-        )
-        self.filterbank = Filterbank(
-            n_mels=n_mels, n_fft=512, sample_rate=sample_rate
-        )
+        self.features = LogMel(n_mels, sample_rate, hop_length=hop_length)
         sizes = [n_mels] + [channels] * len(strides)
         self.blocks = torch.nn.ModuleList(
             ConvBlock(before, after, kernel_size, stride)
@@ -152,13 +143,8 @@ class LogMelEncoder(torch.nn.Module):
         lengths : torch.Tensor
             Relative lengths of the frames, ``[batch]``.
         """
-        with torch.autocast(wavs.device.type, enabled=False):
-            spectrum = self.stft(wavs.float())
-            # half the time of SpeechBrain's spectral_magnitude
-            power = spectrum[..., 0] ** 2 + spectrum[..., 1] ** 2
-            frames = self.filterbank(power)
-        samples = (lengths * wavs.shape[1]).round().long()
-        counts = samples // self.hop + 1
+        frames, lengths = self.features(wavs, lengths)
+        counts = (lengths * frames.shape[1]).round().long()
         # dB of an amplitude in [-1, 1] to the order of 1
         frames = frames / 20
         if self.normalize:

@@ -427,6 +427,14 @@ class SSLEncoder(torch.nn.Module):
                 digest.update(value.view(torch.uint8).numpy())
         return digest.hexdigest()
 
+    def about_prefix(self):
+        """Returns for a person what the prefix is."""
+        return {
+            "what": "output of the last frozen block of a speech model",
+            "source": str(self.source),
+            "frozen_blocks": self.frozen_layers,
+        }
+
     def export(self, folder):
         """Writes the model, up to its layer, as transformers would.
 

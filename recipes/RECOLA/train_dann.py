@@ -1,0 +1,422 @@
+#!/usr/bin/env python3
+"""Recipe for cross-lingual speech emotion recognition between RECOLA and IEMOCAP.
+
+An emotion classifier learns on one language (the source) and is tested on
+another one (the target), of which the training sees no labels. A language
+classifier behind a gradient reversal keeps the encoder from telling the two
+apart.
+
+Reference: "Unsupervised Cross-Lingual Speech Emotion Recognition Using Domain
+Adversarial Neural Network", Cai et al. 2021.
+
+To run it:
+> python train_dann.py hparams/dann.yaml --recola_folder RECOLA \
+>     --iemocap_folder IEMOCAP_full_release
+"""
+
+import speechbrain as sb
+from speechbrain.utils.distributed import if_main_process, run_on_main
+
+from speechbrain_ser import recipe
+from speechbrain_ser.brain import SELECTIONS
+from speechbrain_ser.corpora import named_protocols, protocols
+from speechbrain_ser.corpora.annotations import (
+    class_table,
+    read_annotation,
+    write_annotation,
+)
+from speechbrain_ser.corpora.audio import check_audio
+from speechbrain_ser.corpora.cross_lingual import TASKS, two_classes
+from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.mini import mini_iemocap
+from speechbrain_ser.corpora.mini_recola import mini_recola
+from speechbrain_ser.corpora.recola import read_recola
+from speechbrain_ser.dann import (
+    PENALTIES,
+    SOURCE,
+    SYSTEMS,
+    TARGET,
+    fixed_features,
+)
+from speechbrain_ser.dataio import (
+    CLASS_WEIGHTS,
+    class_weights,
+    make_dataset,
+    without_labels,
+)
+from speechbrain_ser.errors import InputError
+from speechbrain_ser.lobes.domain_norm import WAYS
+from speechbrain_ser.plan import Plan
+
+# What must be given besides the mini corpora.
+CORPUS_FOLDERS = ("recola_folder", "iemocap_folder")
+# Direction to source and target.
+DIRECTIONS = {
+    "rec2iem": ("recola", "iemocap"),
+    "iem2rec": ("iemocap", "recola"),
+}
+# The regularization for training on each corpus (section 4.1).
+PAPER_PENALTIES = {"recola": "l1", "iemocap": "l2"}
+
+
+def read_corpora(
+    recola_folder,
+    iemocap_folder,
+    direction,
+    task,
+    recola_threshold,
+    iemocap_threshold,
+):
+    """Reads both corpora, with two classes of one dimension.
+
+    Arguments
+    ---------
+    recola_folder, iemocap_folder : str
+    direction : str
+        Of `DIRECTIONS`.
+    task : str
+        ``arousal`` or ``valence``.
+    recola_threshold, iemocap_threshold : float
+        See `two_classes`.
+
+    Returns
+    -------
+    dict
+        ``source`` and ``target`` -> annotation.
+    """
+    corpora = {
+        "recola": two_classes(
+            read_recola(recola_folder), task, recola_threshold
+        ),
+        "iemocap": two_classes(
+            read_iemocap(iemocap_folder, labels=None), task, iemocap_threshold
+        ),
+    }
+    source, target = DIRECTIONS[direction]
+    return {"source": corpora[source], "target": corpora[target]}
+
+
+def read_own(source_annotation, target_annotation):
+    """Reads annotations of one's own; the target's labels may be missing.
+
+    Arguments
+    ---------
+    source_annotation, target_annotation : str
+
+    Returns
+    -------
+    dict
+        ``source`` and ``target`` -> annotation.
+    """
+    return {
+        "source": check_audio(read_annotation(source_annotation)),
+        "target": check_audio(
+            read_annotation(target_annotation, labelled=False)
+        ),
+    }
+
+
+def read_languages(settings):
+    """Reads what the settings name.
+
+    Arguments
+    ---------
+    settings : dict
+
+    Returns
+    -------
+    dict
+        ``source`` and ``target`` -> annotation.
+    """
+    if settings["skip_prep"]:
+        return recipe.prepared(
+            read_own,
+            source_annotation=settings["source_annotation"],
+            target_annotation=settings["target_annotation"],
+        )
+    return recipe.prepared(
+        read_corpora,
+        recola_folder=settings["recola_folder"],
+        iemocap_folder=settings["iemocap_folder"],
+        direction=settings["direction"],
+        task=settings["task"],
+        recola_threshold=settings["recola_threshold"],
+        iemocap_threshold=settings["iemocap_threshold"],
+    )
+
+
+def on_mini_corpora(path, overrides):
+    """Turns a run without corpora into one on the mini corpora, and says so."""
+    if if_main_process():
+        recipe.say_once(
+            "No --recola_folder and no --iemocap_folder: this runs on the "
+            "embedded mini corpora, synthetic voices in two languages; its "
+            "numbers say nothing about real speech."
+        )
+    run_on_main(mini_recola)
+    run_on_main(mini_iemocap)
+    return recipe.with_overrides(
+        overrides,
+        recola_folder=mini_recola(),
+        iemocap_folder=mini_iemocap(),
+        corpus="mini",
+    )
+
+
+def filled_in(path, overrides):
+    """Checks the settings and fills in those that follow from others.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    str
+        The overrides, with more of them.
+
+    Raises
+    ------
+    InputError
+        If a setting is not as it must be.
+    """
+    settings = recipe.peek(path, overrides)
+    for name, choices in (
+        ("system", SYSTEMS),
+        ("batch_norm", WAYS),
+        ("direction", DIRECTIONS),
+        ("task", TASKS),
+        ("class_weights", CLASS_WEIGHTS),
+        ("model_selection", SELECTIONS),
+    ):
+        recipe.one_of(name, settings[name], choices)
+    if settings["system"] != "dann":
+        if settings["batch_norm"] not in ("bn1", "none"):
+            raise InputError(
+                f"--batch_norm {settings['batch_norm']} combines two languages "
+                f"and --system {settings['system']} trains on one: give bn1, "
+                "which is then plain batch norm, or none"
+            )
+    for name, least, most in (
+        ("alpha", 0, 1),
+        ("beta", 0, float("inf")),
+        ("batch_size", 2, float("inf")),
+        ("penalty_weight", 0, float("inf")),
+    ):
+        if not least <= settings[name] <= most:
+            raise InputError(
+                f"--{name} is {settings[name]}: give a number from {least}"
+                + (f" to {most}" if most == 1 else " on")
+            )
+    if not settings["skip_prep"]:
+        missing = [name for name in CORPUS_FOLDERS if settings[name] is None]
+        if len(missing) == 2:
+            overrides = on_mini_corpora(path, overrides)
+        elif missing:
+            raise InputError(
+                f"--{missing[0]} is missing: two languages are needed"
+            )
+    more = {}
+    if settings["labels"] is None:
+        more["labels"] = TASKS[settings["task"]]
+    if settings["penalty"] is None:
+        source, target = DIRECTIONS[settings["direction"]]
+        trained = target if settings["system"] == "mono" else source
+        more["penalty"] = PAPER_PENALTIES[trained]
+    else:
+        recipe.one_of("penalty", settings["penalty"], PENALTIES)
+    return recipe.with_overrides(overrides, **more)
+
+
+def marked(annotation, domain):
+    """Returns an annotation whose entries say their domain, 0 or 1."""
+    return {key: e | {"domain": domain} for key, e in annotation.items()}
+
+
+def split(languages, settings):
+    """Splits two languages as the system needs it.
+
+    Arguments
+    ---------
+    languages : dict
+        ``source`` and ``target`` -> annotation.
+    settings : dict
+
+    Returns
+    -------
+    parts : dict
+        ``train``, ``validation`` and ``evaluation`` and, if there are two
+        languages, ``target``, all of it without labels, -> annotation.
+    protocol : str
+    """
+    if settings["system"] == "mono":
+        name = "mono-lingual@1"
+        parts = named_protocols.split(
+            name,
+            {"target": marked(languages["target"], SOURCE)},
+            mono_test_share=settings["mono_test_share"],
+            mono_dev_share=settings["mono_dev_share"],
+            split_by=settings["split_by"],
+        )
+    else:
+        name = "cross-lingual@1"
+        parts = named_protocols.split(
+            name,
+            {
+                "source": marked(languages["source"], SOURCE),
+                "target": marked(languages["target"], TARGET),
+            },
+            development=settings["development"],
+            dev_share=settings["dev_share"],
+            source_dev_share=settings["source_dev_share"],
+            split_by=settings["split_by"],
+        )
+        hidden = without_labels(languages["target"])
+        parts["target"] = marked(hidden, TARGET)
+    if settings["skip_prep"]:
+        return parts, "annotations of one's own, " + name
+    return parts, named_protocols.full_name(name, settings)
+
+
+def plan(path, overrides):
+    """Checks the settings, reads the corpora and splits them.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If a setting, a corpus or the split is not as it must be.
+    """
+    overrides = filled_in(path, overrides)
+    settings = recipe.peek(path, overrides)
+    languages = read_languages(settings)
+    parts, protocol = split(languages, settings)
+    for name in ("train", "evaluation"):
+        if parts[name]:
+            protocols.check_classes(parts[name], settings["labels"], name)
+    recipe.check_selection(parts, settings)
+    return Plan(__file__, path, overrides, settings, parts, protocol)
+
+
+def main(path, run_opts, overrides):
+    """Prepares, trains, evaluates and reports.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    run_opts : RunOptions
+        SpeechBrain's.
+    overrides : str
+        YAML.
+    """
+    planned = plan(path, overrides)
+    settings, parts = planned.settings, planned.parts
+    what = f"{settings['direction']}, {settings['task']}"
+    if if_main_process():
+        print(f"{settings['corpus']}, {what}, {planned.protocol}")
+        print(class_table(parts, settings["labels"]), flush=True)
+    hparams = recipe.load(planned.path, planned.overrides)
+    facts = planned.claim(hparams["output_folder"], run_opts)
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=planned.path,
+        overrides=planned.overrides,
+    )
+    recipe.begin_log()
+    if not settings["skip_prep"] and if_main_process():
+        for language, annotation in read_languages(settings).items():
+            write_annotation(settings[f"{language}_annotation"], annotation)
+
+    brain, datasets = make_brain(hparams, run_opts, parts)
+    brain.fit(
+        hparams["epoch_counter"],
+        datasets.pop("training"),
+        datasets.get("validation"),
+    )
+    brain.report(
+        datasets,
+        facts
+        | {
+            "method": "DANN",
+            "system": settings["system"],
+            "batch_norm": settings["batch_norm"],
+            "direction": settings["direction"],
+            "task": settings["task"],
+        },
+        f"{settings['system']} ({settings['batch_norm']}), {what}, "
+        f"{settings['corpus']}, seed {settings['seed']}",
+    )
+
+
+def make_brain(hparams, run_opts, parts):
+    """Builds the Brain and the datasets; computes the features.
+
+    Arguments
+    ---------
+    hparams : dict
+    run_opts : RunOptions
+    parts : dict
+        Of `split`.
+
+    Returns
+    -------
+    brain : DANNBrain
+    datasets : dict
+        Part to dataset, without empty ones; ``training`` is the source with its
+        labels and, if the system learns from it, the target without.
+    """
+    read = fixed_features(
+        parts,
+        hparams["features"],
+        [hparams["source_standardisation"], hparams["target_standardisation"]],
+        hparams["cache_folder"],
+        hparams["n_frames"],
+        hparams["sample_rate"],
+        run_opts.device,
+    )
+
+    def dataset(annotation):
+        """Features, labels and domains of an annotation."""
+        return make_dataset(
+            annotation, hparams["labels"], read=read, numbers=["domain"]
+        )
+
+    training = parts["train"]
+    if hparams["system"] == "dann":
+        hidden = {f"target/{key}": e for key, e in parts["target"].items()}
+        training = training | hidden
+    datasets = {"training": dataset(training)} | {
+        name: dataset(parts[name])
+        for name in ("train", "validation", "evaluation")
+        if parts[name]
+    }
+    brain = hparams["brain"](
+        watched=datasets.get("evaluation"),
+        class_weights=class_weights(
+            parts["train"], hparams["labels"], hparams["class_weights"]
+        ),
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    return brain, datasets
+
+
+if __name__ == "__main__":
+    recipe.run(main, __file__)
