@@ -243,25 +243,27 @@ class DANNBrain(SERBrain):
         ---------
         predictions : dict
             Part to what `predict` returned: the source that trains, and the
-            target that tests.
+            target that tests, or all of it if nothing is known of it.
 
         Returns
         -------
         dict
             For `language_plots.plot_languages`, with arrays.
         """
+        tested = "evaluation" if "evaluation" in predictions else "target"
         shown = [
             (p["embedding"].numpy(), language, p["entry"].get("emotion") or "")
-            for part, language in (("train", SOURCE), ("evaluation", TARGET))
+            for part, language in (("train", SOURCE), (tested, TARGET))
             for p in predictions[part].values()
         ]
         embeddings, languages, emotions = map(np.array, zip(*shown))
-        told = language_probe(embeddings, languages)
-        self.language_left = told
-        note = (
-            f"{self.system}: a linear classifier tells the language with "
-            f"{100 * told:.1f} % UA"
-        )
+        self.language_left = language_probe(embeddings, languages)
+        note = ""
+        if self.language_left is not None:
+            note = (
+                "a linear classifier tells the language with "
+                f"{100 * self.language_left:.1f} % UA"
+            )
         return {
             "embeddings": embeddings,
             "language": languages,
@@ -271,7 +273,7 @@ class DANNBrain(SERBrain):
 
     def draw_figures(self, predictions, title):
         """Draws Figure 2, of ``base`` beside it if that run is there, and 3."""
-        if self.system == "mono" or not predictions.get("evaluation"):
+        if self.system == "mono":
             return
         own = self.figure_2_row(predictions)
         with replacing(os.path.join(self.output_folder, ROW)) as beside:

@@ -399,10 +399,12 @@ def make_brain(hparams, run_opts, parts):
     if hparams["system"] == "dann":
         hidden = {f"target/{key}": e for key, e in parts["target"].items()}
         training = training | hidden
+    reported = ["train", "validation", "evaluation"]
+    if not parts["evaluation"]:
+        # no label of the target is known: its predictions are what is wanted
+        reported.append("target")
     datasets = {"training": dataset(training)} | {
-        name: dataset(parts[name])
-        for name in ("train", "validation", "evaluation")
-        if parts[name]
+        name: dataset(parts[name]) for name in reported if parts[name]
     }
     brain = hparams["brain"](
         watched=datasets.get("evaluation"),

@@ -1,7 +1,8 @@
 """A synthetic voice: glottal pulses through moving formants.
 
 Jitter, shimmer and breath belong to the source, and the emotion sets the
-prosody. It says nothing and proves nothing about people.
+prosody, the language the vowels, the rhythm and the intonation. It says
+nothing and proves nothing about people.
 """
 
 from dataclasses import dataclass
@@ -41,18 +42,77 @@ SPREAD = Prosody(1.1, 0.5, 1.5, 1.5, 0.5, 0.05, 0.06, 0.003)
 LOWEST = Prosody(-9.0, 0.3, -6.0, -12.0, 2.0, 0.0, 0.0, 0.003)
 HIGHEST = Prosody(12.0, 7.0, 8.0, 12.0, 8.0, 0.6, 0.92, 0.05)
 
-# The first four formants of an adult man's vowels, in Hz.
-VOWELS = np.array(
-    [
+BANDWIDTHS = np.array([70.0, 90.0, 130.0, 200.0])
+
+
+@dataclass(frozen=True)
+class Language:
+    """What all speakers of a made-up language do, whatever they feel.
+
+    Arguments
+    ---------
+    name : str
+        Any name.
+    vowels : tuple of tuple
+        The first four formants of an adult man's vowels, in Hz.
+    lengths : tuple of float
+        Of the shortest and the longest syllable, relative to the mean of the
+        emotion's rate.
+    consonants : float
+        The share of syllables that begin with one.
+    bursts : tuple of float
+        Of the softest and the loudest consonant, relative to the vowels.
+    rate : float
+        Factor on the speaking rate.
+    accents : float
+        Factor on `Prosody.span`.
+    rise : float
+        Semitones by which the last third of an utterance goes up.
+    tilt : float
+        Added to `Prosody.tilt`.
+    """
+
+    name: str
+    vowels: tuple
+    lengths: tuple = (0.75, 1.3)
+    consonants: float = 0.7
+    bursts: tuple = (0.1, 0.4)
+    rate: float = 1.0
+    accents: float = 1.0
+    rise: float = 0.0
+    tilt: float = 0.0
+
+
+FIRST_LANGUAGE = Language(
+    "first",
+    vowels=(
         (730, 1090, 2440, 3400),
         (530, 1840, 2480, 3500),
         (270, 2290, 3010, 3600),
         (570, 840, 2410, 3300),
         (300, 870, 2240, 3300),
         (500, 1500, 2500, 3500),
-    ]
+    ),
 )
-BANDWIDTHS = np.array([70.0, 90.0, 130.0, 200.0])
+# Even, quick syllables of front vowels and sharp consonants, a final rise, and
+# a pressed voice.
+SECOND_LANGUAGE = Language(
+    "second",
+    vowels=(
+        (640, 2000, 3300, 4600),
+        (400, 2300, 3300, 4700),
+        (260, 2500, 3500, 4700),
+        (430, 1900, 3100, 4600),
+        (280, 2150, 3200, 4600),
+    ),
+    lengths=(0.95, 1.05),
+    consonants=0.95,
+    bursts=(0.4, 0.8),
+    rate=1.35,
+    accents=0.6,
+    rise=5.0,
+    tilt=-0.15,
+)
 
 
 @dataclass(frozen=True)
@@ -133,23 +193,28 @@ def blend(table, emotion_weights):
     return np.average(rows, axis=0, weights=list(emotion_weights.values()))
 
 
-def draw_prosody(emotion_weights, speaker, rng):
+def draw_prosody(emotion_weights, speaker, language, rng):
     """Draws the prosody of one utterance: the emotions' blend, and chance."""
     neutral = np.array(PROSODY["neu"])
     drawn = blend(PROSODY, emotion_weights)
     drawn = neutral + speaker.expression * (drawn - neutral)
     drawn = drawn + rng.normal(size=len(drawn)) * SPREAD
     drawn = Prosody(*np.clip(drawn, LOWEST, HIGHEST))
-    tilt = np.clip(drawn.tilt + speaker.tilt, LOWEST.tilt, HIGHEST.tilt)
-    return drawn._replace(rate=drawn.rate * speaker.rate, tilt=tilt)
+    tilt = drawn.tilt + speaker.tilt + language.tilt
+    return drawn._replace(
+        span=drawn.span * language.accents,
+        rate=drawn.rate * speaker.rate * language.rate,
+        tilt=np.clip(tilt, LOWEST.tilt, HIGHEST.tilt),
+    )
 
 
-def draw_syllables(prosody, duration, rng):
+def draw_syllables(prosody, language, duration, rng):
     """Draws begin, vowel onset and end of each syllable: seconds, [n, 3]."""
     rows, now = [], 0.0
     while not rows or now < duration:
-        length = rng.uniform(0.75, 1.3) / prosody.rate
-        consonant = min(0.07, 0.35 * length) * (rng.random() < 0.7)
+        length = rng.uniform(*language.lengths) / prosody.rate
+        begins = rng.random() < language.consonants
+        consonant = min(0.07, 0.35 * length) * begins
         rows.append((now, now + consonant, now + length))
         now += length
         if rng.random() < prosody.pause:
@@ -158,11 +223,12 @@ def draw_syllables(prosody, duration, rng):
     return edge + np.array(rows) * (duration - 2 * edge) / rows[-1][2]
 
 
-def pitch_contour(prosody, speaker, syllables, time, rng):
-    """Draws f0 in Hz at each `time`: a fall, and an accent on each syllable."""
+def pitch_contour(prosody, speaker, language, syllables, time, rng):
+    """Draws f0 in Hz at each `time`: a fall, accents and the last rise."""
     accents = prosody.span * rng.normal(size=len(syllables))
     semitones = np.interp(time, syllables[:, 1:].mean(axis=1), accents)
     semitones += prosody.pitch + prosody.fall * (0.5 - time / time[-1])
+    semitones += language.rise * np.clip(3 * time / time[-1] - 2, 0, 1)
     return np.clip(speaker.f0 * 2 ** (semitones / 12), 60, 600)
 
 
@@ -214,7 +280,12 @@ def envelope(bounds, gains, time, power):
 
 
 def synthesize(
-    emotion_weights, speaker, rng, duration=None, sample_rate=SAMPLE_RATE
+    emotion_weights,
+    speaker,
+    rng,
+    duration=None,
+    sample_rate=SAMPLE_RATE,
+    language=FIRST_LANGUAGE,
 ):
     """Says a short random sequence of syllables with an emotion.
 
@@ -229,7 +300,9 @@ def synthesize(
     duration : float
         Seconds, 0.2 or more; drawn from 0.8 to 2.0 when None.
     sample_rate : int
-        Samples per second, 10000 or more.
+        Samples per second, 10000 or more; 12000 for SECOND_LANGUAGE.
+    language : Language
+        Which syllables are said, and how.
 
     Returns
     -------
@@ -245,14 +318,15 @@ def synthesize(
     """
     duration = rng.uniform(0.8, 2.0) if duration is None else duration
     time = np.arange(int(duration * sample_rate)) / sample_rate
-    prosody = draw_prosody(emotion_weights, speaker, rng)
-    syllables = draw_syllables(prosody, duration, rng)
+    prosody = draw_prosody(emotion_weights, speaker, language, rng)
+    syllables = draw_syllables(prosody, language, duration, rng)
 
-    f0 = pitch_contour(prosody, speaker, syllables, time, rng)
+    f0 = pitch_contour(prosody, speaker, language, syllables, time, rng)
     source = glottal_source(f0, prosody, speaker.breath, sample_rate, rng)
     loudness = 10 ** (rng.normal(0, 1.5, len(syllables)) / 20)
     voiced = source * envelope(syllables[:, 1:], loudness, time, 0.6)
-    targets = VOWELS[rng.integers(len(VOWELS), size=len(syllables))]
+    vowels = np.array(language.vowels)
+    targets = vowels[rng.integers(len(vowels), size=len(syllables))]
     middles = syllables[:, 1:].mean(axis=1)
     frames = time[:: sample_rate // 100]
     formants = speaker.formants * np.stack(
@@ -261,7 +335,7 @@ def synthesize(
     voiced = formant_filter(voiced, formants, sample_rate)
 
     hiss = lfilter([1, -0.9], [1], rng.normal(size=len(time)))
-    bursts = rng.uniform(0.1, 0.4, len(syllables)) * voiced.std()
+    bursts = rng.uniform(*language.bursts, len(syllables)) * voiced.std()
     speech = voiced + hiss * envelope(syllables[:, :2], bursts, time, 2)
     level = 10 ** ((-27 + speaker.level + prosody.energy) / 20)
     speech *= level / (speech.std() + 1e-9)

@@ -11,7 +11,15 @@ import pytest
 import soundfile
 
 from speechbrain_ser.corpora.mini import WORDS, majority, mini_iemocap
-from speechbrain_ser.corpora.voice import Speaker, synthesize
+from speechbrain_ser.corpora.voice import (
+    FIRST_LANGUAGE,
+    PROSODY,
+    SECOND_LANGUAGE,
+    Speaker,
+    draw_speaker,
+    draw_syllables,
+    synthesize,
+)
 from speechbrain_ser.errors import InputError
 
 WOMAN = Speaker("w", "F", f0=205, formants=1.17)
@@ -51,6 +59,33 @@ def voices(emotion, speaker, count=12):
     ]
 
 
+def mean_log_mel(samples):
+    """Means the log energies of 26 mel bands over the louder frames."""
+    bounds = 700 * (10 ** (np.linspace(0, 2840, 28) / 2595) - 1)
+    bins = np.arange(257) * 16000 / 512
+    bands = [
+        np.clip(np.minimum((bins - a) / (b - a), (c - bins) / (c - b)), 0, None)
+        for a, b, c in zip(bounds, bounds[1:], bounds[2:])
+    ]
+    frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160]
+    power = np.abs(np.fft.rfft(frames * np.hamming(400), 512)) ** 2
+    loud = power.sum(axis=1) > 0.05 * power.sum(axis=1).mean()
+    return np.log(power[loud] @ np.transpose(bands)).mean(axis=0)
+
+
+def long_term_spectrum(speaker, language):
+    """Means those of some emotions, without the level."""
+    spectra = []
+    for k, emotion in enumerate(("neu", "hap", "sad", "ang")):
+        rng = np.random.default_rng(k)
+        samples = synthesize(
+            {emotion: 1.0}, speaker, rng, 1.5, language=language
+        )
+        spectra.append(mean_log_mel(samples))
+    mean = np.mean(spectra, axis=0)
+    return mean - mean.mean()
+
+
 def blocks(root):
     """Reads the evaluations: (turn, label, ballots of E, other lines)."""
     for path in glob.glob(f"{root}/Session*/dialog/EmoEvaluation/*.txt"):
@@ -87,6 +122,83 @@ def test_synthesize_is_seeded_and_in_range():
     assert np.abs(one).max() < 1
     np.testing.assert_array_equal(one, same)
     assert len(one) != len(other) or not np.array_equal(one, other)
+
+
+def test_the_first_language_is_what_it_was():
+    """Samples from before there were languages."""
+    samples = synthesize(
+        {"ang": 0.6, "hap": 0.4}, MAN, np.random.default_rng(3), 1.0
+    )
+    expected = [
+        *(0.002479, 0.07275, 0.019252, -0.01676),
+        *(0.053027, -0.001328, -0.020947, 0.09538),
+    ]
+    np.testing.assert_allclose(samples[1000::2000], expected, atol=2e-6)
+    named = synthesize(
+        {"ang": 0.6, "hap": 0.4},
+        MAN,
+        np.random.default_rng(3),
+        1.0,
+        language=FIRST_LANGUAGE,
+    )
+    np.testing.assert_array_equal(samples, named)
+
+
+def test_languages_differ_more_than_speakers():
+    """In the long-term spectrum; everybody is nearest to the own language."""
+    people = [
+        draw_speaker(f"{k}", "FM"[k % 2], np.random.default_rng(k))
+        for k in range(6)
+    ]
+    first, second = (
+        np.array([long_term_spectrum(person, language) for person in people])
+        for language in (FIRST_LANGUAGE, SECOND_LANGUAGE)
+    )
+
+    def distance(one, other):
+        """Root mean square over the bands."""
+        return np.sqrt(((one - other) ** 2).mean(axis=-1))
+
+    apart = distance(first.mean(axis=0), second.mean(axis=0))
+    for own, other in ((first, second), (second, first)):
+        near = distance(own, own.mean(axis=0))
+        assert apart > 2 * near.mean()
+        assert (distance(own, other.mean(axis=0)) > 1.2 * near).all()
+
+
+def test_the_second_language_rises_at_the_end():
+    """Where the first falls."""
+    changes = {FIRST_LANGUAGE: [], SECOND_LANGUAGE: []}
+    for language, values in changes.items():
+        for k in range(12):
+            samples = synthesize(
+                {"neu": 1.0},
+                MAN,
+                np.random.default_rng(k),
+                2.0,
+                language=language,
+            )
+            parts = samples[8000:21000], samples[26500:]
+            middle, end = (mean_f0(part) for part in parts)
+            values.append(12 * np.log2(end / middle))
+    first, second = map(np.median, changes.values())
+    assert second > max(first + 2, 0.5)
+
+
+def test_the_second_language_has_quick_even_syllables():
+    """Between pauses."""
+    rhythms = []
+    for language in (FIRST_LANGUAGE, SECOND_LANGUAGE):
+        prosody = PROSODY["neu"]._replace(
+            pause=0, rate=PROSODY["neu"].rate * language.rate
+        )
+        begins = draw_syllables(
+            prosody, language, 60.0, np.random.default_rng(0)
+        )[:, 0]
+        lengths = np.diff(begins)
+        rhythms.append((lengths.mean(), lengths.std() / lengths.mean()))
+    (first, first_spread), (second, second_spread) = rhythms
+    assert second < 0.8 * first and second_spread < 0.3 * first_spread
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 22050])

@@ -1,0 +1,556 @@
+"""The reader of RECOLA on tiny trees that are written by hand."""
+
+import json
+import logging
+import math
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechbrain_ser.corpora import recola
+from speechbrain_ser.corpora.recola import read_recola
+from speechbrain_ser.errors import InputError
+
+RATERS = ["FM1 ", "FM2 ", "FM3 ", "FF1 ", "FF2 ", "FF3"]
+SPANS = [("0.40", "1.00"), ("1.20", "1.90"), ("2.50", "3.10")]
+FRAMES = 101  # 0.00 to 4.00 s.
+SECONDS = 5
+
+
+def ratings_folder(root, dimension):
+    """Where the ratings of a dimension lie."""
+    return root / "RECOLA-Annotation" / "emotional_behaviour" / dimension
+
+
+def ratings_file(root, dimension="arousal", name="P16"):
+    """The ratings of a recording."""
+    return ratings_folder(root, dimension) / f"{name}.csv"
+
+
+def timings_file(root, name="P16"):
+    """The timings of a recording."""
+    return root / "RECOLA-Audio_timings" / f"{name}.csv"
+
+
+def recording_file(root, name="P16"):
+    """The sound of a recording."""
+    return root / "RECOLA-Audio-recordings" / f"{name}.wav"
+
+
+def write_text(path, lines):
+    """Writes lines, and makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_ratings(path, rating, raters=RATERS, frames=FRAMES):
+    """Writes rating(frame, rater's number) for each frame and annotator."""
+    lines = [";".join(["time", *raters])]
+    for frame in range(frames):
+        cells = [rating(frame, k) for k in range(len(raters))]
+        row = [f"{0.04 * frame:.2f}", *(f"{cell:.2f}" for cell in cells)]
+        lines.append(";".join(row))
+    write_text(path, lines)
+
+
+def write_sound(path, rate=16000, seconds=SECONDS, channels=1):
+    """Writes a recording."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (round(seconds * rate), channels)
+    soundfile.write(path, np.full(shape, 0.1), rate)
+
+
+def write_timings(path, spans):
+    """Writes rows of texts."""
+    write_text(path, ["start;stop", *map(";".join, spans)])
+
+
+def some_rating(frame, rater):
+    """No two frames or raters alike."""
+    return round(((7 * frame + 31 * rater) % 199 - 99) / 100, 2)
+
+
+def other_rating(frame, rater):
+    """For the other dimension."""
+    return -some_rating(frame + 5, rater) / 2
+
+
+def make_tree(root, names=("P16", "P65"), rate=16000):
+    """Writes a small corpus with the quirks of the release."""
+    for name in names:
+        write_sound(recording_file(root, name), rate)
+        write_timings(timings_file(root, name), SPANS)
+        write_ratings(ratings_file(root, "arousal", name), some_rating)
+        write_ratings(ratings_file(root, "valence", name), other_rating)
+    decoy = b"\x00\x05\x16\x07\x00\x02\x00\x00" + bytes(74)
+    for path in (
+        ratings_file(root),
+        ratings_file(root, "valence"),
+        timings_file(root),
+        recording_file(root),
+    ):
+        (path.parent / f"._{path.name}").write_bytes(decoy)
+    write_ratings(
+        ratings_folder(root, "gold_standard") / "arousal" / "P99.csv",
+        some_rating,
+        ["GS"],
+    )
+    write_text(ratings_folder(root, "arousal") / "notes.txt", ["mine"])
+    (root / "RECOLA-Audio-features").mkdir()
+    return root
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A corpus of two recordings."""
+    return make_tree(tmp_path / "RECOLA")
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What the reader logs, as (level, text)."""
+    records = []
+
+    def keep(level):
+        """A logging function that keeps its text."""
+
+        def log(message, *arguments):
+            """Keeps the text."""
+            records.append((level, message % arguments))
+
+        return log
+
+    monkeypatch.setattr(recola.logger, "warning", keep(logging.WARNING))
+    monkeypatch.setattr(recola.logger, "info", keep(logging.INFO))
+    return records
+
+
+def edit(path, line, text):
+    """Replaces a line, counted from 1; `text` may be None."""
+    lines = path.read_text().splitlines()
+    lines[line - 1 : line] = [] if text is None else [text]
+    write_text(path, lines)
+
+
+def refusal(root):
+    """The one sentence with which a corpus is refused."""
+    with pytest.raises(InputError) as caught:
+        read_recola(root)
+    message = str(caught.value)
+    assert message.endswith(".") and "\n" not in message
+    return message
+
+
+# -- what is read
+
+
+def test_an_entry_has_every_key(tree):
+    """All keys of one utterance; its mean is worked out by a plain loop."""
+    ratings = []
+    for frame in range(FRAMES):
+        if 0.40 - 1e-9 <= 0.04 * frame < 1.00 - 1e-9:
+            ratings += [some_rating(frame, k) for k in range(6)]
+    assert len(ratings) == 15 * 6  # 0.40, 0.44 ... 0.96
+    entry = read_recola(str(tree))["P16_001"]
+    arousal, valence = entry.pop("arousal"), entry.pop("valence")
+    assert entry == {
+        "wav": str(recording_file(tree)),
+        "start": 6400,
+        "stop": 16000,
+        "duration": 0.6,
+        "speaker": "P16",
+    }
+    assert arousal == pytest.approx(sum(ratings) / len(ratings), abs=1e-12)
+    assert valence != arousal and type(arousal) is type(valence) is float
+
+
+def test_a_mean_by_hand(tree):
+    """Frames of 0.5 within, -1 outside; one rater always says -0.1."""
+    write_ratings(
+        ratings_file(tree),
+        lambda frame, rater: (
+            -0.1 if rater == 2 else 0.5 if 10 <= frame < 25 else -1
+        ),
+    )
+    entry = read_recola(tree)["P16_001"]
+    assert entry["arousal"] == pytest.approx((5 * 0.5 - 0.1) / 6, abs=1e-12)
+
+
+def test_all_utterances_are_there_and_sorted(tree):
+    """Without decoys, the gold standard and other files."""
+    annotation = read_recola(tree)
+    ids = [f"{name}_{n:03d}" for name in ("P16", "P65") for n in (1, 2, 3)]
+    assert list(annotation) == ids
+    assert json.loads(json.dumps(annotation)) == annotation
+    assert os.path.isabs(annotation["P65_002"]["wav"])
+
+
+def test_the_row_gives_the_number(tree):
+    """Rows need not be sorted; a thousandth has four digits."""
+    spans = [("2.50", "3.10"), ("0.40", "1.00")]
+    spans += [(f"{k / 1000:.3f}", "4.00") for k in range(998)]
+    write_timings(timings_file(tree), spans)
+    annotation = read_recola(tree)
+    assert annotation["P16_001"]["start"] == 40000
+    assert annotation["P16_002"]["start"] == 6400
+    assert annotation["P16_1000"]["start"] == 997 * 16
+    assert list(annotation) == sorted(annotation)
+
+
+def test_samples_are_at_the_files_own_rate(tmp_path):
+    """44.1 kHz."""
+    root = make_tree(tmp_path / "RECOLA", rate=44100)
+    entry = read_recola(root)["P16_002"]
+    assert (entry["start"], entry["stop"]) == (52920, 83790)
+    assert entry["duration"] == pytest.approx(0.7, abs=1e-12)
+
+
+def test_the_order_of_annotators_changes_nothing(tree):
+    """Not a bit, though a sum of floats depends on it."""
+    expected = read_recola(tree)
+    order = [3, 5, 0, 4, 2, 1]
+    for name in ("P16", "P65"):
+        write_ratings(
+            ratings_file(tree, "arousal", name),
+            lambda frame, k: some_rating(frame, order[k]),
+            [RATERS[k].strip() + " " for k in order],
+        )
+    assert read_recola(tree) == expected
+
+
+def test_ratings_that_cancel_out_are_zero(tree):
+    """Which is the low class; the sum of the floats is 2.8e-17."""
+    six = [0.1, 0.2, -0.3, 0.0, 0.0, 0.0]
+    assert sum(six) > 0
+    for sign in (1, -1):
+        write_ratings(ratings_file(tree), lambda _, k: sign * six[k])
+        value = read_recola(tree)["P16_001"]["arousal"]
+        assert value == 0 and math.copysign(1, value) == 1
+
+
+def test_only_frames_within_count(tree):
+    """The start's frame does, the stop's does not."""
+    write_timings(timings_file(tree), [("0.40", "0.48")])
+    write_ratings(
+        ratings_file(tree),
+        lambda frame, _: {9: 1, 10: 0.1, 11: 0.2, 12: 1}.get(frame, 0),
+    )
+    assert read_recola(tree)["P16_001"]["arousal"] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(
+    "span, frame",
+    [(("0.41", "0.43"), 10), (("0.42", "0.44"), 11), (("0.401", "0.42"), 10)],
+)
+def test_a_span_without_a_frame_takes_the_nearest(tree, span, frame):
+    """To its middle."""
+    write_timings(timings_file(tree), [span])
+    expected = sum(some_rating(frame, k) for k in range(6)) / 6
+    value = read_recola(tree)["P16_001"]["arousal"]
+    assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_way_a_file_was_saved_does_not_matter(tree):
+    """A byte order mark, CRLF, blanks, empty lines, no last newline."""
+    expected = read_recola(tree)
+    for path in (ratings_file(tree), timings_file(tree)):
+        lines = path.read_text().splitlines()
+        lines[1:1] = ["", "  "]
+        lines[4] = " " + lines[4].replace(";", " ; ") + " "
+        path.write_bytes(("\ufeff" + "\r\n".join(lines)).encode())
+    assert read_recola(tree) == expected
+
+
+def test_a_relative_folder_gives_absolute_paths(tree, monkeypatch):
+    """An annotation stays valid in another working directory."""
+    expected = read_recola(tree)
+    monkeypatch.chdir(tree.parent)
+    assert read_recola("RECOLA") == expected
+
+
+# -- the ends of ratings and recordings
+
+
+def test_utterances_after_the_ratings_are_left_out(tree, logged):
+    """And counted; those that reach beyond use the frames there are."""
+    spans = [*SPANS, ("3.90", "4.60"), ("4.00", "4.50"), ("4.01", "4.50")]
+    write_timings(timings_file(tree), [*spans, ("4.60", "4.90")])
+    annotation = read_recola(tree)
+    assert [key for key in annotation if key < "P65"][-1] == "P16_005"
+    frames = [some_rating(f, k) for f in (98, 99, 100) for k in range(6)]
+    entry = annotation["P16_004"]
+    assert entry["arousal"] == pytest.approx(np.mean(frames), abs=1e-12)
+    assert (entry["start"], entry["stop"]) == (62400, 73600)
+    last = np.mean([some_rating(100, k) for k in range(6)])
+    assert annotation["P16_005"]["arousal"] == pytest.approx(last, abs=1e-12)
+    level, text = logged[0]
+    assert level == logging.WARNING
+    assert text.startswith("2 utterances begin after the last rating")
+    assert "P16_006" in text
+
+
+def test_nothing_left(tree):
+    """All begin after the last rating."""
+    for name in ("P16", "P65"):
+        write_timings(timings_file(tree, name), [("4.10", "4.60")])
+    assert "begin after their last rating" in refusal(tree)
+
+
+def test_a_stop_just_beyond_the_recording_is_clipped(tree):
+    """0.05 s at most."""
+    write_timings(timings_file(tree), [("3.50", "5.05"), ("3.60", "5.00")])
+    annotation = read_recola(tree)
+    for key in ("P16_001", "P16_002"):
+        assert annotation[key]["stop"] == 80000
+    assert annotation["P16_001"]["duration"] == 1.5
+    write_timings(timings_file(tree), [("1.00", "2.00"), ("3.50", "5.06")])
+    message = refusal(tree)
+    assert f"'{timings_file(tree)}', line 3 means 3.5 s to 5.06 s" in message
+    assert f"of '{recording_file(tree)}', which has 5.00 s" in message
+
+
+@pytest.mark.parametrize(
+    "span", [("5.01", "5.04"), ("9", "9.5"), ("1", "1e300"), ("1", "1.00001")]
+)
+def test_an_utterance_outside_its_recording(tree, span):
+    """Or without a sample, even if there are no ratings there."""
+    write_timings(timings_file(tree), [span])
+    assert "line 2 means" in refusal(tree)
+
+
+# -- folders and files
+
+
+def test_wrong_folders(tree, tmp_path):
+    """Says which folder to give."""
+    assert "is no folder: give the path" in refusal(tmp_path / "nowhere")
+    assert f"the folder above RECOLA: give '{tree}'" in refusal(tmp_path)
+    inside = f"a folder inside of RECOLA: give '{tree}'"
+    assert inside in refusal(recording_file(tree).parent)
+    assert inside in refusal(ratings_folder(tree, "arousal"))
+    assert inside in refusal(tree / "RECOLA-Annotation")
+    other = tmp_path / "a" / "b" / "c" / "d"
+    other.mkdir(parents=True)
+    assert "is not RECOLA: give the folder in which" in refusal(other)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "RECOLA-Audio-recordings",
+        "RECOLA-Audio_timings",
+        "RECOLA-Annotation/emotional_behaviour/valence",
+    ],
+)
+def test_a_missing_part(tree, place):
+    """Named with its odd name."""
+    (tree / place).rename(tree / "elsewhere")
+    assert f"'{tree}' has no folder '{place}': unpack" in refusal(tree)
+
+
+def test_empty_folders(tree):
+    """Only decoys."""
+    for path in tree.rglob("P*.*"):
+        path.unlink()
+    assert f"'{tree}' holds no recording" in refusal(tree)
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_a_missing_file(tree, kind):
+    """Whichever of the four."""
+    path = [
+        recording_file(tree, "P65"),
+        timings_file(tree, "P65"),
+        ratings_file(tree, "arousal", "P65"),
+        ratings_file(tree, "valence", "P65"),
+    ][kind]
+    path.unlink()
+    message = refusal(tree)
+    assert f"has no '{path}' beside it: copy that" in message
+    assert "take away the other files of P65." in message
+
+
+def test_ratings_without_a_recording(tree):
+    """A second missing file is counted."""
+    write_ratings(ratings_file(tree, "arousal", "P17"), some_rating)
+    write_ratings(ratings_file(tree, "valence", "P17"), some_rating)
+    message = refusal(tree)
+    assert f"has no '{recording_file(tree, 'P17')}' beside it" in message
+    assert "files of P17 (1 more is missing)." in message
+
+
+def test_recordings_are_inspected(tree):
+    """Stereo, as audio's inspection says it."""
+    write_sound(recording_file(tree, "P65"), channels=2)
+    assert "P65.wav' has 2 channels: convert it to mono" in refusal(tree)
+
+
+# -- ratings
+
+
+@pytest.mark.parametrize(
+    "line, text, words",
+    [
+        (1, "time;FM1 ;FM2 ;FM3 ;FF1 ;FF2", ["line 2 has 7 fields", "has 6"]),
+        (7, "0.20;0.1;0.1;0.1;0.1;0.1", ["line 7 has 6 fields", "has 7 (time"]),
+        (7, "0.20;0.1;0.1;;0.1;0.1;0.1", ["line 7 has nothing under FM3"]),
+        (7, "0.20;0.1;0.1;0.1;0.1;0;0;", ["line 7 has 8 fields"]),
+        (7, "0.20;0.1;0.1;0.1;0.1;0.1;", ["line 7 has nothing under FF3"]),
+        (7, "0.20;0.1;0.1;0.1;0.1;nan;0", ["line 7 has 'nan' under FF2"]),
+        (7, "0.20;0.1;-inf;0.1;0.1;0;0", ["line 7 has '-inf' under FM2"]),
+        (7, "0.20;0.1;0.1;low;0.1;0;0", ["line 7 has 'low' under FM3"]),
+        (7, "0,20;0,1;0,1;0,1;0,1;0,1;0,1", ["line 7 has '0,20' under time"]),
+        (7, "0.20,0.1,0.1,0.1,0.1,0.1,0.1", ["line 7 has 1 fields"]),
+        (7, "0.20;0.1;1.01;0;0;0;0", ["line 7 has the rating 1.01 of FM2"]),
+        (7, "0.20;0;0;0;0;0;-2", ["line 7 has the rating -2 of FF3", "to 1"]),
+        (7, "0.24;0;0;0;0;0;0", ["line 7 has the time 0.24 s where 0.20 s"]),
+        (7, None, ["line 7 has the time 0.24 s where 0.20 s is due"]),
+        (2, None, ["line 2 has the time 0.04 s where 0.00 s is due"]),
+        (
+            1,
+            "0.00;0;0;0;0;0;0",
+            ["line 1 is '0.00;0;0;0;0;0;0' and not a head"],
+        ),
+        (1, "time;FM1;FM1;FM3;FF1;FF2;FF3", ["line 1 is 'time;FM1;FM1;"]),
+        (1, "time;FM1;;FM3;FF1;FF2;FF3", ["line 1 is 'time;FM1;;FM3"]),
+        (1, "time", ["line 1 is 'time' and not a header"]),
+    ],
+)
+def test_broken_ratings(tree, line, text, words):
+    """Each is named with its file and line."""
+    path = ratings_file(tree, "valence", "P65")
+    edit(path, line, text)
+    message = refusal(tree)
+    for word in words:
+        assert word in message
+    assert f"'{path}'" in message
+
+
+def test_lines_are_counted_with_empty_ones(tree):
+    """The number is the editor's."""
+    path = ratings_file(tree)
+    edit(path, 7, "0.20;0;0;0;0;0;nan")
+    edit(path, 4, "\n\n" + path.read_text().splitlines()[3])
+    assert f"'{path}', line 9 has 'nan' under FF3" in refusal(tree)
+
+
+@pytest.mark.parametrize("sign, word", [(",", "commas"), ("\t", "tabs")])
+def test_another_separator(tree, sign, word):
+    """Of ratings and of timings."""
+    for path in (ratings_file(tree), timings_file(tree)):
+        text = path.read_text()
+        path.write_text(text.replace(";", sign))
+        message = refusal(tree)
+        assert f"'{path}', line 1 is separated by {word}: save" in message
+        path.write_text(text)
+
+
+def test_annotators_that_other_recordings_have(tree):
+    """A file that was saved without one of the columns."""
+    path = ratings_file(tree, "valence", "P65")
+    write_ratings(path, other_rating, RATERS[:2] + RATERS[3:])
+    message = refusal(tree)
+    assert f"'{path}', line 1 lacks the annotator FM3, whom '" in message
+
+
+def test_fewer_annotators_everywhere_are_read_and_warned_of(tree, logged):
+    """Some leave FF3 out."""
+    for name in ("P16", "P65"):
+        for dimension in ("arousal", "valence"):
+            path = ratings_file(tree, dimension, name)
+            write_ratings(path, lambda _, k: 0.1 * k, RATERS[:5])
+    assert read_recola(tree)["P16_001"]["valence"] == pytest.approx(0.2)
+    assert "5 annotators" in logged[-1][1]
+
+
+def test_one_dimension_ends_earlier(tree):
+    """A file that was cut off."""
+    path = ratings_file(tree, "valence")
+    write_ratings(path, other_rating, frames=70)
+    message = refusal(tree)
+    assert f"'{path}' ends at 2.76 s, but '{ratings_file(tree)}'" in message
+
+
+@pytest.mark.parametrize("file", [ratings_file, timings_file])
+def test_files_without_numbers(tree, file):
+    """Empty, a header alone, not text."""
+    path = file(tree)
+    header = path.read_text().splitlines()[0]
+    for text in (b"", header.encode() + b"\n\n"):
+        path.write_bytes(text)
+        assert f"'{path}' holds no row of numbers" in refusal(tree)
+    path.write_bytes(b"start;stop\n\xff\xfe\n")
+    assert f"'{path}' cannot be read as text in UTF-8" in refusal(tree)
+
+
+# -- timings
+
+
+@pytest.mark.parametrize(
+    "line, text, words",
+    [
+        (1, "begin;end", "line 1 is 'begin;end' and not a header such as 'st"),
+        (1, "start;stop;text", "line 1 is 'start;stop;text' and not a header"),
+        (1, "0.10;0.20", "line 1 is '0.10;0.20' and not a header"),
+        (3, "1.20;1.20", "line 3 starts at 1.2 s and stops at 1.2 s: make the"),
+        (3, "1.90;1.20", "line 3 starts at 1.9 s and stops at 1.2 s: make the"),
+        (3, "-0.10;1.20", "line 3 starts at -0.1 s, before its recording"),
+        (3, "nan;1.20", "line 3 has 'nan' under start: make it a finite"),
+        (3, "1.20;inf", "line 3 has 'inf' under stop: make it a finite"),
+        (3, "1.20;", "line 3 has nothing under stop"),
+        (3, "1.20", "line 3 has 1 fields but the header has 2"),
+        (3, "1,20;1,90", "line 3 has '1,20' under start: make it"),
+        (4, "0.4;1.0", "line 4 is the same utterance as line 2: delete"),
+    ],
+)
+def test_broken_timings(tree, line, text, words):
+    """Each is named with its file and line."""
+    path = timings_file(tree, "P65")
+    edit(path, line, text)
+    message = refusal(tree)
+    assert f"'{path}', {words}" in message
+
+
+def test_overlapping_utterances_are_read(tree):
+    """Only the same one twice is refused."""
+    write_timings(timings_file(tree), [("0.4", "1.0"), ("0.4", "1.2")])
+    assert {"P16_001", "P16_002"} < set(read_recola(tree))
+
+
+# -- counts
+
+
+def test_the_release_is_read_without_a_word(tree, logged, monkeypatch):
+    """And its counts are the paper's."""
+    assert recola.EXPECTED_SPEAKERS == 23
+    assert recola.EXPECTED_UTTERANCES == 1308
+    assert recola.EXPECTED_RATERS == 6
+    monkeypatch.setattr(recola, "EXPECTED_SPEAKERS", 2)
+    monkeypatch.setattr(recola, "EXPECTED_UTTERANCES", 6)
+    read_recola(tree)
+    assert logged == []
+
+
+@pytest.mark.parametrize("name, value", [("SPEAKERS", 3), ("UTTERANCES", 7)])
+def test_other_counts_are_warned_of(tree, logged, monkeypatch, name, value):
+    """Either of them."""
+    monkeypatch.setattr(recola, "EXPECTED_SPEAKERS", 2)
+    monkeypatch.setattr(recola, "EXPECTED_UTTERANCES", 6)
+    monkeypatch.setattr(recola, f"EXPECTED_{name}", value)
+    read_recola(tree)
+    ((level, text),) = logged
+    assert level == logging.WARNING
+    assert "has 2 speakers, 6 utterances and 6 annotators" in text
+    assert "cannot be compared" in text
+
+
+def test_another_corpus_in_the_layout_is_only_mentioned(tree, logged):
+    """When its README says so."""
+    readme = tree / "README.txt"
+    readme.write_text("This is NOT RECOLA. It is another.")
+    read_recola(tree)
+    readme.write_text("This is RECOLA.")
+    read_recola(tree)
+    assert [level for level, _ in logged] == [logging.INFO, logging.WARNING]
