@@ -39,7 +39,8 @@ def fill(file, runs, labels):
     ---------
     file : speechbrain_ser.table.layout.TableFile
     runs : list of speechbrain_ser.table.layout.Run
-        One for each row, fold and seed; one alone where rows share it.
+        One for each row, fold (or condition) and seed; one alone where rows
+        share it.
     labels : list of str, or None
         The classes of the confusion matrices.
 
@@ -159,7 +160,16 @@ def _done(runs):
 
 def _over_seeds(file, column):
     """Says whether a column's mean goes over seeds, not over folds."""
-    return column.folds == "pooled" or len(file.folds) == 1
+    return (
+        column.folds == "pooled"
+        or len(file.folds) == 1
+        or bool(file.conditions)
+    )
+
+
+def _folds_of(file, column):
+    """Gives the folds, or conditions, that a column reads."""
+    return [fold for fold in file.folds if column.covers(fold)]
 
 
 def _listed(names, separator=", "):
@@ -179,6 +189,7 @@ def _cell(file, column, runs):
     cell = Cell([], unit="seeds" if over_seeds else "folds")
     if not _reported(column):
         return cell, {}
+    runs = [run for run in runs if column.covers(run.fold)]
     cell.planned = len(runs)
     problem = _mixture(file, runs) or _unpoolable(column)
     if problem:
@@ -210,12 +221,15 @@ def _reported(column):
 
 
 def _mixture(file, runs):
-    """Says why a row's runs cannot be averaged; None if they can."""
+    """Says why a row's runs cannot be averaged; None if they can.
+
+    Conditions may differ in protocol and classes, the runs of one may not.
+    """
     done = _done(runs)
     parts = [[run for run in done if run.fold == fold] for fold in file.folds]
     for key, what, sets in (
-        ("protocol", "protocols", [done]),
-        ("labels", "classes", [done]),
+        ("protocol", "protocols", parts if file.conditions else [done]),
+        ("labels", "classes", parts if file.conditions else [done]),
         ("split_sha256", "splits", parts),
     ):
         for own in sets:
@@ -240,10 +254,12 @@ def _shown(key, value):
 
 
 def _places(file, runs):
-    """Names runs of one row by seed, and by fold if there are several."""
+    """Names runs of one row by seed, and by fold if the table has several."""
     several = len(file.folds) > 1
     names = [
-        f"fold {run.fold}, seed {run.seed}" if several else f"seed {run.seed}"
+        f"{file.fold_word} {run.fold}, seed {run.seed}"
+        if several
+        else f"seed {run.seed}"
         for run in runs
     ]
     return f"{_listed(names, ' and ')} {'has' if len(runs) == 1 else 'have'}"
@@ -263,10 +279,11 @@ def _unpoolable(column):
 def _groups(file, column, runs):
     """Groups the runs that have a number by unit; says who is left out.
 
-    A pooled seed needs all its folds, any other unit one run.
+    A seed needs all folds or conditions that the column reads, a fold one run.
     """
     pooled = column.folds == "pooled"
     over_seeds = _over_seeds(file, column)
+    folds = _folds_of(file, column)
     units = file.seeds if over_seeds else range(len(file.folds))
     groups = {unit: [] for unit in units}
     lacking = {}
@@ -282,11 +299,12 @@ def _groups(file, column, runs):
         f"{len(own)} of {len(runs)} runs without a value: {reason}"
         for reason, own in lacking.items()
     ]
-    needed = len(file.folds) if pooled else 1
-    if len(file.folds) > 1 and any(groups.values()):
+    needed = len(folds) if over_seeds else 1
+    if len(folds) > 1 and any(groups.values()):
         problems += [
-            f"seed {unit} is left out: it has {len(own)} of {needed} folds"
-            if pooled
+            f"seed {unit} is left out: it has {len(own)} of {needed} "
+            f"{file.fold_word}s"
+            if over_seeds
             else f"fold {file.folds[unit]} is left out: it has no value"
             for unit, own in groups.items()
             if len(own) < needed
@@ -315,7 +333,10 @@ def _status_problems(runs):
 
 
 def _value_of_unit(column, runs):
-    """Gives a fold's mean over seeds, or a seed's value (over all folds)."""
+    """Gives a fold's mean over seeds, or a seed's value over what it reads.
+
+    Folds are pooled there, of conditions it is the mean.
+    """
     if column.folds == "pooled":
         pooled = sum(_confusion(run, column) for run in runs)
         return float(_score(column, pooled, runs[0].metrics["labels"]))
@@ -347,8 +368,11 @@ def _over_speakers(column, units):
 
     All units are evaluated on the same drawn speakers. None if there are
     fewer than two, not the same in all units, or if the metric does not exist
-    for some draws: a class may be spoken by few.
+    for some draws: a class may be spoken by few. Nor is there one of a mean
+    over conditions.
     """
+    if column.folds != "pooled" and any(len(runs) > 1 for runs in units):
+        return None
     summed = []
     for runs in units:
         sums = {}
@@ -377,7 +401,8 @@ def _sum_of_confusions(file, row, runs, labels):
     done = _done(runs)
     if not done or _mixture(file, runs):
         return None
-    if labels and list(labels) != done[0].metrics.get("labels"):
+    known = list(labels) if labels else done[0].metrics.get("labels")
+    if any(run.metrics.get("labels") != known for run in done):
         return None
     first = next(iter(file.columns.values())).splits[0]
     for split in ("evaluation", first):
@@ -459,7 +484,7 @@ def _compare(file, name, rows, units, row, other):
     common = [unit for unit in mine if unit in theirs]
     folds = [
         fold
-        for index, fold in enumerate(file.folds)
+        for index, fold in enumerate(_folds_of(file, column))
         if over_seeds or index in common
     ]
     none = f"there is no test of {row} against {other}"
@@ -504,7 +529,7 @@ def _parts(column, runs, fold):
 def _notes(file, runs, cells, remarks):
     """Writes the sentences under the table."""
     done = _done(runs)
-    notes = _mean_notes(file)
+    notes = _mean_notes(file) + _condition_notes(file)
     if any(cell.speakers for cell in cells.values()):
         notes.append(
             "over speakers (table.html, table.csv): 95 % interval of the mean "
@@ -553,7 +578,7 @@ def _mean_notes(file):
     notes = []
     if not columns:
         return notes
-    if len(file.folds) == 1:
+    if len(file.folds) == 1 or file.conditions:
         notes.append(over("seeds", len(file.seeds)))
     else:
         pooled = [c.name for c in columns if c.folds == "pooled"]
@@ -601,6 +626,36 @@ def _reading_notes(file):
     return notes
 
 
+def _condition_notes(file):
+    """Says what the conditions are, and which columns read which."""
+    if not file.conditions:
+        return []
+    shown = [
+        f"{name} ({_changes(overrides) or 'nothing set'})"
+        for name, overrides in file.conditions.items()
+    ]
+    notes = [f"Conditions: {', '.join(shown)}."]
+    own = [
+        name if name == column.condition else f"{name} ({column.condition})"
+        for name, column in file.columns.items()
+        if column.condition is not None
+    ]
+    if own:
+        notes.append(f"Of the runs of one condition: {', '.join(own)}.")
+    means = [n for n, column in file.columns.items() if not column.condition]
+    if means:
+        notes.append(
+            f"{', '.join(means)}: a seed's value is its mean over all "
+            f"{len(shown)} conditions; a seed that lacks one is left out."
+        )
+    return notes
+
+
+def _changes(overrides):
+    """Lists settings and their values."""
+    return ", ".join(f"{name} {value}" for name, value in overrides.items())
+
+
 def _data_notes(file, done):
     """Names corpus, protocol and splits."""
     groups = {}
@@ -615,7 +670,9 @@ def _data_notes(file, done):
         folds = [fold for fold, _ in splits]
         shown = []
         for (fold, split), rows in splits.items():
-            where = [f"fold {file.folds[fold]}"] if len(file.folds) > 1 else []
+            where = []
+            if len(file.folds) > 1:
+                where.append(f"{file.fold_word} {file.folds[fold]}")
             if len(groups) > 1 or folds.count(fold) > 1:
                 where.append(f"rows {_listed(rows)}")
             shown.append(split + (f" ({', '.join(where)})" if where else ""))
@@ -628,14 +685,14 @@ def _data_notes(file, done):
                 "The mini corpus is synthetic voices: its numbers say nothing "
                 "about a real one."
             )
-    return notes
+    return list(dict.fromkeys(notes))
 
 
 def _recipe_note(file):
     """Names script and hparams file, and what is set for all rows."""
     script, hparams = map(os.path.basename, (file.script, file.hparams))
-    changes = [f"{name} {value}" for name, value in file.overrides.items()]
-    same = f"; in all rows {', '.join(changes)}" if changes else ""
+    changes = _changes(file.overrides)
+    same = f"; in all rows {changes}" if changes else ""
     return f"Recipe: {script} with {hparams}{same}."
 
 

@@ -194,7 +194,7 @@ def runs_by_row(table):
 
 def run_value(run, column):
     """Gives a run's value as a row's column shows it; None if it has none."""
-    if run.status != DONE:
+    if run.status != DONE or not column.covers(run.fold):
         return None
     try:
         value = value_of(run, column)

@@ -14,6 +14,8 @@ from speechbrain_ser.table.layout import DONE, FOREIGN, SHARES, Run
 TABLES_OWN = ("seed", "output_folder", "save_folder")
 UNWALKED = ("save", "figures", "env")
 MINI_FIRST = 2  # seeds, and folds, on the mini corpus
+# The settings that name its corpora, of a recipe that has no such list.
+CORPUS_FOLDERS = ("data_folder",)
 
 
 @dataclasses.dataclass
@@ -71,7 +73,8 @@ def import_recipe(file):
     Returns
     -------
     module
-        With ``plan(path, overrides)``.
+        With ``plan(path, overrides)``, and perhaps its own ``METRICS`` and
+        ``CORPUS_FOLDERS``, tuples of str.
 
     Raises
     ------
@@ -112,8 +115,8 @@ def make_jobs(file, settings, module):
     Returns
     -------
     list of Job
-        Row by row, fold by fold, seed by seed; a run that fills several rows
-        stands at the first of them alone.
+        Row by row, fold (or condition) by fold, seed by seed; a run that fills
+        several rows stands at the first of them alone.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def make_jobs(file, settings, module):
         difference, runs of one cell with different splits, another protocol.
     """
     check_settings(file, settings)
-    shorten(file, settings)
+    shorten(file, settings, getattr(module, "CORPUS_FOLDERS", CORPUS_FOLDERS))
     found = finished_runs(settings.results_folder)
     jobs = []
     for row in file.rows:
@@ -149,15 +152,16 @@ def make_jobs(file, settings, module):
 def plan_run(file, settings, module, row, fold, seed):
     """Plans one run; errors name the row's line."""
     chosen = file.overrides | settings.overrides | file.rows[row]
-    if file.fold_setting:
-        chosen = chosen | {file.fold_setting: fold}
-    chosen = chosen | {"seed": seed}
+    chosen = chosen | file.settings_of(fold) | {"seed": seed}
     text = recipe.with_overrides("", **chosen)
     try:
         plan = module.plan(settings.hparams, text)
     except InputError as error:
+        place = f"row {row}"
+        if file.conditions:
+            place += f", condition {fold}"
         raise InputError(
-            f"{file.where('rows', row)}, row {row}: {error}"
+            f"{file.where('rows', row)}, {place}: {error}"
         ) from None
     key = plan.key(settings.run_opts, settings.processes)
     stem = os.path.splitext(os.path.basename(file.script))[0]
@@ -166,7 +170,8 @@ def plan_run(file, settings, module, row, fold, seed):
     for name, value in chosen.items():
         command += [f"--{name}", json.dumps(value)]
     command += [*settings.arguments, "--noprogressbar"]
-    return Job(Run(row, fold, seed, key, folder), plan, command)
+    run = Run(row, fold, seed, key, folder, fold_word=file.fold_word)
+    return Job(run, plan, command)
 
 
 def check_settings(file, settings):
@@ -177,8 +182,9 @@ def check_settings(file, settings):
     }
     for row, overrides in file.rows.items():
         places |= {("rows", row, name): v for name, v in overrides.items()}
-    for fold in file.folds if file.fold_setting else ():
-        places[("folds", file.fold_setting)] = fold
+    for fold in file.folds:
+        group = ("conditions", fold) if file.conditions else ("folds",)
+        places |= {(*group, n): v for n, v in file.settings_of(fold).items()}
     for place, value in places.items():
         if place[-1] in TABLES_OWN:
             raise InputError(
@@ -188,10 +194,10 @@ def check_settings(file, settings):
         check_setting(
             file.where(*place), settings.hparams, known, place[-1], value
         )
+    own = [*file.rows.values(), *map(file.settings_of, file.folds)]
+    taken = set(TABLES_OWN).union(*own)
     for name, value in settings.overrides.items():
-        if any(name in overrides for overrides in file.rows.values()) or (
-            name in (*TABLES_OWN, file.fold_setting)
-        ):
+        if name in taken:
             raise InputError(
                 f"--{name} can't be given for all rows: {file.path} sets it"
             )
@@ -229,19 +235,32 @@ def check_setting(where, hparams, known, name, value):
         )
 
 
-def shorten(file, settings):
-    """Keeps the first seeds and folds where there is only the mini corpus."""
+def shorten(file, settings, corpus_folders):
+    """Keeps the first seeds and folds where there is only the mini corpus.
+
+    Arguments
+    ---------
+    file : TableFile
+        Conditions are other experiments: all of them stay.
+    settings : Settings
+    corpus_folders : tuple of str
+        The settings that name the recipe's corpora: without any of them the
+        mini corpus takes their place.
+    """
     overrides = recipe.with_overrides(
         "", **(file.overrides | settings.overrides)
     )
     chosen = recipe.peek(settings.hparams, overrides)
-    if chosen.get("data_folder") is None and not chosen.get("skip_prep"):
+    given = [name for name in corpus_folders if chosen.get(name) is not None]
+    if not given and not chosen.get("skip_prep"):
         seeds, folds = len(file.seeds), len(file.folds)
-        file.seeds = file.seeds[:MINI_FIRST]
-        file.folds = file.folds[:MINI_FIRST]
+        file.seeds, kept = file.seeds[:MINI_FIRST], "seeds"
+        if not file.conditions:
+            file.folds, kept = file.folds[:MINI_FIRST], "seeds and folds"
         if (seeds, folds) != (len(file.seeds), len(file.folds)):
+            missing = " and no ".join(f"--{name}" for name in corpus_folders)
             recipe.say_once(
-                f"No --data_folder: the first {MINI_FIRST} seeds and folds "
+                f"No {missing}: the first {MINI_FIRST} {kept} "
                 "alone, as the embedded mini corpus shows the way and no more."
             )
 
@@ -260,22 +279,29 @@ def check_splits(file, row, fold, jobs):
 
 
 def check_protocols(file, jobs):
-    """Refuses a protocol that is not the file's, or not one in all folds."""
-    name = jobs[0].plan.protocol.split(" with ")[0]
-    if file.protocol not in (None, name):
-        raise InputError(
-            f"{file.where('protocol')}: the recipe's protocol is {name}, not "
-            f"{file.protocol}: give that, or take the line out"
-        )
+    """Refuses a protocol that is not the file's, or not one in all folds.
+
+    Conditions may have protocols of their own, each a single one.
+    """
     first = {}
     for job in jobs:
-        own = file.protocol_of(job.run.fold, job.plan.protocol)
-        other = first.setdefault(job.run.row, own)
+        run = job.run
+        own = file.protocol_of(run.fold, job.plan.protocol)
+        place, others = run.row, "folds"
+        if file.conditions:
+            place, others = (run.row, run.fold), "seeds"
+        other = first.setdefault(place, own)
         if own != other:
             raise InputError(
-                f"{file.where('folds', file.fold_setting)}: {job.run.name}, has "
-                f"the protocol {own}, other folds have {other}: they can't be "
-                "averaged"
+                f"{file.where_fold(run.fold)}: {run.name}, has the protocol "
+                f"{own}, other {others} have {other}: they can't be averaged"
+            )
+        name = job.plan.protocol.split(" with ")[0]
+        if run.row == jobs[0].run.row and file.protocol not in (None, name):
+            where = f" in condition {run.fold}" if file.conditions else ""
+            raise InputError(
+                f"{file.where('protocol')}: the recipe's protocol is {name}"
+                f"{where}, not {file.protocol}: give that, or take the line out"
             )
 
 
@@ -295,7 +321,8 @@ def join_rows(file, jobs):
     Raises
     ------
     InputError
-        If two rows, or two folds of a row, are the same run otherwise.
+        If two rows, or two folds or conditions of a row, are the same run
+        otherwise.
     """
     owner = {}
     for job in jobs:
@@ -304,10 +331,10 @@ def join_rows(file, jobs):
         if first is run:
             continue
         if (first.fold, first.seed) != (run.fold, run.seed):
+            what = "the condition" if file.conditions else file.fold_setting
             raise InputError(
-                f"{file.where('folds', file.fold_setting)}: {run.name}, is the "
-                f"same run as {first.name}: {file.fold_setting} makes no "
-                "difference there"
+                f"{file.where_fold(run.fold)}: {run.name}, is the same run as "
+                f"{first.name}: {what} makes no difference there"
             )
         for other in first.rows:
             if file.same_reading(run.row, other):
@@ -322,16 +349,26 @@ def join_rows(file, jobs):
 
 def check_columns(file, jobs, metrics):
     """Refuses a metric or a part that the recipe does not report."""
-    check_metrics(file, jobs[0].plan, metrics)
-    plans = {job.run.row: job.plan for job in jobs}
-    for row, plan in plans.items():
-        check_parts(file, row, plan)
+    plans = {(job.run.row, job.run.fold): job.plan for job in jobs}
+    for fold in file.folds:
+        check_metrics(file, fold, plans[jobs[0].run.row, fold], metrics)
+    for (row, fold), plan in plans.items():
+        check_parts(file, row, fold, plan)
 
 
-def check_parts(file, row, plan):
+def columns_of(file, fold):
+    """Lists the columns that read a fold's or a condition's runs, by name."""
+    return [
+        (name, column)
+        for name, column in file.columns.items()
+        if column.covers(fold)
+    ]
+
+
+def check_parts(file, row, fold, plan):
     """Refuses a part that a row's runs do not report."""
     known = [*plan.parts, *plan.more_parts]
-    for name, column in file.columns.items():
+    for name, column in columns_of(file, fold):
         for split in column.splits:
             part = file.part_of(row, split)
             place = ("columns", name, "split")
@@ -344,11 +381,11 @@ def check_parts(file, row, plan):
                 )
 
 
-def check_metrics(file, plan, metrics):
+def check_metrics(file, fold, plan, metrics):
     """Refuses a metric that the recipe does not report."""
     known = [*SHARES, "n", *metrics]
     known += [f"recall_{word}" for word in plan.settings["labels"]]
-    for name, column in file.columns.items():
+    for name, column in columns_of(file, fold):
         where = file.where("columns", name, "metric")
         if column.metric not in known:
             raise InputError(

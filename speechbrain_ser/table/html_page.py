@@ -355,7 +355,8 @@ def run_table(table, folder):
     """Gives each row's runs: their status, values and links to their files."""
     columns = table.file.columns
     folds = any(run.fold is not None for run in table.runs)
-    head = ["row", *(["fold"] if folds else []), "seed", "status"]
+    fold_word = [table.file.fold_word] if folds else []
+    head = ["row", *fold_word, "seed", "status"]
     head += [*columns, "epoch", "time", "device", "files"]
     body = []
     for row, run in runs_by_row(table):
@@ -431,6 +432,8 @@ def settings(table):
     if file.fold_setting:
         folds = ", ".join(map(str, file.folds))
         facts["folds"] = f"{file.fold_setting}: {folds}"
+    for name, overrides in file.conditions.items():
+        facts[f"set in condition {name}"] = overrides_text(overrides)
     facts["set in all rows"] = overrides_text(file.overrides)
     for row, overrides in file.rows.items():
         facts[f"set in {one_line(row)}"] = overrides_text(overrides)

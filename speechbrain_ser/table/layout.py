@@ -29,6 +29,9 @@ class Column:
         utterances of all folds together.
     better : str
         ``higher`` or ``lower``.
+    condition : str or None
+        The one of `TableFile.conditions` whose runs alone it reads; None: the
+        mean over all of them.
     """
 
     name: str
@@ -37,11 +40,16 @@ class Column:
     epochs: str = "selected"
     folds: str = "mean"
     better: str = "higher"
+    condition: str = None
 
     @property
     def percent(self):
         """Whether the metric is a share, and shown in per cent."""
         return self.metric in SHARES or self.metric.startswith("recall_")
+
+    def covers(self, fold):
+        """Whether it is computed on runs of a fold or condition."""
+        return self.condition in (None, fold)
 
 
 @dataclasses.dataclass
@@ -63,7 +71,8 @@ class TableFile:
     fold_setting : str or None
         The recipe's setting that says which fold is run.
     folds : list
-        Its values; ``[None]`` without folds.
+        Its values; the names of the conditions where there are such; ``[None]``
+        without either.
     overrides : dict
         Of all rows.
     about : dict
@@ -76,6 +85,8 @@ class TableFile:
         Symbol to the tuple of rows that a row with the symbol is better than.
     protocol : str or None
         The protocol that every run must have.
+    conditions : dict
+        Instead of a fold setting: name to overrides of its runs.
     lines : dict
         Place in the file, a tuple of keys, to its line, from 1.
     """
@@ -96,12 +107,35 @@ class TableFile:
     stars: dict = dataclasses.field(default_factory=dict)
     protocol: str = None
     reads: dict = dataclasses.field(default_factory=dict)
+    conditions: dict = dataclasses.field(default_factory=dict)
     lines: dict = dataclasses.field(default_factory=dict)
 
     @property
     def name(self):
         """The file's name without its suffix."""
         return os.path.splitext(os.path.basename(self.path))[0]
+
+    @property
+    def fold_word(self):
+        """What one of `folds` is called."""
+        return "condition" if self.conditions else "fold"
+
+    def settings_of(self, fold):
+        """Gives the overrides of a fold's or a condition's runs.
+
+        Example
+        -------
+        >>> file = TableFile("", "", "", "", {}, {}, [], "fold", [1, 2])
+        >>> file.settings_of(2)
+        {'fold': 2}
+        >>> file = TableFile("", "", "", "", {}, {}, [], folds=["A to B"])
+        >>> file.conditions = {"A to B": {"direction": "a2b"}}
+        >>> file.settings_of("A to B")
+        {'direction': 'a2b'}
+        """
+        if self.fold_setting:
+            return {self.fold_setting: fold}
+        return self.conditions.get(fold, {})
 
     def part_of(self, row, split):
         """Gives the part of a row's runs that is read as a split.
@@ -129,7 +163,7 @@ class TableFile:
         )
 
     def protocol_of(self, fold, protocol):
-        """Gives a run's protocol without the change that names its fold.
+        """Gives a run's protocol without the changes that name its fold.
 
         Example
         -------
@@ -140,8 +174,9 @@ class TableFile:
         'loso@1'
         """
         name, _, changes = str(protocol).partition(" with ")
-        own = f"{self.fold_setting} {fold}"
-        kept = [change for change in changes.split(", ") if change != own]
+        settings = self.settings_of(fold).items()
+        own = [f"{setting} {value}" for setting, value in settings]
+        kept = [change for change in changes.split(", ") if change not in own]
         return " with ".join(filter(None, [name, ", ".join(kept)]))
 
     def where(self, *place):
@@ -150,6 +185,12 @@ class TableFile:
             place = place[:-1]
         line = f", line {self.lines[place]}" if place else ""
         return f"{self.path}{line}"
+
+    def where_fold(self, fold):
+        """Names the file and the line of a condition, or of the folds."""
+        if self.conditions:
+            return self.where("conditions", fold)
+        return self.where("folds", self.fold_setting)
 
 
 @dataclasses.dataclass
@@ -161,7 +202,7 @@ class Run:
     row : str
         The row, or the first of those, whose cells it fills.
     fold : object
-        The value of the table's `fold_setting`, or None.
+        One of the table's `folds`.
     seed : int
     key : str
         SHA-256 of what decides its result.
@@ -176,6 +217,8 @@ class Run:
         Its ``metrics.json`` when done.
     more_rows : tuple of str
         Rows that read other parts of it.
+    fold_word : str
+        See `TableFile.fold_word`.
     """
 
     row: str
@@ -187,6 +230,7 @@ class Run:
     note: str = ""
     metrics: dict = None
     more_rows: tuple = ()
+    fold_word: str = "fold"
 
     @property
     def rows(self):
@@ -195,9 +239,9 @@ class Run:
 
     @property
     def name(self):
-        """Rows, fold and seed in words."""
+        """Rows, fold or condition, and seed in words."""
         also = f" (also {', '.join(self.more_rows)})" if self.more_rows else ""
-        fold = "" if self.fold is None else f", fold {self.fold}"
+        fold = "" if self.fold is None else f", {self.fold_word} {self.fold}"
         return f"{self.row}{also}{fold}, seed {self.seed}"
 
 

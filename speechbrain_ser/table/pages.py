@@ -56,12 +56,15 @@ def cell_lines(table):
         low, high = map(rounded, cell.interval or (None, None))
         speakers = map(rounded, cell.speakers or (None, None))
         about = {key: text.get(row) for key, text in table.file.about.items()}
+        over = {"folds": column.folds}
+        if table.file.conditions:
+            over = {"condition": column.condition}
         facts = {
             "column": name,
             "metric": column.metric,
             "splits": " + ".join(column.splits),
             "epochs": column.epochs,
-            "folds": column.folds,
+            **over,
             "mean": rounded(cell.mean),
             "std": rounded(cell.std),
             "low": low,
@@ -91,7 +94,7 @@ def run_lines(table, folder):
     for row, run in runs_by_row(table):
         facts = {
             "row": row,
-            "fold": run.fold,
+            table.file.fold_word: run.fold,
             "seed": run.seed,
             "status": run.status,
             "note": one_line(run.note),

@@ -1,4 +1,7 @@
-"""Reads a table file: which rows, columns, folds and seeds a table has."""
+"""Reads a table file: which rows, columns, folds and seeds a table has.
+
+Conditions stand where folds may stand.
+"""
 
 import difflib
 import json
@@ -19,6 +22,7 @@ REQUIRED = ("title", "script", "hparams", "seeds", "rows", "columns")
 OPTIONAL = (
     "protocol",
     "folds",
+    "conditions",
     "overrides",
     "reads",
     "about",
@@ -134,9 +138,16 @@ def _fill(table):
         table.fold_setting, table.folds = _folds(data["folds"])
     # Settings that no row and no override may set, and where they are set.
     taken = {"seed": "seeds", table.fold_setting: "folds"}
+    if "conditions" in data:
+        message = "there are folds and conditions: keep one of them"
+        _need("folds" not in data, ("conditions",), message)
+        table.conditions = _conditions(data["conditions"], taken)
+        table.folds = list(table.conditions)
+        for settings in table.conditions.values():
+            taken |= dict.fromkeys(settings, "conditions")
     table.overrides = _settings(("overrides",), data.get("overrides"), taken)
     table.rows = _rows(data["rows"], taken)
-    table.columns = _columns(data["columns"], table.fold_setting)
+    table.columns = _columns(data["columns"], texts, table)
     if "reads" in data:
         table.reads = _reads(data["reads"], table)
     _check_rows(table)
@@ -269,6 +280,22 @@ def _folds(value):
     return setting, folds
 
 
+def _conditions(value, taken):
+    """Condition -> overrides of its runs."""
+    conditions, first = {}, {}
+    for name, entry in _mapping(("conditions",), value).items():
+        place = ("conditions", name)
+        conditions[name] = _settings(place, entry, taken)
+        full = json.dumps(conditions[name], sort_keys=True)
+        same = first.setdefault(full, name)
+        mend = "give it another setting"
+        message = (
+            f"condition {name!r} is the same as condition {same!r}: {mend}"
+        )
+        _need(same == name, place, message)
+    return conditions
+
+
 def _settings(place, value, taken):
     """Overrides of a recipe: setting -> plain value."""
     settings = {} if value is None else value
@@ -307,7 +334,7 @@ def _check_rows(table):
         others.append(name)
 
 
-def _columns(value, fold_setting):
+def _columns(value, texts, table):
     """Heading -> Column."""
     columns = {}
     for name, entry in _mapping(("columns",), value).items():
@@ -315,7 +342,8 @@ def _columns(value, fold_setting):
         message = "'source' is a key of paper: give the column another heading"
         _need(name != "source", place, message)
         _mapping(place, entry)
-        _check_keys(place, entry, ("metric", "split"), CHOICES)
+        optional = (*CHOICES, "condition")
+        _check_keys(place, entry, ("metric", "split"), optional)
         metric = _text((*place, "metric"), entry["metric"])
         chosen = {key: entry[key] for key in CHOICES if key in entry}
         for key, word in chosen.items():
@@ -323,11 +351,26 @@ def _columns(value, fold_setting):
             message = f"{key!r} is {_short(word)}: {mend}"
             _need(word in CHOICES[key], (*place, key), message)
         pooled = chosen.get("folds") == "pooled"
-        message = "there are no folds to pool: delete this, or give folds"
-        _need(fold_setting or not pooled, (*place, "folds"), message)
+        mend = "" if table.conditions else ", or give folds"
+        message = f"there are no folds to pool: delete this{mend}"
+        _need(table.fold_setting or not pooled, (*place, "folds"), message)
+        if "condition" in entry:
+            chosen["condition"] = _condition(place, texts, table.conditions)
+        message = "n has no mean over conditions: give the column a condition"
+        counted = table.conditions and metric == "n"
+        _need("condition" in entry or not counted, place, message)
         splits = _splits((*place, "split"), entry["split"], metric)
         columns[name] = Column(name, metric, splits, **chosen)
     return columns
+
+
+def _condition(place, texts, conditions):
+    """The condition of a column."""
+    place = (*place, "condition")
+    message = "there are no conditions: delete this, or give conditions"
+    _need(conditions, place, message)
+    _check_name(place, texts.get(place), conditions, "condition")
+    return texts[place]
 
 
 def _splits(place, value, metric):

@@ -19,6 +19,33 @@ output_folder: null
 number_of_epochs: 4
 seconds: 0.01
 """
+# What a table of conditions sets.
+CROSS_HPARAMS = f"""{HPARAMS}\
+direction: there
+task: arousal
+first_folder: null
+second_folder: null
+"""
+CROSS = """\
+title: There and back
+script: stub_recipe.py
+hparams: stub.yaml
+seeds: [1, 2, 3]
+conditions:
+  there arousal: {direction: there, task: arousal}
+  there valence: {direction: there, task: valence}
+  back arousal: {direction: back, task: arousal}
+rows:
+  weak: {system: weak}
+  strong: {system: strong}
+columns:
+  there arousal: {metric: UA, split: evaluation, condition: there arousal}
+  there valence: {metric: UA, split: evaluation, condition: there valence}
+  back: {metric: UA, split: evaluation, condition: back arousal}
+  average: {metric: UA, split: evaluation}
+stars:
+  "*": weak
+"""
 TABLE = """\
 title: Strong and weak
 script: stub_recipe.py
@@ -34,10 +61,10 @@ stars:
 """
 
 
-def write_stub(folder, table=TABLE):
+def write_stub(folder, table=TABLE, hparams=HPARAMS):
     """Writes recipe, hparams and table file; returns the table's path."""
     shutil.copy(HERE / "stub_recipe.py", folder)
-    (folder / "stub.yaml").write_text(HPARAMS)
+    (folder / "stub.yaml").write_text(hparams)
     path = folder / "stub_table.yaml"
     path.write_text(table, encoding="utf-8")
     return path

@@ -10,6 +10,7 @@ import sys
 import time
 
 CLASSES = ["ang", "sad"]
+OF_TASK = {"valence": ["low", "high"]}  # instead of these
 PARTS = {"train": 8, "evaluation": 20}
 MORE_PARTS = {"strong": ("evaluation_5", "evaluation_2")}
 METRICS = ("valence_MSE",)
@@ -42,7 +43,7 @@ class StubPlan:
         sizes = PARTS | dict.fromkeys(self.more_parts, PARTS["evaluation"])
         return {
             "run": self.key(),
-            "labels": CLASSES,
+            "labels": self.settings["labels"],
             "corpus": "stub",
             "protocol": self.protocol,
             "split_sha256": self.split,
@@ -62,24 +63,32 @@ def plan(path, overrides):
     settings = recipe.peek(path, overrides)
     if settings["system"] not in ("weak", "strong", "broken"):
         raise InputError(f"--system is {settings['system']}: give another")
-    settings["labels"] = CLASSES
+    if settings.get("task") not in (None, "arousal", "valence"):
+        raise InputError(f"--task is {settings['task']}: give another")
     return make_plan(path, settings)
 
 
 def make_plan(path, settings):
     """The fold is in the split, and in the full name of all but `loso`."""
+    settings["labels"] = OF_TASK.get(settings.get("task"), CLASSES)
     fold, protocol = settings["fold"], "stub@1"
     if settings["loso"]:
         protocol = "stub-loso@1"
+    elif settings.get("direction") == "back":
+        protocol = "stub-back@1"
     elif fold is not None:
         protocol += f" with fold {fold}"
     return StubPlan(path, settings, split_of(settings), protocol)
 
 
 def split_of(settings):
-    """Differs by fold, and by seed where asked for."""
+    """Differs by fold and condition, and by seed where asked for."""
     moved = settings["seed"] if settings["split_by_seed"] else 0
-    return hashlib.sha256(f"{settings['fold']} {moved}".encode()).hexdigest()
+    where = [
+        settings[name] for name in ("direction", "task") if name in settings
+    ]
+    text = " ".join(map(str, [settings["fold"], moved, *where]))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def note(line):
@@ -113,7 +122,6 @@ def main(path, arguments):
         name = name.removeprefix("--")
         settings[name] = value if name == "output_folder" else json.loads(value)
     folder = settings["output_folder"]
-    settings["labels"] = CLASSES
     planned = make_plan(path, settings)
     key = planned.key()
     # held while this process lives, whatever the table's own lock does
@@ -155,19 +163,21 @@ def scores(planned, key):
         "device": "cpu",
         "wall_seconds": 1.0,
         "metrics": {
-            part: part_scores(right - less, error + less / 10)
+            part: part_scores(
+                right - less, error + less / 10, planned.settings["labels"]
+            )
             for less, part in enumerate(parts)
         },
         "evaluation_mean_of_last_epochs": {"WA": {"mean": right / 10}},
     }
 
 
-def part_scores(right, error):
+def part_scores(right, error, labels):
     """Metrics of a part with so many right of ten of each class."""
     names = ("WA", "UA", "macro_F1", "weighted_F1")
     return dict.fromkeys(names, right / 10) | {
         "n": 20,
-        "recall": dict.fromkeys(CLASSES, right / 10),
+        "recall": dict.fromkeys(labels, right / 10),
         "confusion": [[right, 10 - right], [10 - right, right]],
         "speakers": None,
         "valence_MSE": error,

@@ -8,6 +8,7 @@ import pytest
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
+from tests.table.stub import CROSS
 
 GOOD = """\
 title: IPR and its baselines
@@ -136,6 +137,7 @@ rows: {as it is: {}}
 columns: {UA: {metric: UA, split: test}}
 """
     names = ["protocol", "folds", "overrides", "reads", "about", "stars"]
+    names.append("conditions")
     empty = "".join(f"{name}:\n" for name in [*names, "paper"])
     for found in (read_table(table(text)), read_table(table(text + empty))):
         assert found.seeds == [7] and found.rows == {"as it is": {}}
@@ -333,6 +335,11 @@ def test_bad_reads_are_refused_with_their_line(table, old, new, line, words):
     assert (found, bool(re.search(words, sentence))) == (line, True), sentence
 
 
+CONDITIONS = re.sub(
+    r"script: .*\nhparams: .*",
+    "script: ../train_ipr.py\nhparams: ../hparams/ipr.yaml",
+    CROSS,
+)
 VALUES = (
     "5 -1 0.5 .inf 1e400 0x1f yes null true 2024-02-30 word '' [] {} [1] {a: b}"
     " [{a: [b]}] !x !new:os &a *a <<: - ? | > % @ ` \" ' : { ] --- ... \\ \t \0"
@@ -370,7 +377,7 @@ def test_whatever_the_file_holds_no_other_error_escapes(table):
     rng = random.Random(0)
     good = 0
     for index in range(600):
-        text = mutated(SHARED if index % 4 == 0 else GOOD, rng)
+        text = mutated((SHARED, GOOD, GOOD, CONDITIONS)[index % 4], rng)
         path = table(text)
         try:
             read_table(path)
