@@ -77,7 +77,7 @@ def principal_components(embeddings):
         )
     if not np.isfinite(embeddings).all():
         raise ValueError("the embeddings have values that are not finite")
-    pca = PCA(2, svd_solver="full")
+    pca = PCA(2, svd_solver="covariance_eigh")
     with np.errstate(invalid="ignore"):  # Equal points have no variance.
         points = pca.fit_transform(embeddings)
     largest = np.abs(pca.components_).argmax(axis=1)

@@ -26,6 +26,7 @@ MINI_NOTE = (
 )
 
 QUIET = (
+    "matplotlib",
     "speechbrain.utils.epoch_loop",
     "speechbrain.utils.quirks",
     "speechbrain.nnet.schedulers",
@@ -346,7 +347,7 @@ def say_once(text):
 
 
 def begin_log(notes=()):
-    """Logs notes; silences what SpeechBrain says in each epoch."""
+    """Logs notes; silences what libraries say in each epoch and figure."""
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     for note in notes:

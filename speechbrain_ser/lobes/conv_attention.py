@@ -62,14 +62,15 @@ class GlobalAttention(torch.nn.Module):
         weights : torch.Tensor
             s, ``[batch, time]``, which sum to 1.
         """
-        scores = frames @ self.query
         if lengths is not None:
             counts = (lengths * frames.shape[1]).round()
             places = torch.arange(frames.shape[1], device=frames.device)
             behind = places >= counts.unsqueeze(1)
-            scores = scores.masked_fill(behind, -torch.inf)
-            # a weight of 0 does not hide a NaN
+            # a weight of 0 does not hide a NaN, nor does a gradient of 0
             frames = frames.masked_fill(behind.unsqueeze(-1), 0)
+        scores = frames @ self.query
+        if lengths is not None:
+            scores = scores.masked_fill(behind, -torch.inf)
         # Eq. 1
         weights = scores.float().softmax(dim=1).to(frames.dtype)
         # Eq. 2
@@ -175,11 +176,38 @@ class ConvAttentionEncoder(torch.nn.Module):
             )
         (size,), (stride,) = self.conv.kernel_size, self.conv.stride
         # self.conv as a product of matrices: on a CPU 1.4 times as fast
+        kernel = self.conv.weight.transpose(1, 2).flatten(1)
         windows = features.flatten(1).unfold(
             1, size * self.shape[1], stride * self.shape[1]
         )[:, : self.n_pooled * self.pool_size]
-        kernel = self.conv.weight.transpose(1, 2).flatten(1)
-        frames = F.linear(windows, kernel, self.conv.bias)
-        frames = frames.unflatten(1, (self.n_pooled, self.pool_size))
+        windows = windows.unflatten(1, (self.n_pooled, self.pool_size))
+        # all windows of a padding are the same: one is computed
+        speech = self.holds_speech(features)
+        frames = F.linear(windows[speech], kernel, self.conv.bias)
+        padding = F.linear(windows[:, -1, -1], kernel, self.conv.bias)
+        pooled = padding.unsqueeze(1).expand(-1, self.n_pooled, -1)
+        pooled = pooled.masked_scatter(
+            speech.unsqueeze(-1), frames.max(dim=1).values
+        )
         # ReLU and maximum can change places, here it costs a thirtieth
-        return F.relu(frames.max(dim=2).values)
+        return F.relu(pooled)
+
+    def holds_speech(self, features):
+        """Tells which pooled frames see more than the last frame repeated.
+
+        Arguments
+        ---------
+        features : torch.Tensor
+            ``[batch, n_frames, n_mels]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, n_pooled]``, bool.
+        """
+        differs = (features != features[:, -1:]).any(dim=2)
+        places = torch.arange(1, self.shape[0] + 1, device=features.device)
+        ends = (differs * places).amax(dim=1)
+        hop = self.pool_size * self.conv.stride[0]
+        starts = torch.arange(self.n_pooled, device=features.device) * hop
+        return starts < ends.unsqueeze(1)

@@ -62,7 +62,10 @@ class LogMel(torch.nn.Module):
             n_fft=n_fft,
         )
         self.filterbank = Filterbank(
-            n_mels=n_mels, n_fft=n_fft, sample_rate=sample_rate
+            n_mels=n_mels,
+            n_fft=n_fft,
+            sample_rate=sample_rate,
+            f_max=sample_rate // 2,
         )
 
     def forward(self, wavs, lengths):

@@ -151,6 +151,15 @@ def test_labels_select(tree):
     ]
 
 
+def test_all_labels_take_every_utterance(tree):
+    """Those without a majority too; excited is merged as ever."""
+    entries = read_iemocap(str(tree), labels=None)
+    assert list(entries) == sorted(UTTERANCES)
+    assert entries["Ses01F_impro01_M001"]["emotion"] == "xxx"
+    assert entries["Ses01F_impro01_M000"]["emotion"] == "hap"
+    assert entries["Ses02F_script01_1_M001"]["emotion"] == "fru"
+
+
 def test_every_vote_word(tmp_path):
     """All words of the release, in one line."""
     words = (
