@@ -71,6 +71,15 @@ def mini_mer2023_folder(tmp_path_factory):
     return mini_mer2023(str(cache), seed=0, utterances=90)
 
 
+@pytest.fixture(scope="session")
+def mini_recola_folder(tmp_path_factory):
+    """A small mini corpus: RECOLA's layout, 48 utterances."""
+    from speechbrain_ser.corpora.mini_recola import mini_recola
+
+    cache = tmp_path_factory.mktemp("cache")
+    return mini_recola(str(cache), seed=0, utterances_per_speaker=6)
+
+
 @pytest.fixture
 def tones(tmp_path):
     """An annotation of twelve tones, one pitch a class, and their files."""

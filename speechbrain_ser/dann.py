@@ -5,6 +5,7 @@ Adversarial Neural Network", Cai et al. 2021.
 """
 
 import os
+from zipfile import BadZipFile
 
 import numpy as np
 import speechbrain as sb
@@ -316,7 +317,7 @@ class DANNBrain(SERBrain):
         try:
             with np.load(path, allow_pickle=False) as row:
                 return {"base": {name: row[name] for name in row.files}}
-        except (OSError, ValueError) as failure:
+        except (OSError, ValueError, EOFError, BadZipFile) as failure:
             raise InputError(
                 f"{path} can't be read ({failure}): run --system base again, "
                 "or give another --base_folder"

@@ -109,7 +109,7 @@ def language_probe(embeddings, languages, size=1000, seed=0):
 
     It is fresh, fitted to the end on one half of the utterances and tried on the
     other, both ways: what an adversary that is trained along may no longer find,
-    it may.
+    it may. Both languages count the same, however many utterances each has.
 
     Arguments
     ---------
@@ -145,7 +145,9 @@ def language_probe(embeddings, languages, size=1000, seed=0):
         return None
     model = make_pipeline(
         StandardScaler(),
-        LogisticRegression(C=STRENGTHS[1], max_iter=2000),
+        LogisticRegression(
+            C=STRENGTHS[1], max_iter=2000, class_weight="balanced"
+        ),
     )
     guesses = cross_val_predict(model, embeddings[chosen], told, cv=2)
     return float(recall_score(told, guesses, average="macro"))

@@ -20,6 +20,7 @@ from speechbrain_ser import frame_cache
 from speechbrain_ser.corpora.audio import load_audio
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.frame_cache import FrameCache
+from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.lobes.ssl import SSLEncoder
 
 FILL = """
@@ -439,3 +440,53 @@ def test_says_what_it_holds(cache, encoder, tones):
     assert about["source"] == encoder.source
     assert about["sample_rate"] == 16000
     assert about["versions"]["torch"] == torch.__version__
+
+
+def test_log_mel_is_kept_bit_for_bit(tmp_path, tones):
+    """With half=False: float32, though half precision could hold it."""
+    features = LogMel(n_mels=26)
+    found = {}
+    for half in (True, False):
+        cache = FrameCache(tmp_path / str(half), features, half=half)
+        assert fill(cache, tones, features) == len(tones)
+        found[half] = {key: cache.read(e) for key, e in tones.items()}
+        with open(os.path.join(cache.folder, "cache.json")) as file:
+            about = json.load(file)
+        assert about["n_mels"] == 26 and "log-Mel" in about["what"]
+        assert about["dtype"].startswith("float16" if half else "float32")
+        assert ("float16" in about["dtype"]) == half
+        assert fill(cache, tones, features) == 0
+    for key, entry in tones.items():
+        alone, _ = features(load_audio(entry)[None], torch.ones(1))
+        assert len(alone[0]) == entry["stop"] // 160 + 1
+        kept = found[False][key]
+        assert kept.dtype == torch.float32 and torch.equal(kept, alone[0])
+        assert found[True][key].dtype == torch.float16
+
+
+def test_log_mel_needs_the_bytes_that_it_takes(tmp_path, tones, monkeypatch):
+    """Four a number: told before the first is computed, and no more."""
+    features = LogMel(n_mels=26)
+    frames = sum(entry["stop"] // 160 + 1 for entry in tones.values())
+    for free, enough in ((4 * 26 * frames, True), (4 * 26 * frames - 1, False)):
+        monkeypatch.setattr(
+            frame_cache.shutil,
+            "disk_usage",
+            lambda folder, free=free: shutil_usage(free=free),
+        )
+        cache = FrameCache(tmp_path / str(free), features, half=False)
+        if enough:
+            assert fill(cache, tones, features) == len(tones)
+        else:
+            with pytest.raises(InputError, match="12 utterances"):
+                fill(cache, tones, features)
+            assert not held(cache)
+
+
+def test_log_mel_of_other_settings_is_another_cache(tmp_path):
+    """Every setting decides the numbers."""
+    folders = {
+        FrameCache(tmp_path, LogMel(**settings), half=False).folder
+        for settings in ({}, {"n_mels": 26}, {"hop_length": 5})
+    }
+    assert len(folders) == 3

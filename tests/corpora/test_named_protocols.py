@@ -15,14 +15,23 @@ PINNED = {
     "iemocap-5fold-loso@1": "8f10a2f3",
     "iemocap-10fold-loso@1": "45085e3f",
     "mer2023-5fold@1": "ff47f4f8",
+    "cross-lingual@1": "72bb5dbe",
+    "mono-lingual@1": "3c0ec99d",
 }
 SMALL = {"iemocap-ambiguity@1": {"evaluation_size": 40}}
+# The same with split_by speaker, which numbers are also told of.
+BY_SPEAKER = {"cross-lingual@1": "b49d8d81", "mono-lingual@1": "eb849bf0"}
+LINGUAL = ["cross-lingual@1", "mono-lingual@1"]
 
 
-def parts_of(name, fold=1):
-    """A protocol's split of a made corpus."""
+def parts_of(name, fold=1, **changes):
+    """A protocol's split of a made corpus, or of two."""
+    made = corpus(each=40)
+    if name in LINGUAL:
+        source = {f"fr-{key}": entry for key, entry in corpus(each=12).items()}
+        made = {"source": source, "target": made}
     return named_protocols.split(
-        name, corpus(each=40), fold=fold, **SMALL.get(name, {})
+        name, made, fold=fold, **(SMALL.get(name, {}) | changes)
     )
 
 
@@ -31,6 +40,13 @@ def test_a_protocol_never_changes_under_its_name(name):
     """The split of a corpus is what it was when the protocol was named."""
     found = protocols.split_fingerprint(parts_of(name))
     assert found.startswith(PINNED[name]), found
+
+
+@pytest.mark.parametrize("name", LINGUAL)
+def test_nor_does_its_split_by_speaker(name):
+    """Which speakers are held out is what it was."""
+    found = protocols.split_fingerprint(parts_of(name, split_by="speaker"))
+    assert found.startswith(BY_SPEAKER[name]), found
 
 
 @pytest.mark.parametrize(
@@ -106,6 +122,52 @@ def test_ambiguity_validates_on_a_tenth_of_d1():
     )
     assert without["validation"] == {}
     assert without["precise"] == plain["precise"]
+
+
+def test_shares_of_the_two_languages():
+    """Those of the paper: 30 and 70 %; 70, 5 and 25 %."""
+    cross = parts_of("cross-lingual@1")
+    sizes = {name: len(part) for name, part in cross.items()}
+    assert sizes == {"train": 120, "validation": 120, "evaluation": 280}
+    assert all(key.startswith("fr-") for key in cross["train"])
+    mono = parts_of("mono-lingual@1")
+    sizes = {name: len(part) for name, part in mono.items()}
+    assert sizes == {"train": 280, "validation": 20, "evaluation": 100}
+
+
+@pytest.mark.parametrize("name", LINGUAL)
+def test_changes_reach_the_split(name):
+    """Each setting of the protocol changes the parts."""
+    before = protocols.split_fingerprint(parts_of(name))
+    splitting = named_protocols.PROTOCOLS[name].splitting
+    found = {before}
+    for key, value in splitting.items():
+        if key == "source_dev_share":
+            continue  # which is used with the next one
+        other = {"target": "source", "utterance": "speaker"}
+        changed = other.get(value) or value / 2
+        found.add(protocols.split_fingerprint(parts_of(name, **{key: changed})))
+    count = len(splitting) - ("source_dev_share" in splitting)
+    assert len(found) == 1 + count
+    if "source_dev_share" in splitting:
+        parts = parts_of(name, development="source", source_dev_share=0.2)
+        assert len(parts["validation"]) == 24
+
+
+@pytest.mark.parametrize("name", LINGUAL)
+def test_the_recipe_has_the_settings_of_the_two_languages(name):
+    """Its defaults are the protocol; the name says what else is given."""
+    from speechbrain_ser import recipe
+    from tests.recipes.helpers import ROOT
+
+    path = ROOT / "recipes" / "RECOLA" / "hparams" / "dann.yaml"
+    settings = recipe.peek(str(path), "")
+    assert named_protocols.full_name(name, settings) == name
+    protocol = named_protocols.PROTOCOLS[name]
+    for key in protocol.reading | protocol.splitting:
+        found = named_protocols.full_name(name, settings | {key: "else"})
+        assert found == f"{name} with {key} else"
+        assert key in settings
 
 
 def test_unknown_protocols_are_refused():

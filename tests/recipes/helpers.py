@@ -19,6 +19,7 @@ LPMN = ROOT / "recipes" / "IEMOCAP" / "train_lpmn.py"
 LPMN_MER2023 = ROOT / "recipes" / "MER2023" / "train_lpmn.py"
 CODEBOOK = ROOT / "recipes" / "IEMOCAP" / "train_codebook.py"
 GMP_ATL = ROOT / "recipes" / "IEMOCAP" / "train_gmp_atl.py"
+DANN = ROOT / "recipes" / "RECOLA" / "train_dann.py"
 PARTS = {"train": "train", "validation": "valid", "evaluation": "test"}
 SHORT = (
     "--noprogressbar --device cpu --number_of_epochs 3 --warmup_epochs 1 "
@@ -27,13 +28,17 @@ SHORT = (
 # the parts of a checkpoint that are the model
 RECOVERED = (
     "encoder",
+    "norm",
     "pooling",
     "head",
     "classifier",
+    "language_classifier",
     "regressor",
     "prototypes",
     "codebook",
     "importance",
+    "source_standardisation",
+    "target_standardisation",
 )
 
 

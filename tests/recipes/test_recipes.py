@@ -73,12 +73,15 @@ def test_script_asks_for_no_other_key(row):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
-def test_debug_flags_run(row, mini_folder, mini_mer2023_folder, tmp_path):
+def test_debug_flags_run(
+    row, mini_folder, mini_mer2023_folder, mini_recola_folder, tmp_path
+):
     """Each row small on a CPU, as SpeechBrain's recipe tests do."""
     held = tmp_path / "tests" / "tmp"
     held.mkdir(parents=True)
     os.symlink(mini_folder, held / "IEMOCAP_full_release")
     os.symlink(mini_mer2023_folder, held / "MER2023")
+    os.symlink(mini_recola_folder, held / "RECOLA")
     save_ssl_model(held / "wav2vec2")
     save_ssl_model(held / "hubert", "hubert", "layer")
     done = subprocess.run(

@@ -29,13 +29,19 @@ def name_of(path):
 
 @pytest.mark.parametrize("path", TABLES, ids=name_of)
 def test_every_table_can_be_planned(
-    path, mini_folder, mini_mer2023_folder, tmp_path
+    path, mini_folder, mini_mer2023_folder, mini_recola_folder, tmp_path
 ):
     """Its rows, metrics and parts are the recipe's; the corpus is enough."""
-    folders = {"IEMOCAP": mini_folder, "MER2023": mini_mer2023_folder}
-    arguments = ["--data_folder", folders[path.parts[-3]]]
+    arguments = {
+        "IEMOCAP": ["--data_folder", mini_folder],
+        "MER2023": ["--data_folder", mini_mer2023_folder],
+        "RECOLA": ["--recola_folder", mini_recola_folder]
+        + ["--iemocap_folder", mini_folder],
+    }[path.parts[-3]]
     if path.name.startswith("ipr"):
         arguments += ["--evaluation_size", 0.4]
+    if path.name.startswith("dann"):  # of 60 runs or so
+        arguments += ["--seeds", 1]
     done = make(path, tmp_path, "--dry_run", *arguments)
     assert done.returncode == 0, done.stderr
     assert "runs are done" in done.stdout
