@@ -106,9 +106,12 @@ class DANNBrain(SERBrain):
         sampler = PairedBatchSampler(
             len(held) - n_target, n_target, self.batch_size, self.seed
         )
+        of_two = (
+            f" of the source and {n_target} of the target" if n_target else ""
+        )
         logger.info(
-            f"{len(sampler)} batches an epoch, {sampler.n_source} utterances "
-            f"of the source and {n_target} of the target"
+            f"{len(sampler)} batches an epoch, {sampler.n_source} "
+            f"utterances{of_two}"
         )
         return sampler
 
@@ -269,6 +272,7 @@ class DANNBrain(SERBrain):
             "embeddings": embeddings,
             "language": languages,
             "emotion": emotions,
+            "name": np.array(f"{self.system} ({self.norm.way})"),
             "note": np.array(note),
         }
 
@@ -280,9 +284,9 @@ class DANNBrain(SERBrain):
         with replacing(os.path.join(self.output_folder, ROW)) as beside:
             with open(beside, "wb") as file:
                 np.savez(file, **own)
-        rows = {self.system: own}
+        rows = [own]
         if self.system == "dann":
-            rows = self.base_row() | rows
+            rows = self.base_row() + rows
             language_plots.plot_adversary(
                 self.figure("adversary"),
                 self.history.rows,
@@ -292,13 +296,13 @@ class DANNBrain(SERBrain):
         language_plots.plot_languages(
             self.figure("languages"),
             {
-                name: {
+                str(row["name"]): {
                     "embeddings": row["embeddings"],
                     "language": row["language"].tolist(),
                     "emotion": [word or None for word in row["emotion"]],
                     "note": str(row["note"]),
                 }
-                for name, row in rows.items()
+                for row in rows
             },
             ("source", "target"),
             self.labels,
@@ -306,17 +310,17 @@ class DANNBrain(SERBrain):
         )
 
     def base_row(self):
-        """Returns the row of ``base`` in Figure 2, if there is such a run."""
+        """Returns ``base``'s row of Figure 2 in a list, empty without a run."""
         path = os.path.join(self.base_folder or "", ROW)
         if not os.path.isfile(path):
             logger.info(
                 f"figures/languages.png shows dann alone: there is no {path}; "
                 "run --system base, then the same command again"
             )
-            return {}
+            return []
         try:
             with np.load(path, allow_pickle=False) as row:
-                return {"base": {name: row[name] for name in row.files}}
+                return [{name: row[name] for name in row.files}]
         except (OSError, ValueError, EOFError, BadZipFile) as failure:
             raise InputError(
                 f"{path} can't be read ({failure}): run --system base again, "

@@ -14,6 +14,8 @@ To run it:
 >     --iemocap_folder IEMOCAP_full_release
 """
 
+import os
+
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
@@ -37,6 +39,7 @@ from speechbrain_ser.dann import (
     SYSTEMS,
     TARGET,
     fixed_features,
+    place,
 )
 from speechbrain_ser.dataio import (
     CLASS_WEIGHTS,
@@ -84,16 +87,24 @@ def read_corpora(
     dict
         ``source`` and ``target`` -> annotation.
     """
-    corpora = {
-        "recola": two_classes(
-            read_recola(recola_folder), task, recola_threshold
-        ),
-        "iemocap": two_classes(
-            read_iemocap(iemocap_folder, labels=None), task, iemocap_threshold
-        ),
-    }
+    corpora = {}
+    for corpus, read, folder, threshold in (
+        ("recola", read_recola, recola_folder, recola_threshold),
+        ("iemocap", read_all_of_iemocap, iemocap_folder, iemocap_threshold),
+    ):
+        try:
+            annotation = read(folder)
+        except InputError as error:
+            named = str(error).replace("data_folder", f"--{corpus}_folder")
+            raise InputError(named) from None
+        corpora[corpus] = two_classes(annotation, task, threshold)
     source, target = DIRECTIONS[direction]
     return {"source": corpora[source], "target": corpora[target]}
+
+
+def read_all_of_iemocap(data_folder):
+    """Reads IEMOCAP, whatever the emotions: only the ratings are wanted."""
+    return read_iemocap(data_folder, labels=None)
 
 
 def read_own(source_annotation, target_annotation):
@@ -108,12 +119,23 @@ def read_own(source_annotation, target_annotation):
     dict
         ``source`` and ``target`` -> annotation.
     """
-    return {
-        "source": check_audio(read_annotation(source_annotation)),
-        "target": check_audio(
-            read_annotation(target_annotation, labelled=False)
-        ),
-    }
+    paths = {"source": source_annotation, "target": target_annotation}
+    languages = {}
+    for language, path in paths.items():
+        if not os.path.isfile(path):
+            raise InputError(
+                f"there is no file {path}: give --{language}_annotation"
+            )
+        annotation = read_annotation(path, labelled=language == "source")
+        languages[language] = check_audio(annotation)
+    both = {place(e) for e in languages["source"].values()}
+    for key, entry in languages["target"].items():
+        if place(entry) in both:
+            raise InputError(
+                f"the utterance {key} of {target_annotation} is the same "
+                f"speech as one of {source_annotation}: give two languages"
+            )
+    return languages
 
 
 def read_languages(settings):
@@ -231,6 +253,31 @@ def filled_in(path, overrides):
     return recipe.with_overrides(overrides, **more)
 
 
+def check_labels(languages, settings):
+    """Refuses a label that is none of the classes, and names its place.
+
+    Arguments
+    ---------
+    languages : dict
+        ``source`` and ``target`` -> annotation.
+    settings : dict
+
+    Raises
+    ------
+    InputError
+    """
+    for language, annotation in languages.items():
+        for key, entry in annotation.items():
+            word = entry.get("emotion")
+            if word is not None and word not in settings["labels"]:
+                raise InputError(
+                    f"{settings[f'{language}_annotation']}: the utterance "
+                    f"{key} has the emotion {word!r}, which is not among the "
+                    f"labels {', '.join(settings['labels'])}: correct it, or "
+                    "give --labels"
+                )
+
+
 def marked(annotation, domain):
     """Returns an annotation whose entries say their domain, 0 or 1."""
     return {key: e | {"domain": domain} for key, e in annotation.items()}
@@ -277,7 +324,7 @@ def split(languages, settings):
         hidden = without_labels(languages["target"])
         parts["target"] = marked(hidden, TARGET)
     if settings["skip_prep"]:
-        return parts, "annotations of one's own, " + name
+        return parts, f"{name} on annotations of one's own"
     return parts, named_protocols.full_name(name, settings)
 
 
@@ -303,6 +350,7 @@ def plan(path, overrides):
     overrides = filled_in(path, overrides)
     settings = recipe.peek(path, overrides)
     languages = read_languages(settings)
+    check_labels(languages, settings)
     parts, protocol = split(languages, settings)
     for name in ("train", "evaluation"):
         if parts[name]:
@@ -326,9 +374,18 @@ def main(path, run_opts, overrides):
     planned = plan(path, overrides)
     settings, parts = planned.settings, planned.parts
     what = f"{settings['direction']}, {settings['task']}"
+    if settings["skip_prep"]:
+        what = "source to target"
     if if_main_process():
         print(f"{settings['corpus']}, {what}, {planned.protocol}")
-        print(class_table(parts, settings["labels"]), flush=True)
+        shown = {name: part for name, part in parts.items() if name != "target"}
+        print(class_table(shown, settings["labels"]))
+        if settings["system"] == "dann":
+            print(
+                f"besides, without labels: all {len(parts['target'])} "
+                "utterances of the target"
+            )
+        print(end="", flush=True)
     hparams = recipe.load(planned.path, planned.overrides)
     facts = planned.claim(hparams["output_folder"], run_opts)
     sb.create_experiment_directory(
@@ -341,6 +398,9 @@ def main(path, run_opts, overrides):
         for language, annotation in read_languages(settings).items():
             write_annotation(settings[f"{language}_annotation"], annotation)
 
+    named = {"direction": settings["direction"], "task": settings["task"]}
+    if settings["skip_prep"]:
+        named = {}
     brain, datasets = make_brain(hparams, run_opts, parts)
     brain.fit(
         hparams["epoch_counter"],
@@ -354,9 +414,9 @@ def main(path, run_opts, overrides):
             "method": "DANN",
             "system": settings["system"],
             "batch_norm": settings["batch_norm"],
-            "direction": settings["direction"],
-            "task": settings["task"],
-        },
+            "experiment": what,
+        }
+        | named,
         f"{settings['system']} ({settings['batch_norm']}), {what}, "
         f"{settings['corpus']}, seed {settings['seed']}",
     )
@@ -399,12 +459,18 @@ def make_brain(hparams, run_opts, parts):
     if hparams["system"] == "dann":
         hidden = {f"target/{key}": e for key, e in parts["target"].items()}
         training = training | hidden
-    reported = ["train", "validation", "evaluation"]
-    if not parts["evaluation"]:
-        # no label of the target is known: its predictions are what is wanted
-        reported.append("target")
+    reported = {
+        name: parts[name] for name in ("train", "validation", "evaluation")
+    }
+    known = {place(e) for part in reported.values() for e in part.values()}
+    # whose labels nobody knows: their predictions are what is wanted
+    reported["target"] = {
+        key: entry
+        for key, entry in parts.get("target", {}).items()
+        if place(entry) not in known
+    }
     datasets = {"training": dataset(training)} | {
-        name: dataset(parts[name]) for name in reported if parts[name]
+        name: dataset(part) for name, part in reported.items() if part
     }
     brain = hparams["brain"](
         watched=datasets.get("evaluation"),

@@ -20,6 +20,9 @@ HEADINGS = {
 def parts_of(table, column, speakers=False):
     """Lists what is shown of a column: keys of `HEADINGS` without runs.
 
+    Of a table of conditions, which is as wide as a paper's, without intervals:
+    these stand in ``table.csv``.
+
     Arguments
     ---------
     table : Table
@@ -33,9 +36,11 @@ def parts_of(table, column, speakers=False):
     """
     cells = [table.cells[row, column] for row in table.file.rows]
     count = table.file.columns[column].metric == "n"
+    narrow = bool(table.file.conditions)
     shown = {
-        "interval": any(c.interval and (c.std or not count) for c in cells),
-        "speakers": speakers and any(c.speakers for c in cells),
+        "interval": not narrow
+        and any(c.interval and (c.std or not count) for c in cells),
+        "speakers": not narrow and speakers and any(c.speakers for c in cells),
         "paper": any(c.paper is not None for c in cells),
     }
     return ["mean", *(part for part, there in shown.items() if there)]
@@ -53,6 +58,9 @@ def groups_of(table, speakers=False):
         [(column, part) for part in parts_of(table, column, speakers)]
         for column in table.file.columns
     ]
+    whole = all(cell.runs == cell.planned for cell in table.cells.values())
+    if table.file.conditions and whole:
+        return groups
     if all(
         len({run_count(cell) for cell in filled_cells(table, row)}) <= 1
         for row in table.file.rows

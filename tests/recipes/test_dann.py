@@ -232,10 +232,11 @@ def test_runs_as_typed(environment, tmp_path, monkeypatch):
     assert figures(home / "base-bn1" / "1") == {"languages", "confusion"}
     assert run(**more, drawn=True) is None
     assert (results(out), os.stat(out / "curves.csv").st_mtime_ns) == before
-    assert [list(rows) for rows in drawn] == [["base"], ["base", "dann"]]
-    alone, beside = drawn[0]["base"], drawn[1]["base"]
+    both = ["base (bn1)", "dann (bn1)"]
+    assert [list(rows) for rows in drawn] == [both[:1], both]
+    alone, beside = drawn[0]["base (bn1)"], drawn[1]["base (bn1)"]
     assert np.array_equal(alone["embeddings"], beside["embeddings"])
-    other = drawn[1]["dann"]["embeddings"]
+    other = drawn[1]["dann (bn1)"]["embeddings"]
     assert not np.array_equal(beside["embeddings"], other)
     size.append(matplotlib.image.imread(out / "figures/languages.png").shape)
     assert size[1][0] > 1.5 * size[0][0]
@@ -487,7 +488,7 @@ def test_written_annotations_give_the_same_run(trained, settings, tmp_path):
     assert same_weights(folder, tmp_path / "out")
     one, two = results(folder), results(tmp_path / "out")
     assert one[1:] == two[1:] and one[0]["metrics"] == two[0]["metrics"]
-    named = "annotations of one's own, cross-lingual@1"
+    named = "cross-lingual@1 on annotations of one's own"
     assert two[0]["protocol"] == named
     # a user's own files are left alone
     assert not (tmp_path / "out" / "source.json").exists()
@@ -590,6 +591,9 @@ def test_target_with_some_labels(source_chooses, settings, tmp_path):
     assert same_weights(source_chooses, tmp_path / "out")
     found = posteriors(tmp_path / "out", "evaluation")
     assert found and found.keys() < set(known)
+    others = posteriors(tmp_path / "out", "target").keys()
+    assert others >= target.keys() - set(known)
+    assert not others & found.keys()
 
 
 @pytest.mark.parametrize("prefix", ["", "target/"], ids=["same", "prefixed"])
@@ -684,6 +688,22 @@ def test_training_is_given_no_label_of_the_target(
     assert (labels[domains == 1] == -1).all()
     assert (labels[domains == 0] >= 0).all()
     assert (domains == 0).sum() == (domains == 1).sum() == 48
+
+
+def test_each_step_drops_other_numbers(settings, tmp_path, monkeypatch):
+    """Of source and target, in each step of each epoch; none afterwards."""
+    seen = []
+    original = torch.nn.Dropout.forward
+
+    def forward(self, inputs):
+        """Keeps what is dropped."""
+        outputs = original(self, inputs)
+        seen.append((outputs == 0).numpy().tobytes())
+        return outputs
+
+    monkeypatch.setattr(torch.nn.Dropout, "forward", forward)
+    assert run(**settings, output_folder=tmp_path / "out") is None
+    assert len(set(seen)) == len(seen) == 2 * 6 * 2
 
 
 def test_features_know_no_label(trained, settings, tmp_path):
@@ -811,7 +831,7 @@ def test_killed_and_started_again_is_as_never_stopped(
     assert (out / "log.txt").read_text().count("epoch 1/2:") == 1
     assert same_weights(whole, out)
     assert results(whole) == results(out)
-    names = ["embeddings", "language", "emotion", "note"]
+    names = ["embeddings", "language", "emotion", "name", "note"]
     with np.load(whole / "languages.npz") as one:
         with np.load(out / "languages.npz") as two:
             assert all(np.array_equal(one[name], two[name]) for name in names)
@@ -1139,7 +1159,8 @@ def test_bad_annotations_are_one_sentence(trained, settings, tmp_path):
         refused(f"joy {language}", said, **other(emotion="joy"))
         gone = write(tmp_path / "gone", **languages)
         gone[f"{language}_annotation"].unlink()
-        check_refused(f"{language}.json' is missing", settings | gone, out)
+        said = f"no file .*{language}.json: give --{language}_annotation"
+        check_refused(said, settings | gone, out)
         shutil.rmtree(tmp_path / "gone")
     source = dict(languages["source"])
     key = next(iter(source))
