@@ -40,8 +40,8 @@ class DANNBrain(SERBrain):
     """Trains encoder and emotion classifier, and the language classifier.
 
     ``base`` and ``mono`` train on one language: ``dann`` with beta 0 trains the
-    same encoder as ``base``, bit for bit, if batch norm keeps the target out of
-    the emotion classifier's way (bn2, bn3, none).
+    same encoder as ``base``, but for the rounding of sums, if batch norm keeps
+    the target out of the emotion classifier's way (bn2, bn3, none).
 
     Arguments
     ---------
@@ -187,11 +187,11 @@ class DANNBrain(SERBrain):
             known = labels >= 0
             return self.cross_entropy(logits[known], labels[known])
         loss = mean_over_processes(self.penalty_weight * self.weights(), 1)
+        # Eq. 5; the target's turn of bn4 has none, but DDP needs a gradient
+        emotion_loss = self.cross_entropy(logits, labels)
+        loss = loss + self.alpha * emotion_loss
         if len(logits):
-            # Eq. 5
-            emotion_loss = self.cross_entropy(logits, labels)
             self.history.add(emotion_loss=emotion_loss.detach() / world_size())
-            loss = loss + self.alpha * emotion_loss
         if self.system == "dann":
             languages, domains = (
                 predictions["languages"],

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from speechbrain_ser import dann, language_plots, recipe
 from speechbrain_ser.corpora.audio import load_audio
 from speechbrain_ser.dann import fixed_features
+from speechbrain_ser.dataio import entries
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.conv_attention import ConvAttentionEncoder
 from speechbrain_ser.lobes.domain_norm import WAYS
@@ -126,7 +127,7 @@ def fit(brain, datasets):
     brain.fit(
         brain.hparams_["epoch_counter"],
         datasets["training"],
-        datasets["validation"],
+        datasets.get("validation"),
     )
     return {
         f"{name}.{key}": value.clone()
@@ -142,9 +143,10 @@ def array(tensor):
 
 def labels_of(batch):
     """The classes of a batch's source."""
-    known = [i for i, key in enumerate(batch.id) if key[0] == "s"]
-    index = {key: i % 3 == 0 for i, key in enumerate(corpus("s", 20))}
-    return [int(index[batch.id[i]]) for i in known]
+    index = {
+        f"train/{key}": i % 3 == 0 for i, key in enumerate(corpus("s", 20))
+    }
+    return [int(index[key]) for key in batch.id if key in index]
 
 
 # The parts
@@ -204,7 +206,7 @@ def test_what_trains(build):
     with held.output_keys_as(["id", "label", "domain"]):
         rows = [tuple(row.values()) for row in held]
     source, target = rows[:20], rows[20:]
-    assert [row[0] for row in source] == list(corpus("s", 20))
+    assert [row[0] for row in source] == [f"train/{k}" for k in corpus("s", 20)]
     assert [row[1] for row in source] == [int(i % 3 == 0) for i in range(20)]
     assert {row[2] for row in source} == {0.0}
     assert [row[0] for row in target] == [
@@ -1008,6 +1010,15 @@ def test_figure_2_of_a_target_without_labels(build, drawn, tmp_path):
     brain, datasets = build(hide, batch_norm="bn3")
     assert set(datasets) == {"training", "train", "validation", "target"}
     assert "target" not in build()[1]
+
+    def hide_some(parts):
+        """Three of those that would test have no label."""
+        for key in list(parts["evaluation"])[:3]:
+            hidden.append(parts["evaluation"].pop(key)["wav"])
+
+    hidden = []
+    _, some = build(hide_some)
+    assert hidden == [e["wav"] for e in entries(some["target"])]
     fit(brain, datasets)
     brain.selected_epoch = 2
     predictions = {

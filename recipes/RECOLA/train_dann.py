@@ -28,7 +28,11 @@ from speechbrain_ser.corpora.annotations import (
     write_annotation,
 )
 from speechbrain_ser.corpora.audio import check_audio
-from speechbrain_ser.corpora.cross_lingual import TASKS, two_classes
+from speechbrain_ser.corpora.cross_lingual import (
+    DEVELOPMENTS,
+    TASKS,
+    two_classes,
+)
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini import mini_iemocap
 from speechbrain_ser.corpora.mini_recola import mini_recola
@@ -211,6 +215,7 @@ def filled_in(path, overrides):
         ("batch_norm", WAYS),
         ("direction", DIRECTIONS),
         ("task", TASKS),
+        ("development", DEVELOPMENTS),
         ("class_weights", CLASS_WEIGHTS),
         ("model_selection", SELECTIONS),
     ):
@@ -222,17 +227,25 @@ def filled_in(path, overrides):
                 f"and --system {settings['system']} trains on one: give bn1, "
                 "which is then plain batch norm, or none"
             )
-    for name, least, most in (
-        ("alpha", 0, 1),
-        ("beta", 0, float("inf")),
-        ("batch_size", 2, float("inf")),
-        ("penalty_weight", 0, float("inf")),
+    for name, kinds, least, most in (
+        ("alpha", (int, float), 0, 1),
+        ("beta", (int, float), 0, 1e6),
+        ("batch_size", (int,), 2, 1e6),
+        ("number_of_epochs", (int,), 1, 1e6),
+        ("dropout", (int, float), 0, 0.99),
+        ("penalty_weight", (int, float), 0, 1e6),
+        ("recola_threshold", (int, float), -1e6, 1e6),
+        ("iemocap_threshold", (int, float), -1e6, 1e6),
     ):
-        if not least <= settings[name] <= most:
+        value = settings[name]
+        if type(value) not in kinds or not least <= value <= most:
+            whole = "" if float in kinds else "whole "
             raise InputError(
-                f"--{name} is {settings[name]}: give a number from {least}"
-                + (f" to {most}" if most == 1 else " on")
+                f"--{name} is {value!r}: give a {whole}number from {least:g} "
+                f"to {most:g}"
             )
+    if settings["cache_folder"] is None:
+        raise InputError("the features need a folder: give --cache_folder")
     if not settings["skip_prep"]:
         missing = [name for name in CORPUS_FOLDERS if settings[name] is None]
         if len(missing) == 2:
@@ -244,6 +257,11 @@ def filled_in(path, overrides):
     more = {}
     if settings["labels"] is None:
         more["labels"] = TASKS[settings["task"]]
+    elif not isinstance(settings["labels"], list):
+        raise InputError(
+            f"--labels is {settings['labels']!r}: give a list in brackets, such "
+            "as --labels '[low, high]'"
+        )
     if settings["penalty"] is None:
         source, target = DIRECTIONS[settings["direction"]]
         trained = target if settings["system"] == "mono" else source
@@ -355,7 +373,6 @@ def plan(path, overrides):
     for name in ("train", "evaluation"):
         if parts[name]:
             protocols.check_classes(parts[name], settings["labels"], name)
-    recipe.check_selection(parts, settings)
     return Plan(__file__, path, overrides, settings, parts, protocol)
 
 
@@ -455,10 +472,12 @@ def make_brain(hparams, run_opts, parts):
             annotation, hparams["labels"], read=read, numbers=["domain"]
         )
 
-    training = parts["train"]
-    if hparams["system"] == "dann":
-        hidden = {f"target/{key}": e for key, e in parts["target"].items()}
-        training = training | hidden
+    learnt = ["train", "target"] if hparams["system"] == "dann" else ["train"]
+    training = {
+        f"{name}/{key}": entry
+        for name in learnt
+        for key, entry in parts[name].items()
+    }
     reported = {
         name: parts[name] for name in ("train", "validation", "evaluation")
     }
