@@ -34,6 +34,7 @@ SYSTEMS = ("dann", "base", "mono")
 PENALTIES = ("l1", "l2", "none")
 SOURCE, TARGET = 0, 1
 ROW = "languages.npz"
+COLUMNS = ("embeddings", "language", "emotion", "name", "note")
 
 
 class DANNBrain(SERBrain):
@@ -311,7 +312,9 @@ class DANNBrain(SERBrain):
 
     def base_row(self):
         """Returns ``base``'s row of Figure 2 in a list, empty without a run."""
-        path = os.path.join(self.base_folder or "", ROW)
+        if self.base_folder is None:
+            return []
+        path = os.path.join(self.base_folder, ROW)
         if not os.path.isfile(path):
             logger.info(
                 f"figures/languages.png shows dann alone: there is no {path}; "
@@ -320,8 +323,8 @@ class DANNBrain(SERBrain):
             return []
         try:
             with np.load(path, allow_pickle=False) as row:
-                return [{name: row[name] for name in row.files}]
-        except (OSError, ValueError, EOFError, BadZipFile) as failure:
+                return [{name: row[name] for name in COLUMNS}]
+        except (KeyError, OSError, ValueError, EOFError, BadZipFile) as failure:
             raise InputError(
                 f"{path} can't be read ({failure}): run --system base again, "
                 "or give another --base_folder"

@@ -227,6 +227,14 @@ def test_what_trains(build):
     assert sampler.n_source == len(rows) and sampler.n_target == 0
 
 
+def test_settings_reach_the_modules(build):
+    """Those that no other test would miss."""
+    brain, _ = build(bn_momentum=0.3, dropout=0.25, beta=0.2)
+    momenta = {s.momentum for s in brain.norm.statistics.values()}
+    assert momenta == {0.3} and brain.modules.dropout.p == 0.25
+    assert brain.modules.reversal.scale == 0.2
+
+
 # Eq. 5 to 7
 
 
@@ -1049,7 +1057,8 @@ def damage(whole, how):
 
 
 @pytest.mark.parametrize(
-    "how", ["empty", "text", "cut", "one byte short", "npy", "pickle"]
+    "how",
+    ["empty", "text", "cut", "one byte short", "npy", "pickle", "foreign"],
 )
 def test_unreadable_rows_are_refused(build, tmp_path, how):
     """In a sentence that names the file."""
@@ -1058,7 +1067,8 @@ def test_unreadable_rows_are_refused(build, tmp_path, how):
         np.savez(path, embeddings=np.array([{}], dtype=object))
     else:
         np.savez(path, embeddings=np.zeros((3, 2)))
-        path.write_bytes(damage(path.read_bytes(), how))
+        if how != "foreign":
+            path.write_bytes(damage(path.read_bytes(), how))
     brain, _ = build(base_folder=str(tmp_path))
     with pytest.raises(
         InputError, match=f"{path} can't be read.*--system base"
@@ -1222,6 +1232,16 @@ def test_probe_of_unequal_sizes():
     for sizes in ((1000, 100), (100, 1000)):
         told = language_probe(*blobs(*sizes, 2))
         assert told == pytest.approx(0.841, abs=0.04)
+
+
+def test_probe_counts_by_language():
+    """All of a few, half of many: three quarters, not 55 of a hundred."""
+    draw = np.random.default_rng(0)
+    embeddings = 0.01 * draw.normal(size=(1000, 2))
+    embeddings[550:, 0] += 20
+    languages = np.array([0] * 100 + [1] * 900)
+    told = language_probe(embeddings, languages)
+    assert told == pytest.approx(0.75, abs=0.02)
 
 
 def test_probe_draws_no_more_than_so_many():

@@ -216,6 +216,16 @@ def test_constant_dimension(value):
     )
 
 
+def test_many_constant_dimensions():
+    """Whatever the number is: no rounding makes a deviation of it."""
+    torch.manual_seed(1)
+    levels = 100 * torch.randn(50)
+    standardise = Standardisation(50)
+    standardise.fit([levels.expand(n, 50) for n in (3, 700, 1301)])
+    assert (standardise.std == 1).all()
+    assert torch.equal(standardise.mean, levels)
+
+
 def test_first_utterance_unlike_all_others():
     """Its level is where sums begin: no digit is lost there."""
     torch.manual_seed(1)
