@@ -171,7 +171,7 @@ def read_languages(settings):
     )
 
 
-def on_mini_corpora(path, overrides):
+def on_mini_corpora(overrides):
     """Turns a run without corpora into one on the mini corpora, and says so."""
     if if_main_process():
         recipe.say_once(
@@ -249,7 +249,7 @@ def filled_in(path, overrides):
     if not settings["skip_prep"]:
         missing = [name for name in CORPUS_FOLDERS if settings[name] is None]
         if len(missing) == 2:
-            overrides = on_mini_corpora(path, overrides)
+            overrides = on_mini_corpora(overrides)
         elif missing:
             raise InputError(
                 f"--{missing[0]} is missing: two languages are needed"
@@ -396,13 +396,13 @@ def main(path, run_opts, overrides):
     if if_main_process():
         print(f"{settings['corpus']}, {what}, {planned.protocol}")
         shown = {name: part for name, part in parts.items() if name != "target"}
-        print(class_table(shown, settings["labels"]))
+        print(class_table(shown, settings["labels"]), flush=True)
         if settings["system"] == "dann":
             print(
                 f"besides, without labels: all {len(parts['target'])} "
-                "utterances of the target"
+                "utterances of the target",
+                flush=True,
             )
-        print(end="", flush=True)
     hparams = recipe.load(planned.path, planned.overrides)
     facts = planned.claim(hparams["output_folder"], run_opts)
     sb.create_experiment_directory(
