@@ -16,6 +16,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_ser import language_plots
 from speechbrain_ser.batching import PairedBatchSampler
 from speechbrain_ser.brain import SERBrain
+from speechbrain_ser.corpora.audio import place
 from speechbrain_ser.distributed import (
     mean_over_processes,
     sum_over_processes,
@@ -333,11 +334,6 @@ class DANNBrain(SERBrain):
     def findings(self):
         """Returns how well the language can still be told."""
         return {"language_probe_UA": self.language_left}
-
-
-def place(entry):
-    """Names the speech of an entry, whatever its id."""
-    return entry["wav"], entry.get("start"), entry.get("stop")
 
 
 def fixed_features(

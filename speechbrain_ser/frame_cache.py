@@ -36,7 +36,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class FrameCache:
     """Keeps what an encoder's ``prefix`` gives for each utterance.
 
-    The encoder is an ``SSLEncoder`` with frozen blocks, or ``LogMel``. The cache
+    The encoder is an ``SSLEncoder`` with frozen blocks, or of fixed features. The cache
     holds no weights, so that a loader's worker processes can have it.
 
     Models with a group norm ("base") see the padding of a batch. What is kept
@@ -47,7 +47,7 @@ class FrameCache:
     ---------
     folder : str
         Where caches are kept, in a folder each; runs can share it.
-    encoder : SSLEncoder or LogMel
+    encoder : SSLEncoder, LogMel or LogMelPitchEnergy
         With ``prefix``, ``prefix_digest``, ``about_prefix``, ``count_frames``
         and ``dim``.
     sample_rate : int
@@ -93,8 +93,8 @@ class FrameCache:
         ---------
         annotation : dict
             Id to entry, each with ``wav``, ``duration`` and optionally
-            ``start`` and ``stop``.
-        encoder : SSLEncoder or LogMel
+            ``start``, ``stop`` and ``speed``.
+        encoder : SSLEncoder, LogMel or LogMelPitchEnergy
             The one that the cache was made for.
         device : str
             Where it computes.
@@ -191,7 +191,7 @@ class FrameCache:
         Arguments
         ---------
         entry : dict
-            With ``wav`` and optionally ``start`` and ``stop``.
+            With ``wav`` and optionally ``start``, ``stop`` and ``speed``.
 
         Returns
         -------
@@ -213,6 +213,8 @@ class FrameCache:
                 "correct its path in the annotation"
             ) from failure
         part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
+        if "speed" in entry:
+            part += (entry["speed"],)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
         return os.path.join(self.folder, f"{name.hexdigest()}.npy")
 
@@ -298,8 +300,8 @@ class FrameCache:
             else "float32",
             "folder_name": "SHA-256 of the weights and settings up to there, "
             "then the sample rate",
-            "file_name": "SHA-256 of the audio file's SHA-256, start, stop and "
-            "sample rate",
+            "file_name": "SHA-256 of the audio file's SHA-256, start, stop, "
+            "sample rate and speed",
             "versions": versions,
         }
         write_json(path, about)
@@ -325,7 +327,7 @@ def compute(encoder, wav, device):
 
     Arguments
     ---------
-    encoder : SSLEncoder or LogMel
+    encoder : SSLEncoder, LogMel or LogMelPitchEnergy
     wav : torch.Tensor
         ``[samples]``.
     device : str

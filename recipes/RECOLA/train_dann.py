@@ -27,7 +27,7 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.audio import check_audio
+from speechbrain_ser.corpora.audio import check_audio, place
 from speechbrain_ser.corpora.cross_lingual import (
     DEVELOPMENTS,
     TASKS,
@@ -43,7 +43,6 @@ from speechbrain_ser.dann import (
     SYSTEMS,
     TARGET,
     fixed_features,
-    place,
 )
 from speechbrain_ser.dataio import (
     CLASS_WEIGHTS,

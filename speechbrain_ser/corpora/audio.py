@@ -201,7 +201,9 @@ def load_audio(entry, sample_rate=16000):
     ---------
     entry : dict
         With `wav` and optionally `start` and `stop` (samples at the file's
-        own rate: the first, and one past the last).
+        own rate: the first, and one past the last), and `speed`: how many times
+        as fast it is played, which changes the pitch too, as SpeechBrain's
+        ``SpeedPerturb`` does.
     sample_rate : int
         The rate (Hz) of the result; a file at another rate is resampled.
 
@@ -234,9 +236,58 @@ def load_audio(entry, sample_rate=16000):
         raise
     if signal.dim() != 1:
         raise _not_mono(path, signal.shape[1])
-    if rate != sample_rate:
-        signal = torchaudio.functional.resample(signal, rate, sample_rate)
+    played = round(rate * entry.get("speed", 1))
+    if played != sample_rate:
+        signal = torchaudio.functional.resample(signal, played, sample_rate)
     return signal
+
+
+def place(entry):
+    """Names the speech of an entry, whatever its id.
+
+    Example
+    -------
+    >>> place({"wav": "a.wav", "duration": 1.0})
+    ('a.wav', None, None, 1)
+    """
+    return (
+        entry["wav"],
+        entry.get("start"),
+        entry.get("stop"),
+        entry.get("speed", 1),
+    )
+
+
+def with_speeds(annotation, speeds):
+    """Adds a slower or faster copy of each utterance for each speed.
+
+    A copy has its utterance's speaker and labels.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id -> entry.
+    speeds : list of float
+        How many times as fast as the original, see `load_audio`.
+
+    Returns
+    -------
+    dict
+        The annotation, then the copies, ``<id>-speed<speed>``.
+
+    Example
+    -------
+    >>> entry = {"wav": "a.wav", "duration": 2.0, "speaker": "A"}
+    >>> with_speeds({"a": entry}, [0.8])["a-speed0.8"]
+    {'wav': 'a.wav', 'duration': 2.5, 'speaker': 'A', 'speed': 0.8}
+    """
+    copies = {
+        f"{key}-speed{speed:g}": entry
+        | {"duration": entry["duration"] / speed, "speed": speed}
+        for speed in speeds
+        for key, entry in annotation.items()
+    }
+    return annotation | copies
 
 
 def _inspect_open(path, file):
