@@ -80,6 +80,64 @@ class PrototypeContrastiveLoss(torch.nn.Module):
         return -(log_share.sum(dim=1) / positive.sum(dim=1)).mean()
 
 
+class MaxEntropyLoss(torch.nn.Module):
+    """Is smallest where a classifier holds all classes for equally likely.
+
+    Minus the entropy of what it says (Eq. 2 of MEnAN), so that who minimises it
+    takes from an embedding all that the classifier goes by, right or wrong.
+
+    Reference: "Speaker-Invariant Affective Representation Learning via
+    Adversarial Training", Li et al. 2020, section 3.3.2.
+
+    Example
+    -------
+    >>> loss = MaxEntropyLoss()
+    >>> uniform, certain = torch.zeros(1, 8), torch.tensor([[1e4, 0.0]])
+    >>> round(float(-loss(uniform)), 4), float(-loss(certain))
+    (2.0794, 0.0)
+    """
+
+    def forward(self, logits):
+        """Computes the mean over the utterances.
+
+        Arguments
+        ---------
+        logits : torch.Tensor
+            ``[batch, classes]``, of any precision.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar in float32 (or float64), from -log(classes) to 0, in nats.
+        """
+        return -entropy(logits).mean()
+
+
+def entropy(logits):
+    """Returns the entropy in nats of what a classifier says of each utterance.
+
+    Arguments
+    ---------
+    logits : torch.Tensor
+        ``[batch, classes]``, of any precision.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[batch]``, float32 or float64; its gradient is finite everywhere.
+
+    Example
+    -------
+    >>> entropy(torch.tensor([[0.0, 0.0]]))
+    tensor([0.6931])
+    """
+    if logits.dtype != torch.float64:
+        logits = logits.float()
+    logs = logits.log_softmax(dim=1)
+    # Eq. 2; 0 log 0 is 0 because the logarithms stay finite
+    return -(logs.exp() * logs).sum(dim=1)
+
+
 class AMSoftmaxLoss(torch.nn.Module):
     """Additive-margin softmax: classes are told apart by an angle (Eq. 2).
 

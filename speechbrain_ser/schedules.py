@@ -125,6 +125,33 @@ def decayed_rate(epoch, initial=1e-3, decay=0.93, final=5e-5):
     return max(initial * decay ** (epoch - 1), final)
 
 
+def polynomial_rate(epoch, n_epochs, power=1.0):
+    """Returns by what a learning rate is multiplied: 1 at first, then less.
+
+    ``(1 - (epoch - 1) / n_epochs)^power``, as torch's ``PolynomialLR``.
+
+    Reference: Li et al. 2020, Table 1, which does not give the power.
+
+    Arguments
+    ---------
+    epoch : int
+        From 1 to `n_epochs`.
+    n_epochs : int
+    power : float
+        1 gives a straight line.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> polynomial_rate(1, 300), polynomial_rate(151, 300)
+    (1.0, 0.5)
+    """
+    return (1 - (epoch - 1) / n_epochs) ** power
+
+
 def warmup_length(warmup_epochs, warmup_updates, updates_per_epoch):
     """Returns the epochs of a warm-up that is long enough in both measures.
 

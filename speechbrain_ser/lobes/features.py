@@ -1,4 +1,4 @@
-"""Log-Mel features, standardised over a corpus and brought to one length."""
+"""Log-Mel features, pitch and energy; standardised, and brought to one length."""
 
 import hashlib
 import json
@@ -6,7 +6,32 @@ import json
 import torch
 from speechbrain.processing.features import STFT, Filterbank
 
+from speechbrain_ser.lobes.pitch import Pitch
+
 DIGEST_VERSION = 1  # raise it when the same settings would give other numbers
+
+
+def digest(what, settings):
+    """Returns the SHA-256 of the settings of features.
+
+    Arguments
+    ---------
+    what : str
+        The features.
+    settings : dict
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> digest("LogMel", {"n_mels": 26})[:8]
+    '441c45ce'
+    """
+    about = {"version": DIGEST_VERSION, "what": what} | settings
+    text = json.dumps(about, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class LogMel(torch.nn.Module):
@@ -106,13 +131,117 @@ class LogMel(torch.nn.Module):
 
     def prefix_digest(self):
         """Returns the SHA-256 of all that decides the features."""
-        about = {"version": DIGEST_VERSION, "what": "LogMel"} | self.settings
-        text = json.dumps(about, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest("LogMel", self.settings)
 
     def about_prefix(self):
         """Returns for a person what the features are."""
         return {"what": "log-Mel features in dB"} | self.settings
+
+
+class LogMelPitchEnergy(torch.nn.Module):
+    """Log-Mel energies, NCCF, f0 in Hz and log energy of each frame.
+
+    All of it is fixed, so `frame_cache.FrameCache` can keep what it gives.
+
+    Reference: Li et al. 2020, section 5: 40 + 2 + 1 = 43 channels.
+
+    Arguments
+    ---------
+    n_mels : int
+        Filters.
+    sample_rate : int
+        In Hz.
+    win_length, hop_length : float
+        In ms.
+    n_fft : int
+        Samples of the Fourier transform.
+    lowest_f0, highest_f0 : float
+        In Hz, see `lobes.pitch.Pitch`.
+
+    Example
+    -------
+    >>> features = LogMelPitchEnergy()
+    >>> frames, lengths = features(torch.randn(1, 16000), torch.ones(1))
+    >>> frames.shape
+    torch.Size([1, 101, 43])
+    """
+
+    def __init__(
+        self,
+        n_mels=40,
+        sample_rate=16000,
+        win_length=40,
+        hop_length=10,
+        n_fft=1024,
+        lowest_f0=60.0,
+        highest_f0=500.0,
+    ):
+        super().__init__()
+        self.log_mel = LogMel(
+            n_mels, sample_rate, win_length, hop_length, n_fft
+        )
+        self.pitch = Pitch(
+            sample_rate, win_length, hop_length, lowest_f0, highest_f0
+        )
+        self.window = round(win_length * sample_rate / 1000)
+        self.dim = n_mels + 3
+
+    def forward(self, wavs, lengths):
+        """Computes the features.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            ``[batch, samples]``, zero behind the end of each.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]`` in (0, 1].
+
+        Returns
+        -------
+        frames : torch.Tensor
+            ``[batch, time, n_mels + 3]``, float32; frames behind the end are
+            arbitrary.
+        lengths : torch.Tensor
+            Relative lengths of the frames, ``[batch]``.
+        """
+        wavs = wavs.float()
+        mels, frame_lengths = self.log_mel(wavs, lengths)
+        pitch = self.pitch(wavs, lengths)
+        energy = self.log_energy(wavs)
+        return torch.cat([mels, pitch, energy], dim=2), frame_lengths
+
+    def log_energy(self, wavs):
+        """Returns the mean power of each frame in dB, ``[batch, time, 1]``."""
+        half = self.window // 2
+        padded = torch.nn.functional.pad(wavs, (half, half))
+        frames = padded.unfold(1, 2 * half, self.log_mel.hop)
+        power = frames.square().mean(dim=2, keepdim=True)
+        # that of one step of 16 bits: below it there is nothing to hear
+        return 10 * power.clamp(min=2.0**-30).log10()
+
+    # What `frame_cache.FrameCache` asks of an encoder
+
+    def count_frames(self, samples):
+        """Returns how many frames so many samples give."""
+        return self.log_mel.count_frames(samples)
+
+    def prefix(self, wavs, lengths):
+        """Returns the same as the call: nothing here is trained."""
+        return self(wavs, lengths)
+
+    def prefix_digest(self):
+        """Returns the SHA-256 of all that decides the features."""
+        return digest("LogMelPitchEnergy", self.settings())
+
+    def about_prefix(self):
+        """Returns for a person what the features are."""
+        return {
+            "what": "log-Mel energies in dB, NCCF, f0 in Hz, energy in dB"
+        } | self.settings()
+
+    def settings(self):
+        """Returns all that decides the features."""
+        return {"log_mel": self.log_mel.settings, "pitch": self.pitch.settings}
 
 
 class Standardisation(torch.nn.Module):
@@ -209,3 +338,35 @@ def fixed_length(frames, n_frames=750):
         return torch.cat([frames, lowest.expand(missing, -1)])
     start = -missing // 2
     return frames[start : start + n_frames]
+
+
+def repeated_or_middle(frames, n_frames):
+    """Brings one utterance to a fixed number of frames by its own speech.
+
+    Reference: Li et al. 2020, section 5: 14 s.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[time, dim]``, one frame or more, without padding.
+    n_frames : int
+        A shorter utterance is repeated from its start, of a longer one the
+        middle is kept.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[n_frames, dim]``.
+
+    Example
+    -------
+    >>> frames = torch.arange(3.0).unsqueeze(1)
+    >>> repeated_or_middle(frames, 5).flatten()
+    tensor([0., 1., 2., 0., 1.])
+    >>> repeated_or_middle(frames, 1).flatten()
+    tensor([1.])
+    """
+    surplus = len(frames) - n_frames
+    if surplus >= 0:
+        return frames[surplus // 2 : surplus // 2 + n_frames]
+    return frames[torch.arange(n_frames) % len(frames)]
