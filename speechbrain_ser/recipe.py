@@ -51,6 +51,11 @@ FREE_SETTINGS = (
     "recola_folder",
     "iemocap_folder",
     "base_folder",
+    "speaker_probe",
+    "compared_folder",
+    "runs_folder",
+    "checkpoints",
+    "labels_file",
 )
 
 

@@ -6,7 +6,7 @@ A protocol never changes under its name: another split is another version.
 import dataclasses
 from collections.abc import Callable
 
-from speechbrain_ser.corpora import cross_lingual, protocols
+from speechbrain_ser.corpora import cmu_mosei, cross_lingual, protocols
 from speechbrain_ser.errors import InputError
 
 FOUR_CLASSES = {
@@ -72,6 +72,11 @@ def ambiguity(annotation, valid_share, **sizes):
         "ambiguous": parts["ambiguous"],
         "evaluation": parts["evaluation"],
     }
+
+
+def all_evaluated(annotation):
+    """Keeps the segments of four classes; nobody is trained on them."""
+    return {"evaluation": cmu_mosei.four_classes(annotation)}
 
 
 PROTOCOLS = {
@@ -146,6 +151,14 @@ PROTOCOLS = {
             "split_by": "utterance",
         },
         cross_lingual.mono_lingual,
+    ),
+    "cmu-mosei-four-classes@1": Protocol(
+        "all segments with a rating of happiness, sadness or anger above zero, "
+        "and those whose six ratings are zero (neutral); a prediction is right "
+        "if that emotion's rating is above zero; nothing is trained on them",
+        {},
+        {},
+        all_evaluated,
     ),
 }
 

@@ -1,0 +1,412 @@
+"""Reads CMU-MOSEI as its release lies on disk.
+
+Zadeh et al., "Multimodal language analysis in the wild: CMU-MOSEI dataset and
+interpretable dynamic fusion graph", ACL 2018: videos of people who talk to a
+camera. Annotators rated how strong each of six emotions is in a segment, so
+that a segment may have several of them, or none.
+"""
+
+import filecmp
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from speechbrain_ser.corpora.audio import inspect_files
+from speechbrain_ser.errors import InputError
+
+LABELS_FILE = "CMU_MOSEI_Labels.csd"
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+RATINGS = ("sentiment", *EMOTIONS)  # The columns, in their order.
+# What IEMOCAP calls them.
+CLASSES = {"ang": "anger", "hap": "happy", "sad": "sad"}
+
+_RECORDINGS = os.path.join("Raw", "Audio", "Full", "WAV_16000")
+_LOWEST = np.array([-3, 0, 0, 0, 0, 0, 0])
+_HIGHEST = 3
+_SHORTEST = 0.1  # Seconds of a segment that its recording must hold.
+# What h5py raises at damaged files.
+_DAMAGE = (
+    OSError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def read_cmu_mosei(data_folder, labels_file=None):
+    """Reads the segments of CMU-MOSEI and the ratings of their emotions.
+
+    Parts of the release that do not fit together are no error: they are left
+    out or mended, and told.
+
+    Arguments
+    ---------
+    data_folder : str
+        A folder below which the recordings, `<video>.wav`, lie. Those in a
+        folder named `WAV_16000` come first, else those in the folder that has
+        most of the videos.
+    labels_file : str, optional
+        The file of labels; when None, `CMU_MOSEI_Labels.csd` anywhere below
+        `data_folder`.
+
+    Returns
+    -------
+    annotation : dict
+        Id (`<video>_<row>`: the row in the file of labels, from 0) -> entry
+        with `wav`, `start`, `stop` (samples at the recording's own rate),
+        `duration` (seconds), `video` and `ratings` (`sentiment` from -3 to 3;
+        `happy`, `sad`, `anger`, `surprise`, `disgust` and `fear` from 0 to
+        3). The order is that of the file, which is not that of time.
+    notes : list of str
+        One sentence for each thing that did not fit: videos without a
+        recording, segments of which less than 0.1 s lies within their
+        recording (all left out), segments that reach beyond it (cut to it).
+
+    Raises
+    ------
+    InputError
+        If labels or recordings are not found or broken, or nothing is left.
+
+    Example
+    -------
+    >>> from speechbrain_ser.corpora.mini_mosei import mini_mosei
+    >>> tree = mini_mosei(getfixture("tmp_path"), videos=1)
+    >>> annotation, notes = read_cmu_mosei(tree)
+    >>> entry = annotation["-mini_mos00_1"]
+    >>> entry["video"], sorted(entry["ratings"])[:3]
+    ('-mini_mos00', ['anger', 'disgust', 'fear'])
+    >>> print(notes[0])
+    Videos without a recording in '...', left out: 1 of 2, with 3 segments ...
+    """
+    root = Path(os.path.abspath(data_folder))
+    if not root.is_dir():
+        raise InputError(
+            f"data_folder '{root}' is no folder: give the path of CMU-MOSEI, "
+            f"the folder that holds {LABELS_FILE} and {_RECORDINGS}."
+        )
+    tables, folders = _look_through(root)
+    if labels_file is None:
+        table = _choose_table(root, tables)
+    else:
+        table = os.path.abspath(labels_file)
+    labels = _read_labels(table)
+    folder = _choose_recordings(root, folders, labels, table)
+    found = {v: folders[folder][v] for v in labels if v in folders[folder]}
+    infos = inspect_files(found.values())
+    annotation, oddities = {}, {}
+    for video, wav in found.items():
+        info = infos[wav]
+        for row, (ratings, interval) in enumerate(zip(*labels[video])):
+            key = f"{video}_{row}"
+            span, told = _clamp(*interval, info.duration)
+            for oddity in told:
+                oddities.setdefault(oddity, []).append(key)
+            if span is None:
+                continue
+            start, stop = (round(time * info.sample_rate) for time in span)
+            annotation[key] = {
+                "wav": wav,
+                "start": start,
+                "stop": stop,
+                "duration": (stop - start) / info.sample_rate,
+                "video": video,
+                "ratings": dict(zip(RATINGS, ratings)),
+            }
+    if not annotation:
+        raise InputError(
+            f"No segment in '{table}' lies within its recording in '{folder}': "
+            "download labels and recordings again, both of one release."
+        )
+    notes = _note_missing(labels, found, folder)
+    notes += [
+        f"{oddity}: {len(keys)} ({_few(keys)})."
+        for oddity, keys in sorted(oddities.items())
+    ]
+    return annotation, notes
+
+
+def four_classes(annotation):
+    """Keeps the segments of four classes, and says which classes each shows.
+
+    Li et al., "Speaker-invariant affective representation learning via
+    adversarial training", ICASSP 2020, section 6: a segment is kept if the
+    rating of happiness, sadness or anger is above zero, and a prediction is
+    right if the rating of that emotion is. A segment whose six emotions are
+    all zero is kept as neutral. On the official release this is meant to give
+    the paper's 22,323 segments, which could not be checked here.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id -> entry with `ratings`, as `read_cmu_mosei` gives; not changed.
+
+    Returns
+    -------
+    dict
+        Id -> entry of those that are kept, each with `present`: the list of
+        `ang`, `hap` and `sad` that it shows, or `["neu"]`.
+
+    Raises
+    ------
+    InputError
+        If no segment is kept.
+
+    Example
+    -------
+    >>> zero = dict.fromkeys(RATINGS, 0.0)
+    >>> annotation = {
+    ...     "a": {"ratings": {**zero, "happy": 1 / 3, "anger": 2.0}},
+    ...     "b": {"ratings": {**zero, "sentiment": -1.0}},
+    ...     "c": {"ratings": {**zero, "surprise": 1.0}},
+    ... }
+    >>> {k: e["present"] for k, e in four_classes(annotation).items()}
+    {'a': ['ang', 'hap'], 'b': ['neu']}
+    """
+    kept = {}
+    for key, entry in annotation.items():
+        ratings = entry["ratings"]
+        present = [word for word, name in CLASSES.items() if ratings[name] > 0]
+        if not any(ratings[name] > 0 for name in EMOTIONS):
+            present = ["neu"]
+        if present:
+            kept[key] = {**entry, "present": present}
+    if not kept:
+        raise InputError(
+            f"None of the {len(annotation)} segments shows happiness, sadness "
+            "or anger, nor is neutral: give others of CMU-MOSEI."
+        )
+    return kept
+
+
+def _look_through(root):
+    """Finds all files of labels, and the WAV files of each folder, below one.
+
+    Returns
+    -------
+    tables : list of str
+        Files of labels.
+    folders : dict
+        Folder -> {name without suffix: path}.
+    """
+    tables, folders, seen = [], {}, set()
+    for folder, children, files in os.walk(root, followlinks=True):
+        children.sort()
+        # A link to a folder above would lead down forever.
+        if os.path.realpath(folder) in seen:
+            children.clear()
+            continue
+        seen.add(os.path.realpath(folder))
+        wavs = {}
+        for file in sorted(files):
+            stem, suffix = os.path.splitext(file)
+            path = os.path.join(folder, file)
+            if file == LABELS_FILE:
+                tables.append(path)
+            elif suffix.lower() == ".wav" and not file.startswith("."):
+                wavs[stem] = path
+        if wavs:
+            folders[folder] = wavs
+    return tables, folders
+
+
+def _choose_table(root, tables):
+    """The file of labels; copies of it do no harm."""
+    for above in [*root.parents][:4]:
+        if not tables and os.path.isfile(above / LABELS_FILE):
+            raise InputError(
+                f"data_folder '{root}' is a folder inside of CMU-MOSEI: give "
+                f"'{above}'."
+            )
+    if not tables:
+        raise InputError(
+            f"There is no {LABELS_FILE} below '{root}': copy the file of the "
+            "release there, or give its path as labels_file."
+        )
+    first, *others = tables
+    for other in others:
+        if not filecmp.cmp(first, other, shallow=False):
+            raise InputError(
+                f"'{first}' and '{other}' differ: give the path of the right "
+                "one as labels_file."
+            )
+    return first
+
+
+def _choose_recordings(root, folders, labels, table):
+    """The folder of the recordings."""
+
+    def merit(folder):
+        """Sorts the better folder to the front."""
+        videos = len(labels.keys() & folders[folder].keys())
+        named = os.path.basename(folder) == os.path.basename(_RECORDINGS)
+        return not (videos and named), -videos, folder.count(os.sep), folder
+
+    folder = min(folders, key=merit, default=None)
+    if folder is None or not labels.keys() & folders[folder].keys():
+        place = os.path.join(root, _RECORDINGS, next(iter(labels)) + ".wav")
+        raise InputError(
+            f"There is no recording of any video of '{table}' below '{root}': "
+            "unpack the sound of the release there, so that there is for "
+            f"example '{place}'."
+        )
+    return folder
+
+
+def _read_labels(path):
+    """Reads a file of labels: video -> (ratings, intervals), lists of rows."""
+    if not os.path.isfile(path):
+        raise InputError(
+            f"labels_file '{path}' is no file: give the path of {LABELS_FILE}."
+        )
+    try:
+        # h5py would lock a file that it opens itself, which not all disks can.
+        with open(path, "rb") as file:
+            if not h5py.is_hdf5(path):
+                raise InputError(
+                    f"'{path}' is no HDF5 file: download {LABELS_FILE} again."
+                )
+            with h5py.File(file, "r") as csd:
+                labels = _read_open(path, csd)
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(
+            f"'{path}' is truncated, damaged or not to be read "
+            f"({' '.join(str(error).split())}): download {LABELS_FILE} again."
+        ) from None
+    if not any(len(ratings) for ratings, _ in labels.values()):
+        raise InputError(
+            f"'{path}' holds no segment: download {LABELS_FILE} again."
+        )
+    return labels
+
+
+def _read_open(path, csd):
+    """Reads an open file of labels."""
+    data = csd.get("All Labels/data")
+    if not isinstance(data, h5py.Group):
+        raise InputError(
+            f"'{path}' has no group 'All Labels/data': give {LABELS_FILE} of "
+            "the release, not another of its files."
+        )
+    _check_columns(path, csd.get("All Labels/metadata/dimension names"))
+    labels = {}
+    for video in data:
+        if not isinstance(video, str):
+            raise TypeError(f"the id {video} is not in UTF-8")
+        where = f"'{path}', video '{video}'"
+        ratings, intervals = (
+            _read_numbers(where, data[video], name, columns)
+            for name, columns in (("features", len(RATINGS)), ("intervals", 2))
+        )
+        if len(ratings) != len(intervals):
+            raise InputError(
+                f"{where} has {len(ratings)} features but {len(intervals)} "
+                f"intervals: download {LABELS_FILE} again."
+            )
+        outside = (ratings < _LOWEST) | (ratings > _HIGHEST)
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            raise InputError(
+                f"{where}, row {row} has {ratings[row, column]:g} as "
+                f"{RATINGS[column]}, which goes from {_LOWEST[column]} to "
+                f"{_HIGHEST}: download {LABELS_FILE} again."
+            )
+        labels[video] = ratings.tolist(), intervals.tolist()
+    return labels
+
+
+def _check_columns(path, names):
+    """Refuses another order of columns, if a data set names them."""
+    if not isinstance(names, h5py.Dataset) or names.size != 1:
+        return
+    if h5py.check_string_dtype(names.dtype) is None:
+        return
+    try:
+        names = json.loads(np.ravel(names[()])[0])
+    except ValueError:
+        return
+    if not isinstance(names, list):
+        return
+    # So that "happiness" and "Happy" are the same.
+    found, due = (
+        [str(name).lower()[:3] for name in columns]
+        for columns in (names, RATINGS)
+    )
+    if found != due:
+        raise InputError(
+            f"'{path}' names its columns {', '.join(map(str, names))}, where "
+            f"{', '.join(RATINGS)} are due: download {LABELS_FILE} again."
+        )
+
+
+def _read_numbers(where, video, name, columns):
+    """Reads a table of finite numbers of a video, as float64."""
+    table = video.get(name) if isinstance(video, h5py.Group) else None
+    if (
+        not isinstance(table, h5py.Dataset)
+        or table.dtype.kind not in "fiu"
+        or table.ndim != 2
+        or table.shape[1] != columns
+    ):
+        raise InputError(
+            f"{where} has no {name} that are a table of numbers with {columns} "
+            f"columns: give an undamaged {LABELS_FILE} of the release, not "
+            "another of its files."
+        )
+    values = table[()].astype(np.float64)
+    if not np.isfinite(values).all():
+        row = np.argwhere(~np.isfinite(values))[0][0]
+        raise InputError(
+            f"{where}, row {row} has {name} that are no finite numbers: "
+            f"download {LABELS_FILE} again."
+        )
+    return values
+
+
+def _clamp(start, end, duration):
+    """Fits a segment into its recording.
+
+    Returns
+    -------
+    span : tuple or None
+        Its start and end in seconds; None if it is left out.
+    told : list of str
+        What a user should know of it.
+    """
+    if end <= start:
+        return None, ["Segments that do not end after they begin, left out"]
+    first, last = max(start, 0.0), min(end, duration)
+    if last - first < _SHORTEST:
+        return None, [
+            f"Segments of which less than {_SHORTEST} s lies within their "
+            "recording, left out"
+        ]
+    told = []
+    if start < 0:
+        told.append("Segments that begin before their recording, cut to it")
+    if end > duration:
+        told.append("Segments that end after their recording, cut to it")
+    return (first, last), told
+
+
+def _note_missing(labels, found, folder):
+    """The note on videos without a recording, if there are any."""
+    missing = [video for video in labels if video not in found]
+    if not missing:
+        return []
+    segments = sum(len(labels[video][0]) for video in missing)
+    return [
+        f"Videos without a recording in '{folder}', left out: {len(missing)} "
+        f"of {len(labels)}, with {segments} segments ({_few(missing)})."
+    ]
+
+
+def _few(names):
+    """'a, b, c, ...'."""
+    return ", ".join(names[:3] + ["..."] * (len(names) > 3))
