@@ -80,6 +80,15 @@ def mini_recola_folder(tmp_path_factory):
     return mini_recola(str(cache), seed=0, utterances_per_speaker=6)
 
 
+@pytest.fixture(scope="session")
+def mini_mosei_folder(tmp_path_factory):
+    """A small mini corpus: CMU-MOSEI's layout, 18 segments of 4 videos."""
+    from speechbrain_ser.corpora.mini_mosei import mini_mosei
+
+    cache = tmp_path_factory.mktemp("cache")
+    return mini_mosei(str(cache), seed=0, videos=4)
+
+
 @pytest.fixture
 def tones(tmp_path):
     """An annotation of twelve tones, one pitch a class, and their files."""

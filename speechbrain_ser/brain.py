@@ -28,6 +28,7 @@ from speechbrain_ser.metrics import (
     mean_and_std,
     metrics_table,
 )
+from speechbrain_ser.probing import speaker_probe
 
 logger = get_logger(__name__)
 
@@ -70,6 +71,9 @@ class SERBrain(sb.Brain):
     eval_batch_size : int
     num_workers : int
         Processes that read audio.
+    speaker_probe : bool
+        Whether the report says how well a fresh classifier names the speakers
+        of the parts `probed_parts`, those that train.
     **kwargs : dict
         SpeechBrain's: modules, opt_class, hparams, run_opts, checkpointer.
 
@@ -78,6 +82,8 @@ class SERBrain(sb.Brain):
     InputError
         If `selection` is another word.
     """
+
+    probed_parts = ("train",)  # whose speakers `speaker_probe` asks about
 
     def __init__(
         self,
@@ -93,6 +99,7 @@ class SERBrain(sb.Brain):
         class_weights=None,
         eval_batch_size=16,
         num_workers=0,
+        speaker_probe=False,
         **kwargs,
     ):
         if selection not in SELECTIONS:
@@ -115,6 +122,8 @@ class SERBrain(sb.Brain):
         self.class_weights = class_weights
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
+        self.speaker_probe = speaker_probe
+        self.leakage = None  # what `probe_speakers` found, for figures too
         self.history = History()
         self.collected = {}
         self.since = time.time()
@@ -550,6 +559,8 @@ class SERBrain(sb.Brain):
         scores = {part: score for part, score in scores.items() if score}
         mean = self.watched_mean()
         self.write_predictions(every)
+        if self.speaker_probe:
+            self.leakage = self.probe_speakers(predictions)
         if "evaluation" in scores:
             plots.plot_confusion(
                 self.figure("confusion"),
@@ -559,6 +570,8 @@ class SERBrain(sb.Brain):
             )
         self.draw_figures(predictions, title)
         facts = facts | self.findings()
+        if self.speaker_probe:
+            facts["leakage"] = self.leakage
         # last: where it is, the run is done and whole
         write_json(
             os.path.join(self.output_folder, "metrics.json"),
@@ -580,6 +593,8 @@ class SERBrain(sb.Brain):
                 f"WA {100 * mean['WA']['mean']:.2f}, "
                 f"UA {100 * mean['UA']['mean']:.2f}"
             )
+        if self.leakage is not None:
+            self.print_leakage()
         print(f"report: {self.output_folder}")
 
     def print_intervals(self, scores):
@@ -595,6 +610,51 @@ class SERBrain(sb.Brain):
         print(
             f"evaluation, {100 * interval['level']:.0f} % interval by bootstrap "
             f"over {interval['units']} {interval['over']}: {ends}"
+        )
+
+    def probe_speakers(self, predictions):
+        """Asks fresh classifiers who speaks in the training utterances.
+
+        A speed-changed copy is left out: the utterance itself, in another fold,
+        would give it away.
+
+        Arguments
+        ---------
+        predictions : dict
+            Part to what :meth:`predict` returned.
+
+        Returns
+        -------
+        dict or None
+            See `probing.speaker_probe`; None, and the reason in the log, if
+            nobody can be asked about.
+        """
+        held = [
+            prediction
+            for part in self.probed_parts
+            for prediction in predictions.get(part, {}).values()
+            if prediction["entry"].get("speaker") is not None
+            and "speed" not in prediction["entry"]
+        ]
+        found, reason = None, "no training utterance names its speaker"
+        if held:
+            reason = "fewer than two speakers have two training utterances"
+            found = speaker_probe(
+                torch.stack([p["embedding"] for p in held]).numpy(),
+                [p["entry"]["speaker"] for p in held],
+            )
+        if found is None:
+            logger.info(f"no speaker probe: {reason}")
+        return found
+
+    def print_leakage(self):
+        """Prints how much of the speaker is left."""
+        found = self.leakage
+        print(
+            "a fresh probe names the speaker of "
+            f"{100 * found['accuracy']:.1f} % of the training utterances "
+            f"(non-linear {100 * found['nonlinear_accuracy']:.1f} %, chance "
+            f"{100 * found['chance']:.1f} %, {found['speakers']} speakers)"
         )
 
     def more_predictions(self, predictions):

@@ -36,8 +36,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class FrameCache:
     """Keeps what an encoder's ``prefix`` gives for each utterance.
 
-    The encoder is an ``SSLEncoder`` with frozen blocks, or of fixed features. The cache
-    holds no weights, so that a loader's worker processes can have it.
+    The encoder is an ``SSLEncoder`` with frozen blocks, or of fixed features. The
+    cache holds no weights, so that a loader's worker processes can have it.
 
     Models with a group norm ("base") see the padding of a batch. What is kept
     is the frames of the utterance alone, so training on the cache differs from

@@ -103,7 +103,7 @@ class MaxEntropyLoss(torch.nn.Module):
         Arguments
         ---------
         logits : torch.Tensor
-            ``[batch, classes]``, of any precision.
+            ``[batch, classes]``, of any precision; or log-probabilities.
 
         Returns
         -------
@@ -119,7 +119,7 @@ def entropy(logits):
     Arguments
     ---------
     logits : torch.Tensor
-        ``[batch, classes]``, of any precision.
+        ``[batch, classes]``, of any precision; or log-probabilities.
 
     Returns
     -------
@@ -133,9 +133,11 @@ def entropy(logits):
     """
     if logits.dtype != torch.float64:
         logits = logits.float()
+    # leaves log-probabilities as they are
     logs = logits.log_softmax(dim=1)
-    # Eq. 2; 0 log 0 is 0 because the logarithms stay finite
-    return -(logs.exp() * logs).sum(dim=1)
+    # Eq. 2; 0 log 0 is 0 as long as the logarithm is finite
+    finite = logs.clamp(min=torch.finfo(logs.dtype).min)
+    return -(logs.exp() * finite).sum(dim=1)
 
 
 class AMSoftmaxLoss(torch.nn.Module):

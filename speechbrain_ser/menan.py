@@ -162,23 +162,24 @@ class MEnANBrain(SERBrain):
         speakers : torch.Tensor
             Indices, ``[batch]``.
         """
-        seen = gather_batch(embeddings.detach()), gather_batch(speakers)
-        self.memory.add(*seen)
+        vectors = gather_batch(embeddings.detach())
+        targets = gather_batch(speakers)
+        self.memory.add(vectors, targets)
+        if self.memory.size:
+            vectors, targets = self.memory.held()
         draw = np.random.default_rng([self.seed, self.epoch, self.step])
+        chosen = slice(None)
         self.in_step_1 = True
         for _ in range(self.speaker_steps):
-            vectors, targets = seen
             if self.memory.size:
-                vectors, targets = self.memory.held()
                 chosen = draw.integers(
                     len(targets), size=self.speaker_batch_size
                 )
                 chosen = torch.from_numpy(chosen).to(self.device)
-                vectors, targets = vectors[chosen], targets[chosen]
             with self.training_ctx:
-                logits = self.speaker_classifier(self.as_seen(vectors))
+                logits = self.speaker_classifier(self.as_seen(vectors[chosen]))
                 # Eq. 1
-                loss = F.cross_entropy(logits.float(), targets)
+                loss = F.cross_entropy(logits.float(), targets[chosen])
             self.scaler.scale(loss).backward()
             self.optimizers_step()
         self.in_step_1 = False
@@ -232,6 +233,30 @@ class MEnANBrain(SERBrain):
             speaker_accuracy=(guesses == speakers).float().mean(),
         )
         return loss
+
+    def on_epoch_end(self, epoch):
+        """Notes also what choosing the epoch on the validation part would give.
+
+        One speaker validates: the epoch that suits him or her may suit nobody
+        else.
+        """
+        best = self.history.notes.get("best")
+        own = self.valid_row.get("valid_UA")
+        watched = self.selection == "last" and self.watched is not None
+        if watched and own is not None:
+            if best is None or own > best["valid_UA"]:
+                scores = self.score(self.predict(self.watched))
+                self.history.notes["best"] = {"epoch": epoch} | {
+                    "valid_UA": own,
+                    "valid_WA": self.valid_row["valid_WA"],
+                    "UA": scores["UA"],
+                    "WA": scores["WA"],
+                }
+        super().on_epoch_end(epoch)
+
+    def findings(self):
+        """Returns what the best epoch on the validation part would have had."""
+        return {"best_epoch": self.history.notes.get("best")}
 
     def done(self):
         """Returns the share of the training that is over."""
@@ -309,12 +334,7 @@ class MEnANBrain(SERBrain):
         speaker_plots.plot_speakers(
             self.figure("speakers"),
             {
-                str(row["name"]): {
-                    "embeddings": row["embeddings"],
-                    "speaker": row["speaker"].tolist(),
-                    "emotion": [word or None for word in row["emotion"]],
-                    "note": str(row["note"]),
-                }
+                str(row["name"]): drawable(row)
                 for row in self.compared_row() + [own]
             },
             self.labels,
@@ -345,13 +365,27 @@ class MEnANBrain(SERBrain):
             )
             return []
         try:
-            with np.load(path, allow_pickle=False) as row:
-                return [{name: row[name] for name in COLUMNS}]
+            with np.load(path, allow_pickle=False) as file:
+                row = {name: file[name] for name in COLUMNS}
+            speaker_plots.check_row(path, drawable(row), self.labels)
         except (KeyError, OSError, ValueError, EOFError, BadZipFile) as failure:
             raise InputError(
                 f"{path} can't be read ({failure}): run that system again, or "
                 "give another --compared_folder"
             ) from failure
+        if row["name"] == self.system:
+            row["name"] = f"{self.system} (compared)"
+        return [row]
+
+
+def drawable(row):
+    """Returns a row of `ROW`'s arrays for `speaker_plots.plot_speakers`."""
+    return {
+        "embeddings": row["embeddings"],
+        "speaker": row["speaker"].tolist(),
+        "emotion": [word or None for word in row["emotion"].tolist()],
+        "note": str(row["note"]),
+    }
 
 
 def framed_features(

@@ -16,6 +16,7 @@ from speechbrain_ser.dataio import class_weights, make_dataset
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.logmel import LogMelEncoder
 from speechbrain_ser.lobes.pooling import StatisticsPooling
+from speechbrain_ser.probing import speaker_probe
 from tests.references import ipr
 
 LABELS = ["ang", "hap", "sad", "neu"]
@@ -119,6 +120,99 @@ def test_report_holds_each_speaker_and_intervals(tmp_path, tones):
     assert score["speakers"] is None
     assert score["interval"]["over"] == "utterances"
     assert score["interval"]["units"] == 12
+
+
+def test_report_says_how_much_speaker_is_left(
+    tmp_path, tones, monkeypatch, capsys
+):
+    """Of the training part alone; without its copies of another speed."""
+    for i, entry in enumerate(tones.values()):
+        entry["speaker"] = f"speaker{i % 3}"
+    train = dict(list(tones.items())[:9])
+    own = make_dataset(train, LABELS)
+    for i, entry in enumerate(list(train.values())):
+        train[f"copy{i}"] = entry | {"speed": 0.9}
+    train["nobody"] = tones["tone0"] | {"speaker": None}
+    parts = {
+        "train": make_dataset(train, LABELS),
+        "evaluation": make_dataset(dict(list(tones.items())[9:]), LABELS),
+    }
+    monkeypatch.setattr(PlainBrain, "draw_figures", lambda *_: None)
+    brain, _ = make_brain(tmp_path / "on", speaker_probe=True)
+    brain.report(parts, {}, "title")
+    found = json.loads((tmp_path / "on" / "metrics.json").read_text())
+    held = brain.predict(own).values()
+    expected = speaker_probe(
+        np.array([p["embedding"].tolist() for p in held], dtype=np.float32),
+        [p["entry"]["speaker"] for p in held],
+    )
+    assert found["leakage"] == brain.leakage == expected
+    assert expected["utterances"] == 9 and expected["speakers"] == 3
+    brain.leakage |= {
+        "accuracy": 0.4096,
+        "nonlinear_accuracy": 0.5,
+        "chance": 1,
+    }
+    capsys.readouterr()
+    brain.print_leakage()
+    assert capsys.readouterr().out == (
+        "a fresh probe names the speaker of 41.0 % of the training utterances "
+        "(non-linear 50.0 %, chance 100.0 %, 3 speakers)\n"
+    )
+    brain, _ = make_brain(tmp_path / "off")
+    brain.report(parts, {}, "title")
+    written = json.loads((tmp_path / "off" / "metrics.json").read_text())
+    assert set(found) - set(written) == {"leakage"}
+    assert "probe" not in capsys.readouterr().out
+
+
+def test_leakage_is_there_for_figures(tmp_path, tones, monkeypatch, capsys):
+    """And one line of it on the screen."""
+    for i, entry in enumerate(tones.values()):
+        entry["speaker"] = f"speaker{i % 2}"
+    brain, _ = make_brain(tmp_path, speaker_probe=True)
+    drawn = []
+    monkeypatch.setattr(
+        brain, "draw_figures", lambda *_: drawn.append(brain.leakage)
+    )
+    brain.probed_parts = ("precise", "ambiguous")
+    names = list(tones)
+    parts = {
+        part: make_dataset({key: tones[key] for key in keys}, LABELS)
+        for part, keys in (
+            ("precise", names[:5]),
+            ("ambiguous", names[5:9]),
+            ("evaluation", names[9:]),
+        )
+    }
+    brain.report(parts, {}, "title")
+    assert drawn == [brain.leakage] and drawn[0]["utterances"] == 9
+    assert capsys.readouterr().out.count("a fresh probe names") == 1
+
+
+@pytest.mark.parametrize(
+    ("speakers", "reason"),
+    [
+        ([None] * 12, "no training utterance names its speaker"),
+        (["one"] * 12, "fewer than two speakers"),
+        (["one"] * 11 + ["other"], "fewer than two speakers"),
+    ],
+)
+def test_why_there_is_no_probe(
+    speakers, reason, tmp_path, tones, monkeypatch, capsys, caplog
+):
+    """metrics.json says null, the log says why."""
+    for entry, speaker in zip(tones.values(), speakers):
+        entry["speaker"] = speaker
+    monkeypatch.setattr(PlainBrain, "draw_figures", lambda *_: None)
+    brain, _ = make_brain(tmp_path, speaker_probe=True)
+    with caplog.at_level(logging.INFO, logger="speechbrain_ser.brain"):
+        brain.report({"train": make_dataset(tones, LABELS)}, {}, "title")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert "leakage" in metrics and metrics["leakage"] is None
+    (line,) = [r.message for r in caplog.records if "probe" in r.message]
+    assert reason in line
+    assert "a fresh probe" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -17,10 +18,10 @@ import torch
 
 from conftest import save_ssl_model
 from speechbrain_ser import frame_cache
-from speechbrain_ser.corpora.audio import load_audio
+from speechbrain_ser.corpora.audio import load_audio, with_speeds
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.frame_cache import FrameCache
-from speechbrain_ser.lobes.features import LogMel
+from speechbrain_ser.lobes.features import LogMel, LogMelPitchEnergy
 from speechbrain_ser.lobes.ssl import SSLEncoder
 
 FILL = """
@@ -490,3 +491,84 @@ def test_log_mel_of_other_settings_is_another_cache(tmp_path):
         for settings in ({}, {"n_mels": 26}, {"hop_length": 5})
     }
     assert len(folders) == 3
+
+
+def documented_name(wav, *part):
+    """What cache.json says of a file's name: SHA-256 of these."""
+    with open(wav, "rb") as file:
+        audio = hashlib.sha256(file.read()).hexdigest()
+    return hashlib.sha256(f"{audio} {part}".encode()).hexdigest() + ".npy"
+
+
+def test_name_without_a_speed_is_what_it_was(tmp_path, tones):
+    """Nothing that was kept before there were speeds is computed again."""
+    features = LogMel()
+    cache = FrameCache(tmp_path / "frames", features, half=False)
+    entry = tones["tone3"]
+    wav, stop = entry["wav"], entry["stop"]
+    whole = {"wav": wav, "duration": entry["duration"]}
+    later = whole | {"start": 5}
+    for part, name in (
+        (entry, (0, stop, 16000)),
+        (whole, (0, None, 16000)),
+        (later, (5, None, 16000)),
+        (entry | {"speed": 0.9}, (0, stop, 16000, 0.9)),
+        (whole | {"speed": 1.2}, (0, None, 16000, 1.2)),
+    ):
+        found = os.path.split(cache.path(part))
+        assert found == (cache.folder, documented_name(wav, *name))
+    other = FrameCache(tmp_path / "frames", features, sample_rate=8000)
+    name = documented_name(wav, 0, stop, 8000)
+    assert os.path.basename(other.path(entry)) == name
+    # as the code of before named it
+    pinned = tmp_path / "pinned.raw"
+    pinned.write_bytes(b"speech")
+    found = os.path.basename(cache.path({"wav": str(pinned), "stop": 7}))
+    assert found.startswith("c3395e8d")
+
+
+def test_each_speed_is_kept_for_itself(tmp_path, tones):
+    """Beside the utterance itself; as many frames as the copy has."""
+    features = LogMel()
+    cache = FrameCache(tmp_path / "frames", features, half=False)
+    part = {key: tones[key] for key in ("tone1", "tone2")}
+    speeds = [0.8, 1.25]
+    every = with_speeds(part, speeds)
+    assert fill(cache, part, features) == 2
+    kept = held(cache)
+    assert fill(cache, every, features) == 4
+    assert len(held(cache)) == 6 and kept.items() <= held(cache).items()
+    assert fill(cache, every, features) == 0
+    for key, entry in every.items():
+        wav = load_audio(entry)
+        alone, _ = features(wav[None], torch.ones(1))
+        assert torch.equal(cache.read(entry), alone[0])
+        assert cache.count(entry) == len(wav) // 160 + 1
+    slow, plain, fast = (
+        cache.count(every[key])
+        for key in ("tone1-speed0.8", "tone1", "tone1-speed1.25")
+    )
+    assert slow > plain > fast
+    with pytest.raises(InputError, match="missing"):
+        cache.read(part["tone1"] | {"speed": 0.9})
+    with open(os.path.join(cache.folder, "cache.json")) as file:
+        assert "speed" in json.load(file)["file_name"]
+
+
+def test_43_channels_are_kept_bit_for_bit(tmp_path, tones):
+    """Pitch in Hz and levels in dB, in float32."""
+    features = LogMelPitchEnergy()
+    part = {key: tones[key] for key in ("tone0", "tone5")}
+    cache = FrameCache(tmp_path / "frames", features, half=False)
+    assert fill(cache, part, features) == 2
+    assert fill(cache, part, LogMelPitchEnergy()) == 0
+    for entry in part.values():
+        alone, _ = features(load_audio(entry)[None], torch.ones(1))
+        kept = cache.read(entry)
+        assert kept.dtype == torch.float32 and torch.equal(kept, alone[0])
+    with open(os.path.join(cache.folder, "cache.json")) as file:
+        about = json.load(file)
+    assert about["channels"] == 43 and about["pitch"]["lowest"] == 60
+    other = FrameCache(tmp_path / "frames", LogMelPitchEnergy(lowest_f0=70.0))
+    plain = FrameCache(tmp_path / "frames", features.log_mel)
+    assert len({c.folder for c in (cache, other, plain)}) == 3

@@ -1,12 +1,33 @@
-"""Eq. 5 of IPR, Eq. 2-3 of GMP-ATL against loops, and what they must obey."""
+"""Eq. 5 of IPR, Eq. 2-3 of GMP-ATL, Eq. 2 of MEnAN against loops, and what they
+must obey."""
+
+import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from speechbrain_ser.lobes.multitask_head import CosineClassifier
-from speechbrain_ser.losses import AMSoftmaxLoss, PrototypeContrastiveLoss
-from tests.references import gmp_atl, ipr
+from speechbrain_ser.losses import (
+    AMSoftmaxLoss,
+    MaxEntropyLoss,
+    PrototypeContrastiveLoss,
+    entropy,
+)
+from tests.references import gmp_atl, ipr, menan
+
+ALONE = """
+import sys
+from speechbrain_ser.losses import MaxEntropyLoss
+import torch
+loss = MaxEntropyLoss()(torch.zeros(1, 2))
+print(round(float(loss), 4))
+print(sorted(name for name in sys.modules if name.startswith("speechbrain_ser")))
+print({"transformers", "matplotlib", "sklearn", "h5py", "soundfile"}
+      & set(sys.modules))
+"""
 
 
 def draw(n, dim=5, classes=3, seed=0):
@@ -247,3 +268,145 @@ def test_bad_margin_and_scale_are_refused(margin, scale):
     """With what was given."""
     with pytest.raises(ValueError, match=f"got {margin} and {scale}"):
         AMSoftmaxLoss(margin, scale)
+
+
+# Eq. 2 of MEnAN
+
+
+def draw_logits(n=6, classes=8, scale=3.0, seed=1):
+    """Random float64 logits, away from 0."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(n, classes, generator=generator, dtype=torch.float64)
+    return scale * logits + 5
+
+
+def slope_of(logits):
+    """The loss and its gradient."""
+    logits = logits.clone().requires_grad_()
+    loss = MaxEntropyLoss()(logits)
+    loss.backward()
+    return loss.detach(), logits.grad
+
+
+@pytest.mark.parametrize("n, classes", [(1, 8), (6, 8), (5, 2), (3, 1)])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 40.0])
+def test_entropy_equals_reference(n, classes, scale):
+    """In float64: the mean over utterances of a sum over speakers."""
+    logits = draw_logits(n, classes, scale)
+    found = MaxEntropyLoss()(logits)
+    assert found.dtype == torch.float64 and found.shape == ()
+    expected = menan.entropy(logits.numpy())
+    assert float(found) == pytest.approx(-expected, rel=1e-10, abs=1e-14)
+    each = [menan.entropy(row[None]) for row in logits.numpy()]
+    np.testing.assert_allclose(entropy(logits), each, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("classes", [2, 8, 100])
+@pytest.mark.parametrize("level", [0.0, -1e4, 1e4])
+def test_uniform_output_has_the_largest_entropy(classes, level):
+    """log(n), where the gradient is 0; all others have less."""
+    logits = torch.full((3, classes), level)
+    loss, gradient = slope_of(logits)
+    assert float(loss) == pytest.approx(-math.log(classes), rel=1e-6)
+    torch.testing.assert_close(gradient, torch.zeros(3, classes))
+    logits[1, 0] += 1
+    assert slope_of(logits)[0] > loss + 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("size", [200.0, 1e4, 1e30])
+def test_certain_output_has_no_entropy(dtype, size):
+    """0, and so is the gradient, whatever class it is sure of."""
+    logits = torch.zeros(4, 8, dtype=dtype)
+    for i, place in enumerate((0, 3, 7)):
+        logits[i, place] = size
+    logits[3, 1:] = -size
+    loss, gradient = slope_of(logits)
+    assert abs(float(loss)) < 1e-80 > float(gradient.abs().max())
+    # likewise where two share it
+    logits = torch.tensor([[size, size, -size]], dtype=dtype)
+    loss, gradient = slope_of(logits)
+    assert float(loss) == pytest.approx(-math.log(2))
+    assert gradient.isfinite().all() and gradient.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0, 20.0])
+def test_entropy_gradient_equals_finite_differences(scale):
+    """Of the reference, also where it is nearly certain."""
+    logits = draw_logits(3, 5, scale)
+    found = slope_of(logits)[1].numpy()
+    expected = np.zeros((3, 5))
+    for i, j in np.ndindex(3, 5):
+        more, less = logits.numpy().copy(), logits.numpy().copy()
+        more[i, j] += 1e-5
+        less[i, j] -= 1e-5
+        rise = menan.entropy(less) - menan.entropy(more)
+        expected[i, j] = rise / 2e-5
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_order_of_classes_and_utterances_does_not_matter():
+    """Nor what is added to all logits of an utterance."""
+    logits = draw_logits()
+    found = MaxEntropyLoss()(logits)
+    moved = logits[torch.randperm(6)][:, torch.randperm(8)]
+    moved = moved + torch.arange(6)[:, None]
+    torch.testing.assert_close(MaxEntropyLoss()(moved), found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [1.0, 20.0, 1e4])
+def test_entropy_in_half_precision(dtype, size):
+    """As exact as the logits: computed in float32, finite with 1e4."""
+    pattern = torch.tensor([[1.0, -1.0, 0.5, 0.0], [-1.0, -1.0, -1.0, -1.0]])
+    logits = (size * pattern).to(dtype)
+    loss, gradient = slope_of(logits)
+    assert loss.dtype == torch.float32 and gradient.dtype == dtype
+    assert gradient.isfinite().all()
+    exact = logits.double()
+    expected, slope = slope_of(exact)
+    assert float(expected) == pytest.approx(-menan.entropy(exact.numpy()))
+    torch.testing.assert_close(loss, expected.float(), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        gradient.double(), slope, atol=torch.finfo(dtype).eps, rtol=0.01
+    )
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(MaxEntropyLoss()(logits), loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_a_class_of_minus_infinity_is_not_there(dtype):
+    """Who masks a class has the entropy, and the gradient, of the others."""
+    logits = draw_logits(2, 4).to(dtype)
+    masked = torch.cat([logits, torch.full((2, 1), -torch.inf).to(dtype)], 1)
+    expected, slope = slope_of(logits)
+    found, gradient = slope_of(masked)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradient[:, :4], slope)
+    assert gradient[:, 4].tolist() == [0, 0]
+
+
+def test_log_probabilities_have_their_own_entropy():
+    """Eq. 2 of what is one already, also of a certain one's."""
+    logits = draw_logits()
+    torch.testing.assert_close(
+        entropy(logits.log_softmax(dim=1)), entropy(logits)
+    )
+    shares = torch.tensor([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]])
+    expected = torch.tensor([1.5 * math.log(2), 0.0])
+    torch.testing.assert_close(entropy(shares.log()), expected)
+
+
+def test_losses_are_importable_alone():
+    """Without the Brain, the corpora and all that reads models or draws."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    value, ours, others = done.stdout.splitlines()
+    assert value == "-0.6931" and others == "set()"
+    assert ours == str(
+        ["speechbrain_ser", "speechbrain_ser._torch_pair"]
+        + ["speechbrain_ser.losses"]
+    )

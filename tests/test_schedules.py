@@ -1,15 +1,17 @@
-"""Eq. 7 of IPR, the length of a warm-up, and the two schedules of the DANN."""
+"""Eq. 7 of IPR, the length of a warm-up, the schedules of the DANN and of MEnAN."""
 
 import numpy as np
 import pytest
+import torch
 
 from speechbrain_ser.schedules import (
     PseudoLabelWeight,
     ReversalRamp,
     decayed_rate,
+    polynomial_rate,
     warmup_length,
 )
-from tests.references import dann, ipr
+from tests.references import dann, ipr, menan
 
 
 @pytest.mark.parametrize("growth", [2.0, 10.0, 100.0])
@@ -106,3 +108,35 @@ def test_rate_of_the_paper_by_hand():
     assert decayed_rate(3) == pytest.approx(1e-3 * 0.93 * 0.93)
     # 0.93^41 is 0.0510, 0.93^42 is 0.0475
     assert decayed_rate(42) > 5e-5 and decayed_rate(43) == 5e-5
+
+
+@pytest.mark.parametrize("n_epochs", [1, 7, 300])
+@pytest.mark.parametrize("power", [0.0, 0.9, 1.0, 2.0])
+def test_polynomial_rate_equals_reference_and_torch(n_epochs, power):
+    """Each epoch: 1 at first, never quite 0, and as torch steps."""
+    found = [
+        polynomial_rate(epoch, n_epochs, power)
+        for epoch in range(1, n_epochs + 1)
+    ]
+    expected = [
+        menan.polynomial_rate(epoch, n_epochs, power)
+        for epoch in range(1, n_epochs + 1)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    step = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(step, n_epochs, power)
+    by_torch = []
+    for _ in range(n_epochs):
+        by_torch.append(step.param_groups[0]["lr"])
+        step.step()
+        schedule.step()
+    # torch multiplies from epoch to epoch
+    np.testing.assert_allclose(found, by_torch, rtol=1e-9)
+    assert found[0] == 1 and found[-1] > 0
+
+
+def test_polynomial_rate_by_hand():
+    """A straight line unless another power is given."""
+    found = [polynomial_rate(epoch, 4) for epoch in (1, 2, 3, 4)]
+    assert found == [1, 0.75, 0.5, 0.25]
+    assert polynomial_rate(3, 4, power=2) == 0.25

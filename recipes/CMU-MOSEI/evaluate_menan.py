@@ -15,18 +15,21 @@ To run it:
 
 import json
 import os
+import pickle
+import textwrap
 
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.utils.distributed import if_main_process, infer_device
 from tqdm import tqdm
+from yaml import YAMLError
 
 from speechbrain_ser import plots, recipe
 from speechbrain_ser.checkpoints import AtomicCheckpointer
 from speechbrain_ser.corpora import named_protocols
 from speechbrain_ser.corpora.annotations import write_annotation
-from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
+from speechbrain_ser.corpora.cmu_mosei import CLASSES, read_cmu_mosei
 from speechbrain_ser.corpora.mini_mosei import mini_mosei
 from speechbrain_ser.dataio import make_dataset
 from speechbrain_ser.errors import InputError
@@ -52,6 +55,9 @@ TRAINED = (
     "stride",
     "hidden_sizes",
 )
+# What can be a right answer.
+WORDS = (*CLASSES, "neu")
+FACTS = ("fold", "system", "corpus", "selected_epoch")
 PARTS = ("standardisation", "encoder", "classifier")
 
 
@@ -87,8 +93,7 @@ def finished_runs(folder, seed):
     Returns
     -------
     list of dict
-        In order of the folds: ``fold``, ``system``, ``corpus``, ``epoch``
-        (the selected one), ``folder`` and ``settings``.
+        In order of the folds: `FACTS`, ``folder`` and ``settings``.
 
     Raises
     ------
@@ -97,22 +102,20 @@ def finished_runs(folder, seed):
         different sizes.
     """
     found = []
-    for here, folders, files in os.walk(folder):
+    for here, folders, files in os.walk(str(folder)):
         folders.sort()
-        if "metrics.json" in files:
-            metrics = read_json(os.path.join(here, "metrics.json"))
-            if metrics.get("method") == "MEnAN" and metrics["seed"] == seed:
+        path = os.path.join(here, "metrics.json")
+        metrics = read_json(path) if "metrics.json" in files else {}
+        # a report of this recipe says what the models were trained on
+        if metrics.get("method") == "MEnAN" and "trained_on" not in metrics:
+            if metrics.get("seed") == seed:
+                metrics = read_json(path, FACTS)
+                settings = read_json(
+                    os.path.join(here, "settings.json"), TRAINED
+                )
                 found.append(
-                    {
-                        "fold": metrics["fold"],
-                        "system": metrics["system"],
-                        "corpus": metrics["corpus"],
-                        "epoch": metrics["selected_epoch"],
-                        "folder": here,
-                        "settings": read_json(
-                            os.path.join(here, "settings.json")
-                        ),
-                    }
+                    {name: metrics[name] for name in FACTS}
+                    | {"folder": here, "settings": settings}
                 )
     if not found:
         raise InputError(
@@ -136,7 +139,7 @@ def finished_runs(folder, seed):
                     f"{name}s: give --checkpoints the folder of one {name}"
                 )
         for name in TRAINED:
-            if run["settings"].get(name) != first["settings"].get(name):
+            if run["settings"][name] != first["settings"][name]:
                 raise InputError(
                     f"{first['folder']} and {run['folder']} were trained with "
                     f"different settings of {name}: give --checkpoints the "
@@ -145,12 +148,14 @@ def finished_runs(folder, seed):
     return found
 
 
-def read_json(path):
+def read_json(path, needed=()):
     """Reads a file of a run.
 
     Arguments
     ---------
     path : str
+    needed : tuple of str
+        The keys that must be there.
 
     Returns
     -------
@@ -159,15 +164,20 @@ def read_json(path):
     Raises
     ------
     InputError
-        If it can't be read.
+        If it can't be read, or a key is missing.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            value = json.load(file)
     except (OSError, ValueError) as failure:
         raise InputError(
             f"{path} can't be read ({failure}): train that fold again"
         ) from None
+    missing = [name for name in needed if name not in value]
+    if not isinstance(value, dict) or missing:
+        what = ", ".join(missing) or "what a run says"
+        raise InputError(f"{path} lacks {what}: train that fold again")
+    return value
 
 
 def selected_checkpoint(run):
@@ -188,12 +198,27 @@ def selected_checkpoint(run):
         If it is not there.
     """
     folder = os.path.join(run["folder"], "save")
-    kept = AtomicCheckpointer(folder).list_checkpoints()
-    for checkpoint in kept if os.path.isdir(folder) else []:
-        if checkpoint.meta.get("epoch") == run["epoch"]:
+    epoch = run["selected_epoch"]
+    try:
+        # which would make the folder
+        kept = os.path.isdir(folder) and AtomicCheckpointer(folder)
+        kept = kept.list_checkpoints() if kept else []
+    except (OSError, ValueError, YAMLError) as failure:
+        reason = textwrap.shorten(str(failure), 160, placeholder=" ...")
+        raise InputError(
+            f"{folder} can't be read ({reason}): train that fold again"
+        ) from None
+    for checkpoint in kept:
+        if (checkpoint.meta or {}).get("epoch") == epoch:
+            for part in PARTS:
+                file = os.path.join(checkpoint.path, f"{part}.ckpt")
+                if not os.path.isfile(file):
+                    raise InputError(
+                        f"{file} is missing: train that fold again"
+                    )
             return str(checkpoint.path)
     raise InputError(
-        f"{folder} has no checkpoint of epoch {run['epoch']}, which that run "
+        f"{folder} has no checkpoint of epoch {epoch}, which that run "
         "selected: train that fold again"
     )
 
@@ -227,6 +252,12 @@ def plan(path, overrides):
         raise InputError("the features need a folder: give --cache_folder")
     runs = finished_runs(settings["checkpoints"], settings["seed"])
     trained = runs[0]["settings"]
+    for word in trained["labels"]:
+        if word not in WORDS:
+            raise InputError(
+                f"{runs[0]['folder']} was trained to tell {word!r} too, which "
+                f"CMU-MOSEI does not rate: give models of {', '.join(WORDS)}"
+            )
     overrides = recipe.with_overrides(
         overrides,
         system=runs[0]["system"],
@@ -279,6 +310,8 @@ def main(path, run_opts, overrides):
     )
     annotation = corpus["parts"]["evaluation"]
     hparams = recipe.load(planned.path, planned.overrides)
+    device = run_opts.device or infer_device()
+    models = [load_model(hparams, run, device) for run in runs]
     folder = hparams["output_folder"]
     facts = planned.claim(folder, run_opts)
     sb.create_experiment_directory(
@@ -287,8 +320,6 @@ def main(path, run_opts, overrides):
         overrides=planned.overrides,
     )
     recipe.begin_log(corpus["notes"])
-    device = run_opts.device or infer_device()
-    models = [load_model(hparams, run, device) for run in runs]
     predictions = predict(models, annotation, hparams, device)
     if not if_main_process():
         return
@@ -336,7 +367,11 @@ def load_model(hparams, run, device):
             weights = torch.load(file, map_location="cpu", weights_only=True)
             part.load_state_dict(weights)
         except Exception as failure:  # whatever a damaged file makes of it
-            reason = str(failure).splitlines()[0]
+            reason = str(failure) or type(failure).__name__
+            reason = textwrap.shorten(reason, 160, placeholder=" ...")
+            if isinstance(failure, pickle.UnpicklingError):
+                # torch's own words tell how to run what is in it
+                reason = "it is damaged, or holds more than weights"
             raise InputError(
                 f"{file} can't be loaded ({reason}): train that fold again"
             ) from failure
@@ -435,7 +470,7 @@ def report(runs, predictions, annotation, settings, facts, device):
     models = [
         {
             "fold": run["fold"],
-            "epoch": run["epoch"],
+            "epoch": run["selected_epoch"],
             "accuracy": share,
             "named": {
                 word: list(named.values()).count(word)

@@ -754,6 +754,7 @@ def make_fine_tuning(hparams, run_opts, parts, source, findings):
         selection=hparams["model_selection"],
         watched=datasets["evaluation"],
         watched_epochs=hparams["watched_epochs"],
+        speaker_probe=hparams["speaker_probe"],
         class_weights=class_weights(
             parts["train"], hparams["labels"], hparams["class_weights"]
         ),

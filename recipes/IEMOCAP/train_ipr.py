@@ -61,6 +61,8 @@ class IPRBrain(SERBrain):
         Of `SERBrain`.
     """
 
+    probed_parts = ("precise", "ambiguous")  # of every system the same speech
+
     def __init__(self, warmup, precise, ambiguous=None, **kwargs):
         super().__init__(**kwargs)
         self.warmup = warmup
@@ -584,6 +586,7 @@ def make_brain(hparams, run_opts, parts):
         class_weights=class_weights(labelled, labels, hparams["class_weights"]),
         eval_batch_size=hparams["eval_batch_size"],
         num_workers=hparams["num_workers"],
+        speaker_probe=hparams["speaker_probe"],
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,

@@ -28,9 +28,8 @@ from speechbrain_ser.menan import SYSTEMS, framed_features
 from speechbrain_ser.plan import Plan
 
 PROTOCOL = "iemocap-10fold-loso@1"
-# lambda and the learning rate of SC, where the settings leave them open
-PAPER_WEIGHT, MENAN_WEIGHT = 0.5, 0.9
-MENAN_RATE = 0.003
+# The learning rate of SC in menan, where the settings leave it open.
+MENAN_SPEAKER_RATE = 0.003
 
 
 def prepare(data_folder, labels, merge_excited, improvised_only, fold):
@@ -73,26 +72,6 @@ def annotation_paths(settings):
     }
 
 
-def filled_in(settings):
-    """Returns the settings that follow from the system, where they are open.
-
-    Arguments
-    ---------
-    settings : dict
-
-    Returns
-    -------
-    dict
-    """
-    ours = settings["system"] == "menan"
-    found = {}
-    if settings["emotion_weight"] is None:
-        found["emotion_weight"] = MENAN_WEIGHT if ours else PAPER_WEIGHT
-    if settings["lr_speaker"] is None:
-        found["lr_speaker"] = MENAN_RATE if ours else settings["lr"]
-    return found
-
-
 def check_settings(settings):
     """Refuses a setting that is not as it must be.
 
@@ -130,6 +109,16 @@ def check_settings(settings):
                 f"--{name} is {value!r}: give a {whole}number from {least:g} "
                 f"to {most:g}"
             )
+    for name in ("ramp", "standardise", "speaker_probe"):
+        if not isinstance(settings[name], bool):
+            raise InputError(
+                f"--{name} is {settings[name]!r}: give True or False"
+            )
+    if not isinstance(settings["labels"], list):
+        raise InputError(
+            f"--labels is {settings['labels']!r}: give a list in brackets, such "
+            "as --labels '[ang, sad]'"
+        )
     speeds = settings["speeds"]
     if not isinstance(speeds, list) or not all(
         type(speed) in (int, float) and 0.25 <= speed <= 4 and speed != 1
@@ -207,8 +196,11 @@ def plan(path, overrides):
             mini_iemocap,
         )
         settings = recipe.peek(path, overrides)
-    overrides = recipe.with_overrides(overrides, **filled_in(settings))
-    settings = recipe.peek(path, overrides)
+    if settings["lr_speaker"] is None:
+        ours = settings["system"] == "menan"
+        rate = MENAN_SPEAKER_RATE if ours else settings["lr"]
+        overrides = recipe.with_overrides(overrides, lr_speaker=rate)
+        settings = recipe.peek(path, overrides)
     check_settings(settings)
     if settings["skip_prep"]:
         parts = recipe.read_parts(

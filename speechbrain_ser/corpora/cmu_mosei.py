@@ -207,7 +207,7 @@ def _look_through(root):
             path = os.path.join(folder, file)
             if file == LABELS_FILE:
                 tables.append(path)
-            elif suffix.lower() == ".wav" and not file.startswith("."):
+            elif suffix.lower() == ".wav":
                 wavs[stem] = path
         if wavs:
             folders[folder] = wavs

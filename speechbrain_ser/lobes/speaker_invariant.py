@@ -84,7 +84,7 @@ class MEnANEncoder(torch.nn.Module):
         if lengths is None:
             lengths = torch.ones(len(features), device=features.device)
         counts = self.count_frames((lengths * longest).round().long())
-        if longest and len(counts) and counts.min() < 1:
+        if len(counts) and counts.min() < 1:
             raise ValueError(
                 "an utterance is too short for MEnANEncoder's convolutions: "
                 "repeat it, see lobes.features.repeated_or_middle"

@@ -59,6 +59,7 @@ def parse(arguments):
     add("--results_folder", default="results", help="(default %(default)s)")
     add("--hparams", help="another hparams file than the table's")
     add("--seeds", type=int, nargs="+", help="other seeds than the table's")
+    add("--folds", type=fold, nargs="+", help="other folds than the table's")
     add("--gpus", type=positive, default=1, help="GPUs of each run (torchrun)")
     add("--cluster", choices=("slurm", "local"), help="submit with submitit")
     add("--partition", help="of the cluster")
@@ -76,6 +77,17 @@ def positive(text):
     if int(text) < 1:
         raise ValueError(text)
     return int(text)
+
+
+def fold(text):
+    """Reads the value of a setting that names the fold.
+
+    Example
+    -------
+    >>> fold("3"), fold("Ses03")
+    (3, 'Ses03')
+    """
+    return int(text) if text.isdecimal() else text
 
 
 def minutes(text):
@@ -127,6 +139,30 @@ def find_settings(options, rest, file):
         options.results_folder,
         options.gpus,
     )
+
+
+def choose(file, options):
+    """Takes the command line's seeds and folds instead of the table file's.
+
+    Arguments
+    ---------
+    file : TableFile
+        Changed.
+    options : argparse.Namespace
+
+    Raises
+    ------
+    InputError
+        If the table has no folds to choose from.
+    """
+    if options.seeds:
+        file.seeds = list(dict.fromkeys(options.seeds))
+    if options.folds:
+        if file.fold_setting is None:
+            raise InputError(
+                f"--folds can't be given: {file.path} has no folds"
+            )
+        file.folds = list(dict.fromkeys(options.folds))
 
 
 def check_machine(options, settings):
@@ -244,8 +280,7 @@ def main(arguments):
     options, rest = parse(arguments)
     file = read_table(options.table)
     settings = find_settings(options, rest, file)
-    if options.seeds:
-        file.seeds = list(dict.fromkeys(options.seeds))
+    choose(file, options)
     jobs = make_jobs(file, settings, import_recipe(file))
     if options.dry_run:
         list_runs(jobs)

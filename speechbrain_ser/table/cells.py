@@ -1,5 +1,6 @@
 """From the runs of a table to its numbers."""
 
+import dataclasses
 import math
 import os
 
@@ -16,6 +17,7 @@ from speechbrain_ser.table.layout import (
     DONE,
     FAILED,
     FOREIGN,
+    LEAKAGE,
     MISSING,
     QUEUED,
     RUNNING,
@@ -113,7 +115,16 @@ def value_of(run, column):
     >>> run.metrics = {"metrics": {"evaluation": {"UA": 0.5}}}
     >>> value_of(run, Column("UA", "UA", ("evaluation",)))
     0.5
+    >>> run.metrics["metrics"]["validation"] = {"UA": 0.75}
+    >>> value_of(run, Column("gap", "UA", ("evaluation",), minus="validation"))
+    -0.25
     """
+    if column.minus is not None:
+        one = dataclasses.replace(column, minus=None)
+        other = dataclasses.replace(one, splits=(column.minus,))
+        return value_of(run, one) - value_of(run, other)
+    if column.metric in LEAKAGE:
+        return _number(_leakage(run), LEAKAGE[column.metric], column.metric)
     if column.metric == "n":
         sizes = run.metrics.get("sizes") or {}
         return sum(
@@ -141,6 +152,21 @@ def _number(numbers, key, what):
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{what} is not a finite number")
     return float(value)
+
+
+def _leakage(run):
+    """Gives what the probe for speakers found, or says that it found nothing.
+
+    A run is the same with and without it: it may have been made without.
+    """
+    if "leakage" not in run.metrics:
+        raise ValueError(
+            "made without --speaker_probe True (delete its metrics.json to "
+            "have it made again)"
+        )
+    if run.metrics["leakage"] is None:
+        raise ValueError("no two speakers could be probed")
+    return run.metrics["leakage"]
 
 
 def _metrics(run, split):
@@ -210,7 +236,8 @@ def _cell(file, column, runs):
         cell.std = float(np.std(cell.values, ddof=1))
         half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * cell.std / math.sqrt(n)
         cell.interval = (float(cell.mean - half), float(cell.mean + half))
-    if n and over_seeds and column.percent and column.epochs == "selected":
+    plain = column.epochs == "selected" and column.minus is None
+    if n and over_seeds and column.from_confusion and plain:
         cell.speakers = _over_speakers(column, list(groups.values()))
     return cell, units
 
@@ -269,7 +296,7 @@ def _unpoolable(column):
     """Says why a column cannot go over all folds together; None if it can."""
     if column.folds != "pooled":
         return None
-    if not column.percent:
+    if not column.from_confusion:
         return f"{column.metric} cannot be pooled over folds"
     if column.epochs == "last":
         return "a mean over the last epochs cannot be pooled over folds"
@@ -498,7 +525,8 @@ def _compare(file, name, rows, units, row, other):
         return None, False, f"{none}: they have fewer than two {unit} in common"
     pairs = np.array([(mine[unit], theirs[unit]) for unit in common])
     differences = pairs[:, 0] - pairs[:, 1]
-    if np.ptp(differences) <= 1e-9 * np.abs(pairs).max():
+    size = 100 if column.percent else np.abs(pairs).max()
+    if np.ptp(differences) <= 1e-9 * size:
         return None, False, f"{none}: all differences are the same"
     p = float(stats.ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
     better = differences.mean() * (-1 if column.better == "lower" else 1) > 0
@@ -512,14 +540,16 @@ def _compare(file, name, rows, units, row, other):
 
 
 def _parts(column, runs, fold):
-    """Gives the hashes of the parts that a column is computed on."""
+    """Gives the hashes of the parts that a column is computed on, by run."""
     return {
-        (run.metrics.get("parts_sha256") or {}).get(
-            split, run.metrics.get("split_sha256")
+        tuple(
+            (run.metrics.get("parts_sha256") or {}).get(
+                part, run.metrics.get("split_sha256")
+            )
+            for part in column.parts
         )
         for run in _done(runs)
         if run.fold == fold
-        for split in column.splits
     }
 
 
@@ -598,6 +628,18 @@ def _mean_notes(file):
     if last:
         notes.append(
             f"{', '.join(last)}: each run's mean over its last epochs."
+        )
+    differences = [f"{c.name} ({c.formula})" for c in columns if c.minus]
+    if differences:
+        notes.append(
+            f"Differences between two parts of a run: {', '.join(differences)}."
+        )
+    probed = [c.name for c in columns if c.metric in LEAKAGE]
+    if probed:
+        notes.append(
+            f"{', '.join(probed)}: of the utterances that train, the share whose "
+            "speaker a fresh classifier names from the frozen embedding, each "
+            "held out once (probing.speaker_probe)."
         )
     return notes + _reading_notes(file)
 

@@ -116,7 +116,21 @@ def number(column, cell):
         return f"{cell.mean:.0f}"
     places = decimals(column, cell)
     std = "" if cell.std is None else f" ± {cell.std:.{places}f}"
-    return f"{cell.mean:.{places}f}{std}"
+    return f"{digits(column, cell.mean, places)}{std}"
+
+
+def digits(column, value, places):
+    """Formats a number with so many decimals, a difference with its sign.
+
+    Example
+    -------
+    >>> from speechbrain_ser.table.layout import Column
+    >>> gap = Column("gap", "UA", ("evaluation",), minus="validation")
+    >>> digits(gap, -2.561, 2), digits(gap, 2.561, 2), digits(gap, -1e-9, 2)
+    ('-2.56', '+2.56', '+0.00')
+    """
+    value = round(value, places) + 0.0  # not -0.0
+    return f"{value:{'+' if column.minus else ''}.{places}f}"
 
 
 def problem(cell):
@@ -162,7 +176,8 @@ def entry(table, row, column, part, marks=None):
     if limits is None:
         return NONE
     places = decimals(kind, cell)
-    return "[{:.{p}f}, {:.{p}f}]".format(*limits, p=places)
+    low, high = (digits(kind, limit, places) for limit in limits)
+    return f"[{low}, {high}]"
 
 
 def letter(index):

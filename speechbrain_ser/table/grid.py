@@ -9,7 +9,7 @@ import sys
 
 from speechbrain_ser import recipe
 from speechbrain_ser.errors import InputError
-from speechbrain_ser.table.layout import DONE, FOREIGN, SHARES, Run
+from speechbrain_ser.table.layout import DONE, FOREIGN, LEAKAGE, SHARES, Run
 
 TABLES_OWN = ("seed", "output_folder", "save_folder")
 UNWALKED = ("save", "figures", "env")
@@ -73,8 +73,9 @@ def import_recipe(file):
     Returns
     -------
     module
-        With ``plan(path, overrides)``, and perhaps its own ``METRICS`` and
-        ``CORPUS_FOLDERS``, tuples of str.
+        With ``plan(path, overrides)``, and perhaps tuples of str: its own
+        ``METRICS`` (numbers) and ``SHARES`` (0..1, shown in per cent), and
+        ``CORPUS_FOLDERS``.
 
     Raises
     ------
@@ -138,7 +139,11 @@ def make_jobs(file, settings, module):
             check_splits(file, row, fold, planned)
             jobs += planned
     check_protocols(file, jobs)
-    check_columns(file, jobs, getattr(module, "METRICS", ()))
+    shares = getattr(module, "SHARES", ())
+    check_columns(file, jobs, [*getattr(module, "METRICS", ()), *shares])
+    for name, column in file.columns.items():
+        share = column.metric in shares
+        file.columns[name] = dataclasses.replace(column, share=share)
     jobs = join_rows(file, jobs)
     for job in jobs:
         if all(column.metric == "n" for column in file.columns.values()):
@@ -366,12 +371,21 @@ def columns_of(file, fold):
 
 
 def check_parts(file, row, fold, plan):
-    """Refuses a part that a row's runs do not report."""
+    """Refuses a part, or the probe, that a row's runs do not report."""
     known = [*plan.parts, *plan.more_parts]
     for name, column in columns_of(file, fold):
-        for split in column.splits:
+        if column.metric in LEAKAGE:
+            if not plan.settings.get("speaker_probe"):
+                raise InputError(
+                    f"{file.where('columns', name, 'metric')}: in row {row} no "
+                    "probe looks for speakers: give speaker_probe: True under "
+                    "overrides, or take the column out"
+                )
+            continue
+        for split in column.parts:
             part = file.part_of(row, split)
-            place = ("columns", name, "split")
+            key = "minus" if split == column.minus else "split"
+            place = ("columns", name, key)
             if split in file.reads.get(row, {}):
                 place = ("reads", row, split)
             if part not in known:
@@ -383,7 +397,7 @@ def check_parts(file, row, fold, plan):
 
 def check_metrics(file, fold, plan, metrics):
     """Refuses a metric that the recipe does not report."""
-    known = [*SHARES, "n", *metrics]
+    known = [*SHARES, "n", *LEAKAGE, *metrics]
     known += [f"recall_{word}" for word in plan.settings["labels"]]
     for name, column in columns_of(file, fold):
         where = file.where("columns", name, "metric")

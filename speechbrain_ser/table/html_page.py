@@ -13,6 +13,7 @@ from speechbrain_ser.table.entries import (
     HEADINGS,
     NONE,
     decimals,
+    digits,
     entry,
     groups_of,
     heading,
@@ -260,7 +261,7 @@ def bar_pictures(table):
                     name,
                     name,
                     unit,
-                    100 if column.percent else None,
+                    100 if column.percent and not column.minus else None,
                 ),
                 f"Bars of {name} for each row: {said}",
                 f"{name}: mean, 95 % interval over {unit}s, each {unit}",
@@ -370,10 +371,9 @@ def run_table(table, folder):
         for name in columns:
             value = run_value(run, table.file.column_of(row, name))
             cell = table.cells[row, name]
-            places = decimals(columns[name], cell)
-            if columns[name].metric == "n":
-                places = 0
-            shown = NONE if value is None else f"{value:.{places}f}"
+            column = columns[name]
+            places = 0 if column.metric == "n" else decimals(column, cell)
+            shown = NONE if value is None else digits(column, value, places)
             cells.append(tag("td", shown))
         cells.append(tag("td", facts.get("selected_epoch") or NONE))
         cells.append(tag("td", duration(facts.get("wall_seconds"))))

@@ -7,6 +7,12 @@ from speechbrain_ser.metrics import SHARES
 
 DONE, RUNNING, QUEUED = "done", "running", "queued"
 FAILED, MISSING, FOREIGN = "failed", "missing", "foreign"
+# Metric to what `probing.speaker_probe` calls it.
+LEAKAGE = {
+    "leakage": "accuracy",
+    "leakage_nonlinear": "nonlinear_accuracy",
+    "leakage_chance": "chance",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +24,8 @@ class Column:
     name : str
         The heading.
     metric : str
-        Of `SHARES`, ``recall_<class>``, ``n`` (utterances), or one that the
-        recipe names in its ``METRICS``.
+        Of `SHARES`, ``recall_<class>``, ``n`` (utterances), of `LEAKAGE`, or
+        one that the recipe names in its ``METRICS`` or ``SHARES``.
     splits : tuple of str
         The parts it is computed on; more than one for ``n`` alone.
     epochs : str
@@ -32,6 +38,10 @@ class Column:
     condition : str or None
         The one of `TableFile.conditions` whose runs alone it reads; None: the
         mean over all of them.
+    minus : str or None
+        A part: the number is a difference, run by run, from that of this part.
+    share : bool
+        Whether the recipe names the metric in its ``SHARES``.
     """
 
     name: str
@@ -41,11 +51,36 @@ class Column:
     folds: str = "mean"
     better: str = "higher"
     condition: str = None
+    minus: str = None
+    share: bool = False
+
+    @property
+    def from_confusion(self):
+        """Whether the metric is computed from a confusion matrix."""
+        return self.metric in SHARES or self.metric.startswith("recall_")
 
     @property
     def percent(self):
         """Whether the metric is a share, and shown in per cent."""
-        return self.metric in SHARES or self.metric.startswith("recall_")
+        return self.share or self.from_confusion or self.metric in LEAKAGE
+
+    @property
+    def parts(self):
+        """All parts that it reads."""
+        return self.splits + (() if self.minus is None else (self.minus,))
+
+    @property
+    def formula(self):
+        """What it does with its parts.
+
+        Example
+        -------
+        >>> Column("D1", "n", ("precise", "validation")).formula
+        'precise + validation'
+        >>> Column("UA", "UA", ("evaluation",), minus="validation").formula
+        'evaluation - validation'
+        """
+        return (" + " if self.minus is None else " - ").join(self.parts)
 
     def covers(self, fold):
         """Whether it is computed on runs of a fold or condition."""
@@ -153,7 +188,8 @@ class TableFile:
         """Gives a column with the parts that a row reads as its splits."""
         column = self.columns[name]
         parts = tuple(self.part_of(row, split) for split in column.splits)
-        return dataclasses.replace(column, splits=parts)
+        minus = self.part_of(row, column.minus)
+        return dataclasses.replace(column, splits=parts, minus=minus)
 
     def same_reading(self, row, other):
         """Whether two rows read the same parts, whatever the column."""

@@ -38,6 +38,7 @@ LATEX = {
     "†": r"\dag{}",
     "‡": r"\ddag{}",
     "★": r"$\bigstar$",
+    "Δ": r"$\Delta$",
 }
 
 

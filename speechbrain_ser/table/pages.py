@@ -62,7 +62,7 @@ def cell_lines(table):
         facts = {
             "column": name,
             "metric": column.metric,
-            "splits": " + ".join(column.splits),
+            "splits": column.formula,
             "epochs": column.epochs,
             **over,
             "mean": rounded(cell.mean),

@@ -3,6 +3,7 @@
 Conditions stand where folds may stand.
 """
 
+import dataclasses
 import difflib
 import json
 import math
@@ -16,7 +17,7 @@ from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.recipe import is_plain
-from speechbrain_ser.table.layout import Column, TableFile
+from speechbrain_ser.table.layout import LEAKAGE, Column, TableFile
 
 REQUIRED = ("title", "script", "hparams", "seeds", "rows", "columns")
 OPTIONAL = (
@@ -342,7 +343,7 @@ def _columns(value, texts, table):
         message = "'source' is a key of paper: give the column another heading"
         _need(name != "source", place, message)
         _mapping(place, entry)
-        optional = (*CHOICES, "condition")
+        optional = (*CHOICES, "minus", "condition")
         _check_keys(place, entry, ("metric", "split"), optional)
         metric = _text((*place, "metric"), entry["metric"])
         chosen = {key: entry[key] for key in CHOICES if key in entry}
@@ -361,7 +362,25 @@ def _columns(value, texts, table):
         _need("condition" in entry or not counted, place, message)
         splits = _splits((*place, "split"), entry["split"], metric)
         columns[name] = Column(name, metric, splits, **chosen)
+        if "minus" in entry:
+            columns[name] = _difference(place, columns[name], entry["minus"])
     return columns
+
+
+def _difference(place, column, part):
+    """The column whose numbers are differences from those of a part."""
+    place = (*place, "minus")
+    _text(place, part)
+    message = f"that is {part} minus itself: give another part"
+    _need(part not in column.splits, place, message)
+    alone = column.metric == "n" or column.metric in LEAKAGE
+    for refused, what in (
+        (alone, f"{column.metric} has no difference"),
+        (column.epochs == "last", "the last epochs are of one part"),
+        (column.folds == "pooled", "pooled folds have no run's difference"),
+    ):
+        _need(not refused, place, f"{what}: delete minus")
+    return dataclasses.replace(column, minus=part)
 
 
 def _condition(place, texts, conditions):
@@ -376,6 +395,8 @@ def _condition(place, texts, conditions):
 def _splits(place, value, metric):
     """The splits of a column; a list is for the metric n alone."""
     if not isinstance(value, list):
+        message = f"{metric} is of the utterances that train: write train"
+        _need(metric not in LEAKAGE or value == "train", place, message)
         return (_text(place, value),)
     _need(metric == "n", place, f"{metric} is of one split: give no list")
     _need(value, place, "the list of splits is empty: give one or more")
@@ -388,7 +409,7 @@ def _splits(place, value, metric):
 def _reads(value, table):
     """Row -> {a column's split: the part that is read instead}."""
     columns = table.columns.values()
-    splits = dict.fromkeys(s for column in columns for s in column.splits)
+    splits = dict.fromkeys(part for column in columns for part in column.parts)
     for row, entry in _mapping(("reads",), value).items():
         _check_name(("reads", row), row, table.rows, "row")
         for split, part in _mapping(("reads", row), entry).items():

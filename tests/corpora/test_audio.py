@@ -1,11 +1,14 @@
-"""Audio of every broken kind, and loading."""
+"""Audio of every broken kind, and loading, at another speed too."""
 
+import copy
+import math
 import struct
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from speechbrain.augment.time_domain import SpeedPerturb
 
 from speechbrain_ser.corpora import audio
 from speechbrain_ser.corpora.audio import (
@@ -14,6 +17,8 @@ from speechbrain_ser.corpora.audio import (
     inspect_audio,
     inspect_files,
     load_audio,
+    place,
+    with_speeds,
 )
 from speechbrain_ser.errors import InputError
 
@@ -311,3 +316,120 @@ def test_load_refuses_what_it_cannot_use(tmp_path):
     path = write(tmp_path / "a.wav", np.stack([TONE, TONE], axis=1))
     with pytest.raises(InputError, match="2 channels"):
         load_audio({"wav": path})
+
+
+# Speed
+
+
+SPEEDS = [0.8, 0.9, 1.1, 1.2]
+
+
+def pitch_of(signal):
+    """The frequency of a tone in Hz, by the highest line of its spectrum."""
+    n = len(signal)
+    spectrum = np.abs(np.fft.rfft(signal.numpy() * np.hanning(n), 16 * n))
+    return spectrum.argmax() * 16000 / (16 * n)
+
+
+@pytest.mark.parametrize("rate", [16000, 8000, 44100])
+@pytest.mark.parametrize("speed", SPEEDS + [2])
+def test_speed_moves_length_and_pitch(tmp_path, speed, rate):
+    """Twice as fast is half as long and an octave higher, at any rate."""
+    time = np.arange(rate) / rate
+    tone = np.sin(2 * np.pi * 440 * time)
+    path = write(tmp_path / "a.wav", tone, rate, subtype="FLOAT")
+    signal = load_audio({"wav": path, "speed": speed})
+    assert len(signal) == math.ceil(16000 / speed)
+    assert pitch_of(signal) == pytest.approx(440 * speed, abs=0.5)
+    assert signal.abs().max() == pytest.approx(1, abs=0.1)
+    half = load_audio({"wav": path, "speed": speed}, sample_rate=8000)
+    assert len(half) == math.ceil(8000 / speed)
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_speed_is_speechbrains(tmp_path, speed):
+    """Its SpeedPerturb that has this speed alone."""
+    path = write(tmp_path / "a.wav", subtype="FLOAT")
+    found = load_audio({"wav": path, "speed": speed})
+    perturb = SpeedPerturb(16000, speeds=[round(100 * speed)])
+    expected = perturb(load_audio({"wav": path})[None])[0]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_speed_is_of_the_part(tmp_path, rate):
+    """Start and stop count in the file, whatever the speed."""
+    time = np.arange(3 * rate) / rate
+    # one pitch a second
+    tone = np.sin(
+        2 * np.pi * np.select([time < 1, time < 2], [300, 500], 700) * time
+    )
+    path = write(tmp_path / "a.wav", tone, rate, subtype="FLOAT")
+    entry = {"wav": path, "start": rate, "stop": 2 * rate}
+    signal = load_audio(entry | {"speed": 0.8})
+    assert len(signal) == 20000
+    assert pitch_of(signal) == pytest.approx(400, abs=0.5)
+    only = write(
+        tmp_path / "b.wav", tone[rate : 2 * rate], rate, subtype="FLOAT"
+    )
+    assert torch.equal(signal, load_audio({"wav": only, "speed": 0.8}))
+
+
+def test_speed_that_needs_no_resampling(tmp_path):
+    """20 kHz played at 16 kHz; and a speed of 1 is none."""
+    path = write(tmp_path / "a.wav", rate=20000, subtype="FLOAT")
+    expected = torch.tensor(TONE, dtype=torch.float32)
+    assert torch.equal(load_audio({"wav": path, "speed": 0.8}), expected)
+    path = write(tmp_path / "b.wav", subtype="FLOAT")
+    assert torch.equal(load_audio({"wav": path, "speed": 1}), expected)
+    assert torch.equal(load_audio({"wav": path, "speed": 1.0}), expected)
+
+
+def test_copies_follow_their_utterance(tmp_path):
+    """All that an entry says, but for speed and duration."""
+    path = write(tmp_path / "a.wav")
+    annotation = {
+        "a": {"wav": path, "duration": 1.0, "speaker": "A", "emotion": "sad"},
+        "b": {
+            "wav": path,
+            "start": 2000,
+            "stop": 10000,
+            "duration": 0.5,
+            "speaker": "B",
+            "emotion": "ang",
+        },
+    }
+    before = copy.deepcopy(annotation)
+    found = with_speeds(annotation, SPEEDS + [2])
+    assert annotation == before
+    names = ["0.8", "0.9", "1.1", "1.2", "2"]
+    assert list(found) == ["a", "b"] + [
+        f"{key}-speed{name}" for name in names for key in "ab"
+    ]
+    for key, entry in annotation.items():
+        assert found[key] == entry and "speed" not in found[key]
+        for name in names:
+            entry_copy = dict(found[f"{key}-speed{name}"])
+            assert entry_copy["speed"] == float(name)
+            samples = len(load_audio(entry_copy))
+            assert samples == math.ceil(16000 * entry_copy["duration"])
+            duration = entry_copy.pop("duration") * entry_copy.pop("speed")
+            assert duration == pytest.approx(entry["duration"])
+            assert entry_copy | {"duration": entry["duration"]} == entry
+    assert check_audio(found) is found
+    assert with_speeds(annotation, []) == annotation
+
+
+def test_place_names_the_speech():
+    """File, part and speed, and nothing else of an entry."""
+    entry = {"wav": "a.wav", "start": 5, "stop": 9, "duration": 1.0}
+    others = [
+        entry | {"wav": "b.wav"},
+        entry | {"start": 6},
+        entry | {"stop": 10},
+        *with_speeds({"a": entry}, SPEEDS).values(),
+    ]
+    assert len({place(entry) for entry in others}) == 8
+    assert place(entry | {"emotion": "sad", "duration": 2.0}) == place(entry)
+    assert place(entry | {"speed": 1}) == place(entry)
+    assert place({"wav": "a.wav"}) == place({"wav": "a.wav", "speaker": "A"})

@@ -7,6 +7,7 @@ import pytest
 from speechbrain_ser.corpora import named_protocols, protocols
 from speechbrain_ser.errors import InputError
 from tests.corpora.test_protocols import corpus
+from tests.references import menan
 
 # The first eight digits of the split's SHA-256 (of the first fold) on a made
 # corpus. If one differs, the split has changed: give it another version.
@@ -17,11 +18,22 @@ PINNED = {
     "mer2023-5fold@1": "ff47f4f8",
     "cross-lingual@1": "72bb5dbe",
     "mono-lingual@1": "3c0ec99d",
+    "cmu-mosei-four-classes@1": "e3c67b83",
 }
 SMALL = {"iemocap-ambiguity@1": {"evaluation_size": 40}}
 # The same with split_by speaker, which numbers are also told of.
 BY_SPEAKER = {"cross-lingual@1": "b49d8d81", "mono-lingual@1": "eb849bf0"}
 LINGUAL = ["cross-lingual@1", "mono-lingual@1"]
+# One after the other: each emotion alone, several, and none.
+RATINGS = [
+    {"happy": 1 / 3},
+    {"sad": 2.0, "fear": 1.0},
+    {"anger": 3.0, "happy": 2 / 3, "sad": 1 / 3},
+    {"surprise": 1.0},
+    {},
+    {"disgust": 1 / 3, "anger": 1 / 3},
+    {"fear": 1 / 3},
+]
 
 
 def parts_of(name, fold=1, **changes):
@@ -30,9 +42,22 @@ def parts_of(name, fold=1, **changes):
     if name in LINGUAL:
         source = {f"fr-{key}": entry for key, entry in corpus(each=12).items()}
         made = {"source": source, "target": made}
+    elif name == "cmu-mosei-four-classes@1":
+        made = rated_corpus()
     return named_protocols.split(
         name, made, fold=fold, **(SMALL.get(name, {}) | changes)
     )
+
+
+def rated_corpus():
+    """The made corpus with ratings as CMU-MOSEI has them, no emotion."""
+    made = {}
+    for number, (key, entry) in enumerate(corpus(each=40).items()):
+        ratings = dict.fromkeys((*menan.RATED, "sentiment"), 0.0)
+        ratings["sentiment"] = -1.0
+        ratings |= RATINGS[number % len(RATINGS)]
+        made[key] = {"wav": entry["wav"], "ratings": ratings}
+    return made
 
 
 @pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
@@ -168,6 +193,26 @@ def test_the_recipe_has_the_settings_of_the_two_languages(name):
         found = named_protocols.full_name(name, settings | {key: "else"})
         assert found == f"{name} with {key} else"
         assert key in settings
+
+
+def test_cmu_mosei_is_evaluated_and_trains_nobody():
+    """Whom the reference selects, with the right answers that it finds."""
+    made = rated_corpus()
+    parts = named_protocols.split("cmu-mosei-four-classes@1", made)
+    assert list(parts) == ["evaluation"]
+    expected = {
+        key: menan.mosei_present(
+            {name: entry["ratings"][name] for name in menan.RATED}
+        )
+        for key, entry in made.items()
+    }
+    expected = {key: answers for key, answers in expected.items() if answers}
+    assert 0 < len(expected) < len(made)
+    found = {k: set(e["present"]) for k, e in parts["evaluation"].items()}
+    assert found == expected
+    protocol = named_protocols.PROTOCOLS["cmu-mosei-four-classes@1"]
+    assert protocol.folds == 1
+    assert not protocol.reading | protocol.splitting
 
 
 def test_unknown_protocols_are_refused():

@@ -1,16 +1,22 @@
-"""Log-Mel features, their standardisation over a corpus, their one length."""
+"""Log-Mel features, pitch and energy; standardisation, and one length."""
 
 import numpy as np
 import pytest
 import torch
 from speechbrain.lobes.features import Fbank
 
+from speechbrain_ser.lobes import features as module
 from speechbrain_ser.lobes.features import (
     LogMel,
+    LogMelPitchEnergy,
     Standardisation,
+    digest,
     fixed_length,
+    repeated_or_middle,
 )
+from speechbrain_ser.lobes.pitch import Pitch
 from tests.references import dann as reference
+from tests.references import menan
 
 OTHER = {
     "n_mels": 20,
@@ -168,6 +174,191 @@ def test_numbers_behind_a_digest_stay():
     assert features.prefix_digest().startswith("fb5ec1ee49")
 
 
+# LogMelPitchEnergy
+
+
+OTHER_43 = OTHER | {"n_fft": 512, "lowest_f0": 80.0, "highest_f0": 400.0}
+
+
+def log_energies(wav, window, hop):
+    """The energy of each frame of one utterance, by a loop in float64."""
+    samples = wav.double().tolist()
+    found = []
+    for centre in range(0, len(samples) + 1, hop):
+        first, last = centre - window // 2, centre + window // 2
+        total = 0.0
+        for value in samples[max(first, 0) : max(last, 0)]:
+            total += value**2
+        # what lies outside is zero
+        found.append(10 * np.log10(max(total / window, 2**-30)))
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, OTHER_43])
+def test_each_channel_is_what_it_should_be(settings):
+    """40 log-Mel energies, NCCF, f0, energy, each computed by itself."""
+    features = LogMelPitchEnergy(**settings)
+    used = {
+        "n_mels": 40,
+        "sample_rate": 16000,
+        "win_length": 40,
+        "hop_length": 10,
+        "n_fft": 1024,
+        "lowest_f0": 60.0,
+        "highest_f0": 500.0,
+    } | settings
+    n_mels, rate = used["n_mels"], used["sample_rate"]
+    spans = used["win_length"], used["hop_length"]
+    wavs, lengths = speech(rate, rate // 2, rate=rate)
+    frames, shares = features(wavs, lengths)
+    assert frames.dtype == torch.float32 and features.dim == n_mels + 3
+    window, hop = (round(span * rate / 1000) for span in spans)
+    assert frames.shape == (2, rate // hop + 1, n_mels + 3)
+
+    log_mel = LogMel(n_mels, rate, *spans, n_fft=used["n_fft"])
+    mels, expected = log_mel(wavs, lengths)
+    assert torch.equal(frames[..., :n_mels], mels)
+    assert torch.equal(shares, expected)
+    pitch = Pitch(rate, *spans, used["lowest_f0"], used["highest_f0"])
+    nccf_and_f0 = frames[..., n_mels : n_mels + 2]
+    assert torch.equal(nccf_and_f0, pitch(wavs, lengths))
+    for row, wav in zip(frames, wavs):
+        expected = log_energies(wav, window, hop)
+        np.testing.assert_allclose(row[:, -1].numpy(), expected, atol=1e-3)
+
+
+def test_a_voice_of_known_pitch_and_loudness():
+    """220 Hz with harmonics: NCCF near 1, f0 in Hz, the power in dB."""
+    time = torch.arange(16000) / 16000
+    wav = sum(
+        0.2 / n * torch.cos(2 * torch.pi * 220 * n * time) for n in (1, 2, 3)
+    )
+    frames, _ = LogMelPitchEnergy()(wav[None], torch.ones(1))
+    nccf, f0, energy = frames[0, 10:-10, 40:].unbind(1)
+    assert nccf.min() > 0.95 and nccf.max() <= 1
+    assert ((f0 / 220 - 1).abs() < 0.02).all()
+    # 0.02 (1 + 1/4 + 1/9)
+    expected = 10 * np.log10(0.02 * (1 + 1 / 4 + 1 / 9))
+    assert energy.min() > expected - 0.2 and energy.max() < expected + 0.2
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 320, 799, 8000])
+@pytest.mark.parametrize("kind", ["silence", "constant", "noise", "clipped"])
+def test_every_frame_is_finite(samples, kind):
+    """Of one sample, 0.02 s and more, whatever they hold; and so many."""
+    wavs, lengths = speech(samples)
+    wavs = {
+        "silence": 0 * wavs,
+        "constant": 0 * wavs + 0.3,
+        "noise": 1e-6 * wavs,
+        "clipped": (100 * wavs).clamp(-1, 1),
+    }[kind]
+    features = LogMelPitchEnergy()
+    frames, shares = features(wavs, lengths)
+    count = samples // 160 + 1
+    assert frames.shape == (1, count, 43) and shares.tolist() == [1]
+    assert features.count_frames(samples) == count
+    assert frames.isfinite().all()
+    f0, energy = frames[..., 41], frames[..., 42]
+    assert (f0 >= 59).all() and (f0 <= 505).all()
+    if kind == "silence":
+        # one step of 16 bits
+        lowest = 20 * np.log10(2**-15)
+        np.testing.assert_allclose(energy.numpy(), lowest, rtol=1e-6)
+    # at most a whole frame of ones
+    assert (energy <= 1e-3).all()
+
+
+def test_padding_changes_no_channel():
+    """Each utterance's own frames, to the last, are those of it alone."""
+    samples = (16000, 9999, 8000, 401, 160)
+    wavs, lengths = speech(*samples)
+    features = LogMelPitchEnergy()
+    frames, shares = features(wavs, lengths)
+    for row, wav, share, n in zip(frames, wavs, shares, samples):
+        alone, _ = features(wav[None, :n], torch.ones(1))
+        count = round(share.item() * frames.shape[1])
+        assert count == alone.shape[1] == n // 160 + 1
+        torch.testing.assert_close(row[:count], alone[0], atol=1e-4, rtol=1e-6)
+
+
+def test_gain_moves_levels_and_not_pitch():
+    """A tenth of the amplitude: 20 dB less, the same NCCF and f0."""
+    wavs, lengths = speech(8000)
+    loud, soft = (LogMelPitchEnergy()(g * wavs, lengths)[0] for g in (1, 0.1))
+    levels = [*range(40), 42]
+    torch.testing.assert_close(
+        soft[..., levels], loud[..., levels] - 20, atol=1e-2, rtol=0
+    )
+    torch.testing.assert_close(
+        soft[..., 40:42], loud[..., 40:42], atol=1e-3, rtol=1e-4
+    )
+
+
+def test_pitch_and_energy_are_as_fixed_as_the_rest():
+    """No weights; autocast and the wave's precision change nothing."""
+    wavs, lengths = speech(4000, 3000)
+    features = LogMelPitchEnergy()
+    assert not list(features.parameters()) and not features.state_dict()
+    expected = features(wavs, lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [features.train()(wavs, lengths)]
+    found += [features(wavs.double(), lengths), features.prefix(wavs, lengths)]
+    for frames, shares in found:
+        assert frames.dtype == torch.float32
+        assert torch.equal(frames, expected[0])
+        assert torch.equal(shares, expected[1])
+
+
+def test_digest_of_43_channels_is_another_with_each_setting():
+    """Of pitch too; a person can read them all."""
+    features = LogMelPitchEnergy()
+    digests = {features.prefix_digest(), LogMelPitchEnergy().prefix_digest()}
+    assert len(digests) == 1
+    for name, value in OTHER_43.items():
+        changed = LogMelPitchEnergy(**{name: value})
+        digests.add(changed.prefix_digest())
+        assert repr(value) in repr(changed.about_prefix())
+    assert len(digests) == 1 + len(OTHER_43)
+    same = LogMel(win_length=40, n_fft=1024)
+    assert same.prefix_digest() not in digests
+    about = features.about_prefix()
+    assert about["log_mel"] == features.log_mel.settings == same.settings
+    assert about["pitch"] == features.pitch.settings
+    assert "log-Mel" in about["what"] and "f0" in about["what"]
+
+
+def test_digest_is_of_what_it_is_given(monkeypatch):
+    """In every process the same, whatever order the settings have."""
+    first = "a0e2a9e6"
+    assert digest("a", {"x": 1, "y": [2.5]}).startswith(first)
+    assert digest("a", {"y": [2.5], "x": 1}).startswith(first)
+    others = [digest("b", {"x": 1, "y": [2.5]}), digest("a", {"x": 1})]
+    monkeypatch.setattr(module, "DIGEST_VERSION", 2)
+    others.append(digest("a", {"x": 1, "y": [2.5]}))
+    found = [name[:8] for name in others]
+    assert len({first, *found}) == 4
+
+
+PINNED_43 = [
+    [25.5577, -10.1271, 0.8746, 119.1220, -15.0626],
+    [30.5949, -7.6345, 0.8965, 128.7940, -13.0038],
+    [30.3322, 23.5690, 0.9981, 150.1822, -12.9989],
+]
+
+
+def test_numbers_behind_a_digest_of_43_channels_stay():
+    """If a number changes, so must DIGEST_VERSION: caches would be stale."""
+    time = torch.arange(8000) / 16000
+    wav = 0.3 * torch.sin(2 * torch.pi * (120 + 60 * time) * time)
+    wav += 0.1 * torch.sin(2 * torch.pi * 3333 * time**2)
+    features = LogMelPitchEnergy(n_mels=2)
+    frames, _ = features(wav[None], torch.ones(1))
+    found = frames[0, [0, 7, 25]].numpy()
+    np.testing.assert_allclose(found, PINNED_43, atol=0.02)
+    assert features.prefix_digest().startswith("3fa12d3ff5")
+
+
 # Standardisation
 
 
@@ -300,3 +491,33 @@ def test_order_of_standardising_and_fixing_is_free(n):
         fixed_length(standardise(frames), 50),
         standardise(fixed_length(frames, 50)),
     )
+
+
+def test_repeated_or_middle_by_hand():
+    """0.2 s, 13.99 s, 14 s and 30 s, with a frame each 10 ms, to 14 s."""
+    features = LogMelPitchEnergy()
+    by_hand = {
+        # 66 times 21 frames are 1386
+        0.2: [*range(21)] * 66 + [*range(15)],
+        13.99: [*range(1400), 0],
+        14: [*range(1401)],
+        # 1600 frames too many
+        30: [*range(800, 2201)],
+    }
+    for seconds, expected in by_hand.items():
+        n = features.count_frames(round(seconds * 16000))
+        frames = torch.stack([torch.arange(n), -torch.arange(n)], dim=1)
+        found = repeated_or_middle(frames, 1401)
+        assert found.shape == (1401, 2)
+        assert found[:, 0].tolist() == expected
+        assert (-found[:, 1]).tolist() == expected
+
+
+@pytest.mark.parametrize("target", [1, 2, 7, 31, 32])
+def test_repeated_or_middle_is_the_reference(target):
+    """Of every length from one frame on, odd and even."""
+    for n in range(1, 100):
+        frames = torch.arange(n) + 100.0
+        found = repeated_or_middle(frames.unsqueeze(1), target)
+        expected = menan.fixed_indices(n, target)
+        assert (found.flatten() - 100).tolist() == expected

@@ -20,6 +20,8 @@ LPMN_MER2023 = ROOT / "recipes" / "MER2023" / "train_lpmn.py"
 CODEBOOK = ROOT / "recipes" / "IEMOCAP" / "train_codebook.py"
 GMP_ATL = ROOT / "recipes" / "IEMOCAP" / "train_gmp_atl.py"
 DANN = ROOT / "recipes" / "RECOLA" / "train_dann.py"
+MENAN = ROOT / "recipes" / "IEMOCAP" / "train_menan.py"
+MOSEI = ROOT / "recipes" / "CMU-MOSEI" / "evaluate_menan.py"
 PARTS = {"train": "train", "validation": "valid", "evaluation": "test"}
 SHORT = (
     "--noprogressbar --device cpu --number_of_epochs 3 --warmup_epochs 1 "
@@ -33,10 +35,13 @@ RECOVERED = (
     "head",
     "classifier",
     "language_classifier",
+    "speaker_classifier",
+    "memory",
     "regressor",
     "prototypes",
     "codebook",
     "importance",
+    "standardisation",
     "source_standardisation",
     "target_standardisation",
 )
@@ -185,3 +190,44 @@ def run_until(place, count, script, line):
     from speechbrain_ser import recipe
 
     recipe.run(import_script(script).main, str(script))
+
+
+def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
+    """Leaves what a finished run of train_menan.py does, without training.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+    epochs : tuple of int
+        Of which there are checkpoints, each with other weights.
+    selected : int
+        Of them.
+    **settings : dict
+        Of menan_small.yaml.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+    """
+    from speechbrain_ser import recipe
+    from speechbrain_ser.checkpoints import AtomicCheckpointer
+    from speechbrain_ser.files import write_json
+
+    path = str(MENAN.parent / "hparams" / "menan_small.yaml")
+    settings = {"channels": 8, "n_speakers": 8, "duration": 1.5} | settings
+    settings = {"output_folder": str(folder), "lr_speaker": 0.003} | settings
+    overrides = recipe.with_overrides("", **settings)
+    for epoch in epochs:
+        seeded = recipe.with_overrides(overrides, seed=epoch)
+        hparams = recipe.load(path, seeded)
+        held = hparams["checkpointer"].recoverables
+        saver = AtomicCheckpointer(folder / "save", held)
+        saver.save_checkpoint(meta={"epoch": epoch})
+    settings = recipe.peek(path, overrides)
+    write_json(str(folder / "settings.json"), recipe.lasting(settings))
+    facts = {name: settings[name] for name in ("fold", "system", "seed")}
+    facts |= {"method": "MEnAN", "corpus": settings["corpus"]}
+    facts |= {"selected_epoch": selected}
+    write_json(str(folder / "metrics.json"), facts)
+    return folder

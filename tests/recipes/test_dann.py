@@ -462,14 +462,20 @@ def test_figure_2_is_of_the_selected_epoch(trained):
 
 
 def test_only_testing_trains_nothing(trained, settings, tmp_path):
-    """--test_only with a finished run: the same numbers again."""
+    """--test_only with a finished run: the same numbers, and a probe's."""
     folder = tmp_path / "out"
     shutil.copytree(trained(), folder)
     before = results(folder)
     stamps = {p: os.stat(p).st_mtime_ns for p in folder.glob("save/*/*")}
     more = settings | {"output_folder": folder}
-    assert run("--test_only", **more) is None
-    assert results(folder) == before
+    assert run("--test_only", "--speaker_probe", "True", **more) is None
+    after = results(folder)
+    found = after[0].pop("leakage")
+    assert after == before
+    source = read(folder, "source")
+    speakers = [entry["speaker"] for entry in source.values()]
+    assert found["utterances"] == len(speakers) == before[0]["sizes"]["train"]
+    assert found["speakers"] == len(set(speakers)) > 1
     assert {p: os.stat(p).st_mtime_ns for p in folder.glob("save/*/*")} == (
         stamps
     )

@@ -360,10 +360,16 @@ def test_same_command_again_trains_nothing(finished, ready, tmp_path):
 
 
 def test_any_labelled_utterance_is_drawn(finished, ready, tmp_path):
-    """Of validation, too; nothing is trained for it."""
+    """Of validation, too; and the speaker is probed; nothing is trained."""
     settings = copied(finished, tmp_path)
     key = next(iter(read_annotation(str(ready / "valid.json"))))
-    assert run(*own(ready), **settings | {"drawn": key}) is None
+    more = {"drawn": key, "speaker_probe": True}
+    assert run(*own(ready), **settings | more) is None
+    train = read_annotation(str(ready / "train.json"))
+    speakers = {entry["speaker"] for entry in train.values()}
+    found = report(settings)[0]["leakage"]
+    assert found["utterances"] == len(train) - found["left_out"]
+    assert found["speakers"] + found["left_out"] == len(speakers)
     added = figures(settings["output_folder"]) - set(
         figures(finished["output_folder"])
     )

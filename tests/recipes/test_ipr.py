@@ -580,14 +580,31 @@ def test_broken_label_line_is_named_with_its_number(
 
 
 def test_finished_run_only_reports(ready, tmp_path, monkeypatch):
-    """The same command again, and --test_only: the same files, no training."""
+    """The same command again, and --test_only: the same files, no training.
+
+    What changes no weight may be asked for later: how much speaker is left.
+    """
     arguments = ["hparams/ipr_logmel.yaml", *SHORT, *own(ready)]
     arguments += ["--output_folder", tmp_path / "out"]
     assert run_recipe(monkeypatch, *arguments) is None
     first = results(tmp_path / "out")
-    for extra in ([], ["--test_only"]):
-        assert run_recipe(monkeypatch, *arguments, *extra) is None
-        assert results(tmp_path / "out") == first
+    assert run_recipe(monkeypatch, *arguments) is None
+    assert results(tmp_path / "out") == first
+    extra = ["--test_only", "--speaker_probe", "True"]
+    assert run_recipe(monkeypatch, *arguments, *extra) is None
+    probed = results(tmp_path / "out")
+    found = probed[0].pop("leakage")
+    assert probed == first
+    trained = [
+        entry["speaker"]
+        for name in ("train", "unlabelled")
+        for entry in read_annotation(str(ready / f"{name}.json")).values()
+    ]
+    assert found["utterances"] == len(trained)
+    assert found["speakers"] == len(set(trained)) == 10
+    most = max(map(trained.count, trained))
+    assert found["chance"] == pytest.approx(most / len(trained))
+    assert 0 <= found["accuracy"] <= 1
     assert len(first[1]) == 3
     mean = first[0]["evaluation_mean_of_last_epochs"]
     assert mean["epochs"] == [3]

@@ -241,6 +241,7 @@ def test_runs_as_typed(corpus, environment, tmp_path):
             output_folder=out,
             # the newest checkpoint is then the one that is reported
             model_selection="last",
+            speaker_probe=True,
         ),
         cwd=script.parent,
         env=environment,
@@ -283,6 +284,14 @@ def test_runs_as_typed(corpus, environment, tmp_path):
     evaluated = {row["id"]: row["label"] for row in counted["evaluation"]}
     found = [evaluated[name.removeprefix("mapping_")] for name in drawn]
     assert sorted(found) == sorted(metrics["labels"])
+    if corpus == "MER2023":  # it names no speakers
+        assert metrics["leakage"] is None
+        log = (out / "log.txt").read_text()
+        assert log.count("no training utterance names its speaker") == 1
+        return
+    assert metrics["leakage"]["speakers"] == 8
+    assert metrics["leakage"]["utterances"] == metrics["sizes"]["train"]
+    assert done.stdout.count("a fresh probe names the speaker") == 1
 
 
 def check_scores(score, rows, labels, corpus):

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from conftest import save_ssl_model
-from tests.recipes.helpers import ROOT
+from tests.recipes.helpers import ROOT, save_menan_run
 
 ROWS = [
     row
@@ -74,7 +74,12 @@ def test_script_asks_for_no_other_key(row):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
 def test_debug_flags_run(
-    row, mini_folder, mini_mer2023_folder, mini_recola_folder, tmp_path
+    row,
+    mini_folder,
+    mini_mer2023_folder,
+    mini_recola_folder,
+    mini_mosei_folder,
+    tmp_path,
 ):
     """Each row small on a CPU, as SpeechBrain's recipe tests do."""
     held = tmp_path / "tests" / "tmp"
@@ -82,6 +87,8 @@ def test_debug_flags_run(
     os.symlink(mini_folder, held / "IEMOCAP_full_release")
     os.symlink(mini_mer2023_folder, held / "MER2023")
     os.symlink(mini_recola_folder, held / "RECOLA")
+    os.symlink(mini_mosei_folder, held / "CMU-MOSEI")
+    save_menan_run(held / "menan" / "fold1")
     save_ssl_model(held / "wav2vec2")
     save_ssl_model(held / "hubert", "hubert", "layer")
     done = subprocess.run(

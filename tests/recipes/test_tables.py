@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.recipes.helpers import ROOT
+from speechbrain_ser.menan import SYSTEMS
+from tests.recipes.helpers import ROOT, save_menan_run
 
 TABLES = sorted((ROOT / "recipes").glob("*/tables/*.yaml"))
 
@@ -29,7 +30,12 @@ def name_of(path):
 
 @pytest.mark.parametrize("path", TABLES, ids=name_of)
 def test_every_table_can_be_planned(
-    path, mini_folder, mini_mer2023_folder, mini_recola_folder, tmp_path
+    path,
+    mini_folder,
+    mini_mer2023_folder,
+    mini_recola_folder,
+    mini_mosei_folder,
+    tmp_path,
 ):
     """Its rows, metrics and parts are the recipe's; the corpus is enough."""
     arguments = {
@@ -37,11 +43,17 @@ def test_every_table_can_be_planned(
         "MER2023": ["--data_folder", mini_mer2023_folder],
         "RECOLA": ["--recola_folder", mini_recola_folder]
         + ["--iemocap_folder", mini_folder],
+        "CMU-MOSEI": ["--data_folder", mini_mosei_folder]
+        + ["--runs_folder", tmp_path / "menan"],
     }[path.parts[-3]]
     if path.name.startswith("ipr"):
         arguments += ["--evaluation_size", 0.4]
     if path.name.startswith("dann"):  # of 60 runs or so
         arguments += ["--seeds", 1]
+    if path.parts[-3] == "CMU-MOSEI":  # whose models must be there
+        for system in SYSTEMS:
+            run = tmp_path / "menan" / "IEMOCAP" / system / "fold1" / "1"
+            save_menan_run(run, system=system)
     done = make(path, tmp_path, "--dry_run", *arguments)
     assert done.returncode == 0, done.stderr
     assert "runs are done" in done.stdout

@@ -78,7 +78,7 @@ def folder(tmp_path, monkeypatch):
 
 def planned(folder, *arguments):
     """Plans in this process; returns the jobs."""
-    from speechbrain_ser.table.__main__ import find_settings, parse
+    from speechbrain_ser.table.__main__ import choose, find_settings, parse
     from speechbrain_ser.table.grid import import_recipe, make_jobs
     from speechbrain_ser.table.spec import read_table
 
@@ -86,6 +86,7 @@ def planned(folder, *arguments):
     options.results_folder = str(folder / "results")
     file = read_table(options.table)
     settings = find_settings(options, rest, file)
+    choose(file, options)
     return make_jobs(file, settings, import_recipe(file))
 
 
@@ -166,6 +167,36 @@ def test_without_data_two_seeds_and_two_folds(folder):
     )
     assert len(planned(folder)) == 18
     assert len(planned(folder, "--data_folder", "null")) == 8
+
+
+def test_the_command_line_chooses_seeds_and_folds(folder):
+    """Each once; of a table without folds none can be chosen."""
+    words = TABLE.replace("rows:", "folds: {fold: [1, 2, Ses03]}\nrows:")
+    write_stub(folder, words)
+    for arguments, seeds, folds in (
+        (["--folds", "2"], [1, 2, 3], [2]),
+        (["--folds", "Ses03", "1", "1"], [1, 2, 3], ["Ses03", 1]),
+        (["--seeds", "5", "4", "5", "--folds", "7"], [5, 4], [7]),
+        (["--seeds", "9"], [9], [1, 2, "Ses03"]),
+    ):
+        jobs = planned(folder, *arguments)
+        assert [(j.run.row, j.run.fold, j.run.seed) for j in jobs] == [
+            (row, fold, seed)
+            for row in ("weak", "strong")
+            for fold in folds
+            for seed in seeds
+        ]
+        given = jobs[0].command
+        assert given[given.index("--fold") + 1] == json.dumps(folds[0])
+    # on the mini corpus two of those that are chosen
+    few = ("--data_folder", "null", "--folds", "3", "2", "1", "--seeds", "1")
+    assert [job.run.fold for job in planned(folder, *few)] == [3, 2] * 2
+    write_stub(folder)
+    done = run_command(folder, "--folds", "1")
+    assert done.returncode == 1 and done.stderr == (
+        f"error: --folds can't be given: {folder / 'stub_table.yaml'} has no "
+        "folds\n"
+    )
 
 
 def test_a_table_of_sizes_trains_nothing(folder):
