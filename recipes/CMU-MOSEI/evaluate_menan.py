@@ -359,10 +359,13 @@ def load_model(hparams, run, device):
         If a file of the checkpoint can't be loaded.
     """
     folder = selected_checkpoint(run)
-    parts = []
-    for name in PARTS:
+    parts = {
+        "standardisation": hparams["standardisation"](),
+        "encoder": hparams["encoder"](),
+        "classifier": hparams["classifier"](),
+    }
+    for name, part in parts.items():
         file = os.path.join(folder, f"{name}.ckpt")
-        part = hparams[name]()
         try:
             weights = torch.load(file, map_location="cpu", weights_only=True)
             part.load_state_dict(weights)
@@ -375,8 +378,7 @@ def load_model(hparams, run, device):
             raise InputError(
                 f"{file} can't be loaded ({reason}): train that fold again"
             ) from failure
-        parts.append(part)
-    return torch.nn.Sequential(*parts).to(device).eval()
+    return torch.nn.Sequential(*parts.values()).to(device).eval()
 
 
 @torch.no_grad()

@@ -132,6 +132,30 @@ def check_settings(settings):
         raise InputError("the features need a folder: give --cache_folder")
 
 
+def check_labels(parts, settings):
+    """Refuses a label of one's own that is none of the classes.
+
+    Arguments
+    ---------
+    parts : dict
+        Part to annotation.
+    settings : dict
+
+    Raises
+    ------
+    InputError
+    """
+    for part, path in annotation_paths(settings).items():
+        for key, entry in parts[part].items():
+            if entry["emotion"] not in settings["labels"]:
+                raise InputError(
+                    f"{path}: the utterance {key} has the emotion "
+                    f"{entry['emotion']!r}, which is not among the labels "
+                    f"{', '.join(settings['labels'])}: correct it, or give "
+                    "--labels"
+                )
+
+
 def training_speakers(train, path):
     """Returns the names of the speakers who train, sorted.
 
@@ -206,6 +230,7 @@ def plan(path, overrides):
         parts = recipe.read_parts(
             annotation_paths(settings), ("train", "evaluation")
         )
+        check_labels(parts, settings)
         recipe.check_selection(parts, settings)
         protocol = "annotations of one's own"
     else:

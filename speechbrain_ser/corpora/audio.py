@@ -236,9 +236,12 @@ def load_audio(entry, sample_rate=16000):
         raise
     if signal.dim() != 1:
         raise _not_mono(path, signal.shape[1])
-    played = round(rate * entry.get("speed", 1))
-    if played != sample_rate:
-        signal = torchaudio.functional.resample(signal, played, sample_rate)
+    if rate != sample_rate:
+        signal = torchaudio.functional.resample(signal, rate, sample_rate)
+    if "speed" in entry:
+        # small numbers, for which the filters are few
+        played = round(1000 * entry["speed"])
+        signal = torchaudio.functional.resample(signal, played, 1000)
     return signal
 
 

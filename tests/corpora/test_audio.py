@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torchaudio
 from speechbrain.augment.time_domain import SpeedPerturb
 
 from speechbrain_ser.corpora import audio
@@ -331,7 +332,7 @@ def pitch_of(signal):
     return spectrum.argmax() * 16000 / (16 * n)
 
 
-@pytest.mark.parametrize("rate", [16000, 8000, 44100])
+@pytest.mark.parametrize("rate", [16000, 8000, 48000])
 @pytest.mark.parametrize("speed", SPEEDS + [2])
 def test_speed_moves_length_and_pitch(tmp_path, speed, rate):
     """Twice as fast is half as long and an octave higher, at any rate."""
@@ -375,14 +376,30 @@ def test_speed_is_of_the_part(tmp_path, rate):
     assert torch.equal(signal, load_audio({"wav": only, "speed": 0.8}))
 
 
-def test_speed_that_needs_no_resampling(tmp_path):
-    """20 kHz played at 16 kHz; and a speed of 1 is none."""
-    path = write(tmp_path / "a.wav", rate=20000, subtype="FLOAT")
+def test_speed_of_one_changes_nothing(tmp_path):
+    """Not a bit."""
     expected = torch.tensor(TONE, dtype=torch.float32)
-    assert torch.equal(load_audio({"wav": path, "speed": 0.8}), expected)
     path = write(tmp_path / "b.wav", subtype="FLOAT")
     assert torch.equal(load_audio({"wav": path, "speed": 1}), expected)
     assert torch.equal(load_audio({"wav": path, "speed": 1.0}), expected)
+
+
+@pytest.mark.parametrize("rate", [11025, 22050, 44100])
+def test_speed_and_rate_by_small_filters(tmp_path, rate, monkeypatch):
+    """One step would need filters for thousands of phases."""
+    asked, real = [], torchaudio.functional.resample
+
+    def resample(signal, old, new):
+        """Notes what it is asked for."""
+        divisor = math.gcd(old, new)
+        asked.append((old // divisor, new // divisor))
+        return real(signal, old, new)
+
+    path = write(tmp_path / "a.wav", rate=rate, subtype="FLOAT")
+    monkeypatch.setattr(torchaudio.functional, "resample", resample)
+    got = load_audio({"wav": path, "speed": 0.9})
+    assert len(got) == pytest.approx(len(TONE) / rate / 0.9 * 16000, abs=2)
+    assert max(map(max, asked)) <= 640 and asked[-1] == (9, 10)
 
 
 def test_copies_follow_their_utterance(tmp_path):

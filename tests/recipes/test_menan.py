@@ -8,8 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
+import socket
 
 import matplotlib.figure
 import numpy as np
@@ -32,7 +31,6 @@ from tests.recipes import two_processes_menan
 from tests.recipes.helpers import (
     MENAN,
     PARTS,
-    ROOT,
     check_sentence,
     figures,
     import_script,
@@ -65,9 +63,9 @@ def run(*arguments, hparams=SMALL, drawn=False, **settings):
                 "savefig",
                 lambda self, path, **kwargs: pathlib.Path(path).touch(),
             )
-            patch.setattr(
-                speaker_plots, "neighbour_map", lambda features, start: start
-            )
+        patch.setattr(  # a t-SNE
+            speaker_plots, "neighbour_map", lambda features, start: start
+        )
         line = words(hparams, **settings)
         return run_recipe(patch, *line, *arguments, script=MENAN)
 
@@ -545,7 +543,7 @@ def test_killed_and_started_again_is_as_never_stopped(
 
 
 @pytest.fixture(scope="module")
-def processes(base, settings, corpus):
+def processes(base, settings, corpus, server):
     """What one process with batches of 8 leaves, and two with 4 each."""
     parts = dict(plan(data_folder=corpus, fold=4).parts)
     parts["train"] = dict(list(parts["train"].items())[:37])
@@ -553,15 +551,21 @@ def processes(base, settings, corpus):
     path.write_text(json.dumps(parts))
     one, two = base / "one process", base / "two processes"
     two_processes_menan.main(path, one, 8, cache)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    launch += ["--nproc_per_node=2", two_processes_menan.__file__]
-    done = subprocess.run(
-        [*launch, str(path), str(two), "4", str(cache)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    started = [
+        server.Process(
+            target=two_processes_menan.as_rank,
+            args=(rank, port, path, two, 4, cache),
+        )
+        for rank in range(2)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0]
     return [
         torch.load(file, weights_only=True)
         for file in (one / "rank0.pt", two / "rank0.pt", two / "rank1.pt")
@@ -705,10 +709,9 @@ def test_bad_annotations_are_one_sentence(trained, settings, tmp_path):
         line = write(tmp_path / name, **parts | changed)
         check_refused(said, *line, **more)
 
-    def other(without=(), **values):
+    def other(**values):
         """With another first entry."""
-        entry = {k: v for k, v in first.items() if k not in without} | values
-        return {"train": train | {key: entry}}
+        return {"train": train | {key: first | values}}
 
     mute = {k: v for k, v in first.items() if k != "speaker"}
     said = f"train.json: the utterance {key} has no speaker"
@@ -717,7 +720,12 @@ def test_bad_annotations_are_one_sentence(trained, settings, tmp_path):
     refused("alone", "train.json: .*of the speaker A: .*two", train=alone)
     bare = {k: v for k, v in first.items() if k != "emotion"}
     refused("bare", f"'{key}' lacks 'emotion'", train=train | {key: bare})
-    refused("joy", "'joy'.*not among the labels", **other(emotion="joy"))
+    said = f"train.json: .*{key} has the emotion 'joy'.*--labels"
+    refused("joy", said, **other(emotion="joy"))
+    tested = next(iter(parts["evaluation"]))
+    joy = parts["evaluation"][tested] | {"emotion": "joy"}
+    joy = {"evaluation": parts["evaluation"] | {tested: joy}}
+    refused("test joy", f"test.json: .*{tested} has the emotion 'joy'", **joy)
     gone = str(tmp_path / "gone.wav")
     refused("gone", "gone.wav' is missing", **other(wav=gone))
     refused("sound", "broken.wav' is not audio", **other(wav=str(broken)))

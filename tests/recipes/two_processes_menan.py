@@ -1,13 +1,11 @@
 """Trains MEnAN for a few steps; saves what each process holds.
 
-Run by test_menan.py: two_processes_menan.py PARTS OUT BATCH_SIZE CACHE, with the
-parts of `train_menan.prepare` in a JSON file.
+Run by test_menan.py, with the parts of `train_menan.prepare` in a JSON file.
 """
 
 import functools
 import json
 import os
-import sys
 
 import speechbrain as sb
 import torch
@@ -107,5 +105,11 @@ def main(parts, out, batch_size, cache):
     torch.save(held, os.path.join(out, f"rank{rank}.pt"))
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def as_rank(rank, port, *arguments):
+    """Does the same as one of two processes."""
+    torch.set_num_threads(1)  # as in the tests' own process
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"WORLD_SIZE": "2", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "localhost"}
+    main(*arguments)
+    torch.distributed.destroy_process_group()
