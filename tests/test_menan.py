@@ -15,6 +15,7 @@ from speechbrain.dataio.batch import PaddedBatch
 
 from speechbrain_ser import menan, recipe, speaker_plots
 from speechbrain_ser.corpora.audio import load_audio, with_speeds
+from speechbrain_ser.dataio import entries
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.features import LogMelPitchEnergy, Standardisation
 from speechbrain_ser.menan import SYSTEMS, framed_features
@@ -885,6 +886,9 @@ def test_what_choosing_the_epoch_would_give(build):
     """Where the last is taken: the first best one, and how it does unseen."""
     brain, datasets = build(system="emotion_only", number_of_epochs=4)
     held, original = [], brain.on_epoch_end
+    words = [e["emotion"] for e in entries(datasets["evaluation"])]
+    often = sorted(range(4), key=lambda i: words.count(brain.labels[i]))
+    order = [often[0], often[3], often[0], often[3]]
     brain.validation_scores = lambda dataset: {
         "UA": [0.2, 0.6, 0.6, 0.5][brain.epoch - 1],
         "WA": brain.epoch / 10,
@@ -893,7 +897,7 @@ def test_what_choosing_the_epoch_would_give(build):
     def on_epoch_end(epoch):
         """Evaluates too, and moves the classifier so that it matters."""
         bias = brain.modules.classifier[-1].bias
-        bias.data.zero_()[epoch - 1] = 100
+        bias.data.zero_()[order[epoch - 1]] = 100
         held.append(brain.score(brain.predict(datasets["evaluation"])))
         original(epoch)
 

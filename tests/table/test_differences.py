@@ -181,14 +181,14 @@ def test_other_metrics_have_differences():
     """A recall in points, a recipe's own number as it is."""
     metrics = {"recall": {"ang": 0.5, "hap": None}, "error": 3.5}
     run = done("ours", 1, evaluation=metrics)
-    run.metrics["metrics"]["validation"] = {
+    run.metrics["metrics"]["precise"] = {
         "recall": {"ang": 0.75, "hap": 0.5},
         "error": 3.0,
     }
     columns = [
-        Column("ang", "recall_ang", TEST, minus="validation"),
-        Column("hap", "recall_hap", TEST, minus="validation"),
-        Column("error", "error", TEST, minus="validation"),
+        Column("ang", "recall_ang", TEST, minus="precise"),
+        Column("hap", "recall_hap", TEST, minus="precise"),
+        Column("error", "error", TEST, minus="precise"),
     ]
     cells = fill(table_file(columns=columns, seeds=[1]), [run], CLASSES).cells
     assert [cell.mean for cell in cells.values()] == [-25, None, 0.5]

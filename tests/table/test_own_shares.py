@@ -36,7 +36,11 @@ def probed(row, seed, accuracy, fold=None, **more):
     """A run that is done, with the probe's numbers."""
     found = {"accuracy": accuracy, "nonlinear_accuracy": accuracy + 0.25}
     found |= {"UA": 0.9, "chance": 0.125, "speakers": 8}
-    return done(row, seed, fold, {"UA": 0.6}, leakage=found, **more)
+    run = done(row, seed, fold, {"UA": 0.6}, leakage=found, **more)
+    # which would do for an interval over speakers of another metric
+    by_speaker = dict.fromkeys("st", [[1, 1], [0, 2]])
+    run.metrics["metrics"]["train"] = {"UA": 0.75, "speakers": by_speaker}
+    return run
 
 
 # The file
@@ -123,6 +127,13 @@ def test_the_probes_numbers_are_read():
     (note,) = [note for note in table.notes if "fresh classifier" in note]
     assert note.startswith("left, more, chance: of the utterances that train,")
     assert value_of(runs[0], LEFT) == 0.5
+    runs = [probed("ours", seed, 0.5) for seed in (1, 2, 3)]
+    cells = fill(table_file(columns=columns), runs, CLASSES).cells
+    assert [(c.mean, c.speakers) for c in cells.values()] == [
+        (50, None),
+        (75, None),
+        (12.5, None),
+    ]
 
 
 def test_what_lacks_the_probe_is_said():
