@@ -197,7 +197,8 @@ def plain_fit(model, data, hparams, two_passes=False):
     for step, chosen in enumerate(batches):
         features = data["features"][chosen]
         labels, speakers = data["labels"][chosen], data["speakers"][chosen]
-        vectors = model.encode(features)
+        with torch.set_grad_enabled(not (in_two_steps and two_passes)):
+            vectors = model.encode(features)
         if in_two_steps:
             size = hparams["speaker_memory"]
             if size:
