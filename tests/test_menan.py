@@ -903,7 +903,7 @@ def test_what_choosing_the_epoch_would_give(build):
 
     brain.on_epoch_end = on_epoch_end
     fit(brain, datasets)
-    assert held[0]["WA"] != held[1]["WA"] != held[2]["WA"]
+    assert held[0]["WA"] != held[1]["WA"]
     assert brain.findings()["best_epoch"] == {
         "epoch": 2,
         "valid_UA": 0.6,

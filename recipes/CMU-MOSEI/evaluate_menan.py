@@ -40,8 +40,8 @@ from speechbrain_ser.plan import Plan
 from speechbrain_ser.plots import class_name
 
 PROTOCOL = "cmu-mosei-four-classes@1"
-# What a table may show of a part.
-METRICS = ("mean", "min", "max", "always")
+# What a table may show of a part, in per cent.
+SHARES = ("mean", "min", "max", "always")
 # Settings that are those of the models.
 TRAINED = (
     "labels",
@@ -523,7 +523,7 @@ def report(runs, predictions, annotation, settings, facts, device):
         )
     print(
         "accuracy (%): "
-        + ", ".join(f"{name} {100 * summary[name]:.2f}" for name in METRICS[:3])
+        + ", ".join(f"{name} {100 * summary[name]:.2f}" for name in SHARES[:3])
     )
     best = max(always, key=always.get)
     print(f"whoever always says {best!r}: {100 * always[best]:.2f} %")

@@ -323,6 +323,10 @@ def test_each_system_trains(system, trained):
         assert {row["id"]: row["label"] for row in held} == truth
         right = [row["prediction"] == row["label"] for row in held]
         assert score["WA"] == pytest.approx(np.mean(right))
+    last = metrics["evaluation_mean_of_last_epochs"]
+    tested = metrics["metrics"]["evaluation"]["WA"]
+    assert last["epochs"] == [2] and last["WA"]["mean"] == pytest.approx(tested)
+    assert tested != metrics["metrics"]["train"]["WA"]
     assert [row["epoch"] for row in curves] == ["1", "2"]
     columns = {name for name in curves[0] if name.startswith("speaker")}
     silent = system == "emotion_only"
