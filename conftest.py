@@ -82,11 +82,11 @@ def mini_recola_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def mini_mosei_folder(tmp_path_factory):
-    """A small mini corpus: CMU-MOSEI's layout, 18 segments of 4 videos."""
+    """A small mini corpus: CMU-MOSEI's layout, 27 segments of 6 videos."""
     from speechbrain_ser.corpora.mini_mosei import mini_mosei
 
     cache = tmp_path_factory.mktemp("cache")
-    return mini_mosei(str(cache), seed=0, videos=4)
+    return mini_mosei(str(cache), seed=0, videos=6)
 
 
 @pytest.fixture

@@ -693,7 +693,9 @@ def normal_layer(embeddings):
     )
 
 
-@pytest.mark.parametrize("settings", [PRINTED, {}], ids=["printed", "ours"])
+@pytest.mark.parametrize(
+    "settings", [PRINTED, {"speaker_batch_size": 7}], ids=["printed", "ours"]
+)
 def test_training_is_a_plain_loop(build, settings):
     """Two epochs; all weights as a loop from the paper's text leaves them."""
     brain, datasets = build(**settings)
@@ -815,10 +817,13 @@ def test_draws_hang_on_seed_epoch_and_step_alone(build):
     """So that a run that goes on has the same."""
 
     def drawn(epoch=1, step=1, before=0, **settings):
-        """The weights of SC after one batch, always the same one."""
-        torch.manual_seed(1)
+        """The weights of SC after one batch: the same, with the same model."""
         brain, datasets = build(**settings)
         begin(brain, datasets, epoch)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for p in brain.modules.parameters():
+                p.copy_(0.3 * torch.randn_like(p))
         brain.epoch, brain.step = epoch, step
         rows = [datasets["training"][i] for i in range(6)]
         torch.rand(before)
@@ -924,6 +929,9 @@ def test_evaluation_knows_no_batch(build):
     brain, datasets = build()
     fit(brain, datasets)
     whole = brain.predict(datasets["train"])
+    assert list(whole) == list(TRAINING)
+    # one more than a batch that trains
+    assert len(brain.predict(datasets["validation"])) == 7
     brain.eval_batch_size = 1
     for key, alone in brain.predict(datasets["train"]).items():
         for name in ("posterior", "embedding"):
