@@ -43,7 +43,7 @@ PROTOCOL = "cmu-mosei-four-classes@1"
 # What a table may show of a part, in per cent.
 SHARES = ("mean", "min", "max", "always")
 # Settings that are those of the models.
-TRAINED = (
+SIZES = (
     "labels",
     "duration",
     "sample_rate",
@@ -57,7 +57,9 @@ TRAINED = (
 )
 # What can be a right answer.
 WORDS = (*CLASSES, "neu")
-FACTS = ("fold", "system", "corpus", "selected_epoch")
+TRAINED = (*SIZES, "speaker_steps")
+WANTED = ("system", "corpus", "seed")
+FACTS = ("fold", "selected_epoch", *WANTED)
 PARTS = ("standardisation", "encoder", "classifier")
 
 
@@ -81,14 +83,12 @@ def prepare(data_folder, labels_file):
     return {"parts": parts, "notes": notes}
 
 
-def finished_runs(folder, seed):
-    """Finds the finished runs of one system and seed, one for each fold.
+def finished_runs(settings):
+    """Finds the finished runs that the settings name, one for each fold.
 
     Arguments
     ---------
-    folder : str
-        Above the runs.
-    seed : int
+    settings : dict
 
     Returns
     -------
@@ -98,29 +98,35 @@ def finished_runs(folder, seed):
     Raises
     ------
     InputError
-        If there is none, or two of one fold, or two systems, or models of
-        different sizes.
+        If there is none, or two of one fold, or models of different sizes.
     """
-    found = []
-    for here, folders, files in os.walk(str(folder)):
+    root, steps = settings["checkpoints"], settings["speaker_steps"]
+    wanted = (settings["system"], settings["trained_on"], settings["seed"])
+    found, others = [], set()
+    for here, folders, files in os.walk(str(root)):
         folders.sort()
         path = os.path.join(here, "metrics.json")
         metrics = read_json(path) if "metrics.json" in files else {}
         # a report of this recipe says what the models were trained on
-        if metrics.get("method") == "MEnAN" and "trained_on" not in metrics:
-            if metrics.get("seed") == seed:
-                metrics = read_json(path, FACTS)
-                settings = read_json(
-                    os.path.join(here, "settings.json"), TRAINED
-                )
-                found.append(
-                    {name: metrics[name] for name in FACTS}
-                    | {"folder": here, "settings": settings}
-                )
+        if metrics.get("method") != "MEnAN" or "trained_on" in metrics:
+            continue
+        metrics = read_json(path, FACTS)
+        own = read_json(os.path.join(here, "settings.json"), TRAINED)
+        if tuple(metrics[name] for name in WANTED) != wanted:
+            others.add(
+                "{} on {} with seed {}".format(*map(metrics.get, WANTED))
+            )
+        elif steps is None or own["speaker_steps"] == steps:
+            run = {name: metrics[name] for name in FACTS}
+            found.append(run | {"folder": here, "settings": own})
     if not found:
+        there = f" (there are {', '.join(sorted(others))})" if others else ""
+        of_steps = "" if steps is None else f" and {steps} steps of SC"
         raise InputError(
-            f"there is no finished run of train_menan.py with seed {seed} in "
-            f"{folder}: give its folder, --checkpoints, or train first"
+            "there is no finished run of train_menan.py with system {}, "
+            "trained_on {}, seed {}".format(*wanted)
+            + f"{of_steps} in {root}{there}: give its folder, --checkpoints, "
+            "or train first"
         )
     found.sort(key=lambda run: run["fold"])
     first = found[0]
@@ -128,17 +134,11 @@ def finished_runs(folder, seed):
         if run["fold"] == before["fold"]:
             raise InputError(
                 f"{before['folder']} and {run['folder']} are both of fold "
-                f"{run['fold']}: give --checkpoints the folder of one system "
-                "on one corpus"
+                f"{run['fold']}: give --checkpoints the folder of one "
+                "experiment, or --speaker_steps"
             )
     for run in found:
-        for name in ("system", "corpus"):
-            if run[name] != first[name]:
-                raise InputError(
-                    f"{first['folder']} and {run['folder']} have different "
-                    f"{name}s: give --checkpoints the folder of one {name}"
-                )
-        for name in TRAINED:
+        for name in SIZES:
             if run["settings"][name] != first["settings"][name]:
                 raise InputError(
                     f"{first['folder']} and {run['folder']} were trained with "
@@ -250,7 +250,7 @@ def plan(path, overrides):
         settings = recipe.peek(path, overrides)
     if settings["cache_folder"] is None:
         raise InputError("the features need a folder: give --cache_folder")
-    runs = finished_runs(settings["checkpoints"], settings["seed"])
+    runs = finished_runs(settings)
     trained = runs[0]["settings"]
     for word in trained["labels"]:
         if word not in WORDS:
@@ -260,10 +260,8 @@ def plan(path, overrides):
             )
     overrides = recipe.with_overrides(
         overrides,
-        system=runs[0]["system"],
-        trained_on=runs[0]["corpus"],
         checkpoints=settings["checkpoints"],
-        **{name: trained[name] for name in TRAINED},
+        **{name: trained[name] for name in SIZES},
     )
     settings = recipe.peek(path, overrides)
     corpus = recipe.prepared(
@@ -302,7 +300,7 @@ def main(path, run_opts, overrides):
     """
     planned = plan(path, overrides)
     settings = planned.settings
-    runs = finished_runs(settings["checkpoints"], settings["seed"])
+    runs = finished_runs(settings)
     corpus = recipe.prepared(
         prepare,
         data_folder=settings["data_folder"],

@@ -257,7 +257,7 @@ def test_models_of_the_training_recipe(trained, settings, truth, tmp_path):
     torch.save(weights | {"4.weight": weight, "4.bias": bias}, path)
     out, labels = tmp_path / "out", ["sad", "neu", "hap", "ang"]
     more = settings | {"checkpoints": trained, "output_folder": out}
-    assert run(**more) is None
+    assert run(**more, system="emotion_only") is None
     metrics = check_report(out, truth, labels)
     assert metrics["labels"] == labels and metrics["system"] == "emotion_only"
     found = {row["id"]: row["fold3"] for row in table(out / "predictions.csv")}
@@ -295,8 +295,10 @@ def test_a_report_among_the_runs(fixed, settings, tmp_path):
 
 
 def test_other_runs_below_the_folder(fixed, settings, truth, tmp_path):
-    """Other seeds, methods and unfinished runs are passed over."""
+    """Others are passed over, as where the table command leaves them."""
     shutil.copytree(fixed, tmp_path / "runs")
+    save_menan_run(tmp_path / "runs" / "a", system="dat", fold=2)
+    save_menan_run(tmp_path / "runs" / "b", corpus="EmoDB", fold=2)
     save_menan_run(tmp_path / "runs" / "fold1" / "2", seed=2)
     other = save_menan_run(tmp_path / "runs" / "fold4" / "1", fold=4)
     (other / "metrics.json").unlink()
@@ -312,6 +314,30 @@ def test_other_runs_below_the_folder(fixed, settings, truth, tmp_path):
     found = metrics_of(tmp_path / "two")
     assert [model["fold"] for model in found["models"]] == [1]
     check_report(tmp_path / "two", truth)
+    more |= {"seed": 1, "output_folder": tmp_path / "three"}
+    assert run(**more, system="dat") is None
+    found = metrics_of(tmp_path / "three")
+    assert [model["fold"] for model in found["models"]] == [2]
+    assert found["system"] == "dat" and found["trained_on"] == "IEMOCAP"
+    more |= {"output_folder": tmp_path / "four", "trained_on": "EmoDB"}
+    assert run(**more) is None
+    found = metrics_of(tmp_path / "four")
+    assert [model["fold"] for model in found["models"]] == [2]
+    assert found["system"] == "menan" and found["trained_on"] == "EmoDB"
+
+
+@pytest.mark.parametrize("steps, folds", [(1, [2, 4]), (40, [1, 2, 3, 10])])
+def test_ours_or_as_printed(steps, folds, fixed, settings, tmp_path):
+    """Two MEnANs among the runs, told apart by the steps of SC."""
+    shutil.copytree(fixed, tmp_path / "runs")
+    for fold in (2, 4):
+        folder = tmp_path / "runs" / f"printed{fold}"
+        save_menan_run(folder, fold=fold, speaker_steps=1)
+    more = settings | {"checkpoints": tmp_path / "runs"}
+    more |= {"output_folder": tmp_path / "out", "speaker_steps": steps}
+    assert run(**more) is None
+    found = metrics_of(tmp_path / "out")
+    assert [model["fold"] for model in found["models"]] == folds
 
 
 # What can't be evaluated
@@ -345,14 +371,15 @@ def two_folds(runs):
     shutil.copytree(runs / "fold2" / "1", runs / "fold2" / "again")
 
 
-def two_systems(runs):
-    """A fold of another system."""
-    change(runs / "fold2" / "1" / "metrics.json", system="dat")
+def one_more_steps(runs):
+    """One fold as we train it, the same one as printed."""
+    save_menan_run(runs / "printed", fold=2, speaker_steps=1)
 
 
-def two_corpora(runs):
-    """A fold of another corpus."""
-    change(runs / "fold2" / "1" / "metrics.json", corpus="EmoDB")
+def all_of_another_system(runs):
+    """What is there is not what was asked for."""
+    for path in runs.rglob("metrics.json"):
+        change(path, system="dat", corpus="EmoDB")
 
 
 def other_duration(runs):
@@ -452,10 +479,10 @@ def no_weights(runs):
 @pytest.mark.parametrize(
     "spoil, said",
     [
-        (no_runs, "no finished run of train_menan.py with seed 1 in .*runs:"),
+        (no_runs, "with system menan, .* IEMOCAP, seed 1 in .*runs: give"),
         (two_folds, "fold2/1 and .*fold2/again are both of fold 2"),
-        (two_systems, "fold1/1 and .*fold2/1 have different systems"),
-        (two_corpora, "fold1/1 and .*fold2/1 have different corpuss?"),
+        (one_more_steps, "fold2/1 and .*printed .*fold 2: .*--speaker_steps"),
+        (all_of_another_system, "menan, .*there are dat on EmoDB with seed 1"),
         (other_duration, "fold1/1 and .*fold10/1.*settings of duration"),
         (other_labels, "settings of labels"),
         (foreign_labels, "'fru'.*ang, hap, sad, neu"),
@@ -525,7 +552,10 @@ def test_hyperparams_of_a_run_are_not_loaded(fixed, settings, tmp_path):
     [
         ({"checkpoints": "/nowhere"}, "seed 1 in /nowhere: .*--checkpoints"),
         ({"checkpoints": None}, "seed 1 in None: .*--checkpoints"),
-        ({"seed": 3}, "no finished run of train_menan.py with seed 3"),
+        ({"seed": 3}, "seed 3 in .* .there are menan on IEMOCAP with seed 1."),
+        ({"system": "dat"}, "with system dat, trained_on IEMOCAP, seed 1 in"),
+        ({"trained_on": "nemo"}, "with system menan, trained_on nemo, seed 1"),
+        ({"speaker_steps": 3}, "seed 1 and 3 steps of SC in"),
         ({"cache_folder": None}, "give --cache_folder"),
         ({"data_folder": "/nowhere"}, "'/nowhere' is no folder"),
         ({"labels_file": "/nowhere.csd"}, "/nowhere.csd' is no file"),

@@ -54,6 +54,8 @@ def test_every_table_can_be_planned(
         for system in SYSTEMS:
             run = tmp_path / "menan" / "IEMOCAP" / system / "fold1" / "1"
             save_menan_run(run, system=system)
+        run = tmp_path / "menan" / "IEMOCAP" / "menan" / "printed"
+        save_menan_run(run, speaker_steps=1)
     done = make(path, tmp_path, "--dry_run", *arguments)
     assert done.returncode == 0, done.stderr
     assert "runs are done" in done.stdout
