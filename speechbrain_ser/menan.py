@@ -25,6 +25,7 @@ from speechbrain_ser.frame_cache import FrameCache
 from speechbrain_ser.lobes.features import repeated_or_middle
 from speechbrain_ser.lobes.speaker_invariant import standardised
 from speechbrain_ser.losses import MaxEntropyLoss, entropy
+from speechbrain_ser.metrics import SHARES
 from speechbrain_ser.schedules import ReversalRamp, polynomial_rate
 
 logger = get_logger(__name__)
@@ -244,13 +245,14 @@ class MEnANBrain(SERBrain):
         own = self.valid_row.get("valid_UA")
         watched = self.selection == "last" and self.watched is not None
         if watched and own is not None:
-            if best is None or own > best["valid_UA"]:
+            if best is None or own > best["validation"]["UA"]:
                 scores = self.score(self.predict(self.watched))
-                self.history.notes["best"] = {"epoch": epoch} | {
-                    "valid_UA": own,
-                    "valid_WA": self.valid_row["valid_WA"],
-                    "UA": scores["UA"],
-                    "WA": scores["WA"],
+                self.history.notes["best"] = {
+                    "epoch": epoch,
+                    "validation": {
+                        k: self.valid_row[f"valid_{k}"] for k in SHARES
+                    },
+                    "evaluation": {k: scores[k] for k in SHARES},
                 }
         super().on_epoch_end(epoch)
 

@@ -19,6 +19,7 @@ from speechbrain_ser.dataio import entries
 from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.features import LogMelPitchEnergy, Standardisation
 from speechbrain_ser.menan import SYSTEMS, framed_features
+from speechbrain_ser.metrics import SHARES
 from tests.recipes.helpers import MENAN, import_script
 from tests.references import menan as reference
 
@@ -897,6 +898,8 @@ def test_what_choosing_the_epoch_would_give(build):
     brain.validation_scores = lambda dataset: {
         "UA": [0.2, 0.6, 0.6, 0.5][brain.epoch - 1],
         "WA": brain.epoch / 10,
+        "macro_F1": brain.epoch / 20,
+        "weighted_F1": brain.epoch / 30,
     }
 
     def on_epoch_end(epoch):
@@ -911,10 +914,13 @@ def test_what_choosing_the_epoch_would_give(build):
     assert held[0]["WA"] != held[1]["WA"]
     assert brain.findings()["best_epoch"] == {
         "epoch": 2,
-        "valid_UA": 0.6,
-        "valid_WA": 0.2,
-        "UA": held[1]["UA"],
-        "WA": held[1]["WA"],
+        "validation": {
+            "UA": 0.6,
+            "WA": 0.2,
+            "macro_F1": 0.1,
+            "weighted_F1": 2 / 30,
+        },
+        "evaluation": {name: held[1][name] for name in SHARES},
     }
     brain, datasets = build(system="emotion_only", model_selection="best")
     fit(brain, datasets)

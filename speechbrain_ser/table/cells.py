@@ -138,6 +138,9 @@ def value_of(run, column):
         if split == "evaluation":
             last = run.metrics.get("evaluation_mean_of_last_epochs")
         return _number((last or {}).get(column.metric) or {}, "mean", what)
+    if column.epochs == "best":
+        best = (run.metrics.get("best_epoch") or {}).get(split) or {}
+        return _number(best, column.metric, f"{what} at the best epoch")
     metrics = _metrics(run, split)
     if column.metric.startswith(RECALL):
         return _number(metrics.get("recall") or {}, _word(column), what)
@@ -244,7 +247,7 @@ def _cell(file, column, runs):
 
 def _reported(column):
     """Says whether runs report such a number: last epochs of one part alone."""
-    return column.epochs == "selected" or column.splits == ("evaluation",)
+    return column.epochs != "last" or column.splits == ("evaluation",)
 
 
 def _mixture(file, runs):
@@ -300,6 +303,8 @@ def _unpoolable(column):
         return f"{column.metric} cannot be pooled over folds"
     if column.epochs == "last":
         return "a mean over the last epochs cannot be pooled over folds"
+    if column.epochs == "best":
+        return "the best epoch cannot be pooled over folds"
     return None
 
 
@@ -628,6 +633,12 @@ def _mean_notes(file):
     if last:
         notes.append(
             f"{', '.join(last)}: each run's mean over its last epochs."
+        )
+    best = [c.name for c in columns if c.epochs == "best"]
+    if best:
+        notes.append(
+            f"{', '.join(best)}: at the epoch of each run that did best on its "
+            "validation part."
         )
     differences = [f"{c.name} ({c.formula})" for c in columns if c.minus]
     if differences:

@@ -413,6 +413,14 @@ def check_metrics(file, fold, plan, metrics):
                 f"{file.where('columns', name, 'epochs')}: the mean of the last "
                 f"epochs is there for {', '.join(SHARES)} of evaluation alone"
             )
+        if column.epochs == "best" and (
+            column.metric not in SHARES
+            or not {"validation", "evaluation"}.issuperset(column.parts)
+        ):
+            raise InputError(
+                f"{file.where('columns', name, 'epochs')}: the best epoch is "
+                f"there for {', '.join(SHARES)} of validation and evaluation"
+            )
 
 
 def finished_runs(results_folder):

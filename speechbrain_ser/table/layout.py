@@ -29,7 +29,9 @@ class Column:
     splits : tuple of str
         The parts it is computed on; more than one for ``n`` alone.
     epochs : str
-        ``selected``, or ``last``: the mean over the run's last epochs.
+        ``selected``, ``last``: the mean over the run's last epochs, or
+        ``best``: of the epoch that did best on the validation part, where a
+        run that selects its last epoch reports that too.
     folds : str
         ``mean`` of the folds' values, or ``pooled``: of the metric over the
         utterances of all folds together.

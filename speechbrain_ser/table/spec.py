@@ -32,7 +32,7 @@ OPTIONAL = (
 )
 # What a column may choose; the first is the default.
 CHOICES = {
-    "epochs": ("selected", "last"),
+    "epochs": ("selected", "last", "best"),
     "folds": ("mean", "pooled"),
     "better": ("higher", "lower"),
 }

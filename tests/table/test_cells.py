@@ -161,6 +161,8 @@ def test_columns_read_what_they_name():
         Column("error", "ccc_error", TEST, better="lower"),
         Column("last", "UA", TEST, epochs="last"),
         Column("train", "WA", ("precise",)),
+        Column("own", "UA", ("validation",), epochs="best"),
+        Column("gap", "UA", TEST, epochs="best", minus="validation"),
     ]
     metrics = {"UA": 0.5, "ccc_error": 3.5, "recall": {"ang": 0.25}}
     run = done(
@@ -170,6 +172,11 @@ def test_columns_read_what_they_name():
         evaluation_mean_of_last_epochs={
             "epochs": [2, 3],
             "UA": {"mean": 0.45, "std": 0.1},
+        },
+        best_epoch={
+            "epoch": 2,
+            "validation": {"UA": 0.625},
+            "evaluation": {"UA": 0.75},
         },
     )
     run.metrics["metrics"]["precise"] = {"WA": 0.9}
@@ -181,6 +188,8 @@ def test_columns_read_what_they_name():
         3.5,
         0.45,
         0.9,
+        0.625,
+        0.125,
     ]
     file = table_file(columns=columns, seeds=[1])
     table = fill(file, [run], CLASSES)
@@ -190,8 +199,12 @@ def test_columns_read_what_they_name():
         3.5,
         45,
         90,
+        62.5,
+        12.5,
     ]
     assert "last: each run's mean over its last epochs." in table.notes
+    said = "own, gap: at the epoch of each run that did best on its validation"
+    assert f"{said} part." in table.notes
 
 
 @pytest.mark.parametrize(
@@ -207,6 +220,10 @@ def test_columns_read_what_they_name():
         (
             Column("x", "UA", TEST, epochs="last"),
             "no UA of evaluation over the last epochs",
+        ),
+        (
+            Column("x", "UA", TEST, epochs="best"),
+            "no UA of evaluation at the best epoch",
         ),
         (Column("x", "recall_joy", TEST, folds="pooled"), "no recall_joy of"),
     ],
@@ -480,6 +497,10 @@ def test_a_seed_without_all_folds_is_not_pooled():
         (
             Column("x", "UA", TEST, epochs="last", folds="pooled"),
             "a mean over the last epochs cannot be pooled",
+        ),
+        (
+            Column("x", "UA", TEST, epochs="best", folds="pooled"),
+            "the best epoch cannot be pooled",
         ),
     ],
 )

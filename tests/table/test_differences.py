@@ -70,6 +70,7 @@ REFUSED = [
     ("metric: WA\n", "metric: n\n", 12, "n has no difference: delete"),
     ("better: higher", "epochs: last", 12, "the last epochs are of one part"),
     # what the recipe says to it
+    ("better: higher", "epochs: best", 13, "the best epoch is there for WA, "),
     ("minus: train", "minus: test", 12, "in row weak the recipe has no part t"),
     ("split: evaluation\n", "split: test\n", 11, "has no part test"),
     ("metric: WA\n", "metric: WER\n", 10, "no metric WER"),
