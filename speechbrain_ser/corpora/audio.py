@@ -285,7 +285,7 @@ def with_speeds(annotation, speeds):
     {'wav': 'a.wav', 'duration': 2.5, 'speaker': 'A', 'speed': 0.8}
     """
     copies = {
-        f"{key}-speed{speed:g}": entry
+        f"{key}-speed{speed}": entry
         | {"duration": entry["duration"] / speed, "speed": speed}
         for speed in speeds
         for key, entry in annotation.items()

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torchaudio.functional import fftconvolve
 
+from speechbrain_ser.errors import InputError
+
 CUTOFF = 1000  # Hz; what lies above is not looked at
 REACH = 4  # zero crossings of a filter on each side
 NEIGHBOURS = 5  # whole lags on each side that a lag between is made from
@@ -40,6 +42,11 @@ class Pitch(torch.nn.Module):
     penalty : float
         Cost of a change of f0: this times its squared log ratio.
 
+    Raises
+    ------
+    InputError
+        If the sample rate is too low.
+
     Example
     -------
     >>> wav = torch.sin(2 * torch.pi * 120 * torch.arange(16000) / 16000)
@@ -65,6 +72,11 @@ class Pitch(torch.nn.Module):
         penalty=0.5,
     ):
         super().__init__()
+        if sample_rate < 4 * CUTOFF:
+            raise InputError(
+                f"pitch is not found in speech of {sample_rate} Hz: give a "
+                f"--sample_rate of {4 * CUTOFF} or more"
+            )
         self.settings = {
             "sample_rate": sample_rate,
             "win_length": win_length,

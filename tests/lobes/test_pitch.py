@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.lobes.pitch import Pitch, best_path
 
@@ -332,6 +333,16 @@ def test_hard_input_is_finite(name):
         np.testing.assert_allclose(f0, 150, rtol=0.02)
     else:
         assert nccf.max() < 0.6
+
+
+def test_lowest_sample_rate():
+    """Telephone speech and less; below there is no room for the search."""
+    rate = 4000
+    wav = torch.sin(2 * math.pi * 120 * torch.arange(rate) / rate)
+    nccf, f0 = Pitch(rate)(wav[None], torch.ones(1))[0, 4:-4].T
+    assert nccf.min() > 0.9 and (f0 / 120 - 1).abs().max() < 0.02
+    with pytest.raises(InputError, match="3999 Hz: .*--sample_rate of 4000"):
+        Pitch(3999)
 
 
 def test_float32_and_no_gradient():
