@@ -451,7 +451,9 @@ def _sum_of_confusions(file, row, runs, labels):
 def _add_stars(file, rows, cells, units):
     """Tests rows against those of the symbols; gives remarks for the notes."""
     columns = [
-        name for name, column in file.columns.items() if column.metric != "n"
+        name
+        for name, column in file.columns.items()
+        if column.metric not in ("n", "leakage_chance")
     ]
     remarks = {}
     for row in rows:

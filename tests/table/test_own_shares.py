@@ -168,6 +168,13 @@ def test_less_is_better():
     file = table_file(["base", "ours"], [LEFT], stars={"*": ("base",)})
     cells = fill(file, runs, CLASSES).cells
     assert cells["ours", "left"].stars == "*"
+    # chance is no result
+    chance = Column("chance", "leakage_chance", TRAIN)
+    more = table_file(["base", "ours"], [LEFT, chance], stars=file.stars)
+    table = fill(more, runs, CLASSES)
+    assert table.cells["ours", "left"].stars == "*"
+    assert table.cells["ours", "chance"].p_values == {}
+    assert "no test" not in " ".join(table.notes)
     for run in runs[3:]:
         run.metrics["parts_sha256"] = {"train": "other"}
     cells = fill(file, runs, CLASSES).cells
