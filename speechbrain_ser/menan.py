@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser import speaker_plots
+from speechbrain_ser import plots, speaker_plots
 from speechbrain_ser.batching import PairedBatchSampler
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.corpora.audio import place
@@ -328,7 +328,19 @@ class MEnANBrain(SERBrain):
         )
 
     def draw_figures(self, predictions, title):
-        """Draws Figure 2, with another run beside it if it is there, and SC."""
+        """Draws curves, Figure 2, beside another run if it is there, and SC."""
+        plots.plot_curves(
+            self.figure("curves"),
+            self.history.rows,
+            [
+                (
+                    "loss of the emotion",
+                    {"emotion_loss": "training", "valid_loss": "validation"},
+                ),
+                ("validation", {"valid_WA": "WA", "valid_UA": "UA"}),
+            ],
+            title,
+        )
         own = self.figure_2_row(predictions)
         with replacing(os.path.join(self.output_folder, ROW)) as beside:
             with open(beside, "wb") as file:
@@ -340,7 +352,7 @@ class MEnANBrain(SERBrain):
                 for row in self.compared_row() + [own]
             },
             self.labels,
-            title,
+            f"{title}: speakers that do not train",
         )
         if self.system != "emotion_only":
             speaker_plots.plot_speaker_entropy(

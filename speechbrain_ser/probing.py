@@ -190,6 +190,11 @@ def speaker_probe(embeddings, speakers, folds=5, size=4000, seed=0):
         ``speakers``, of ``utterances`` that were held out, and of speakers
         ``left_out``. None if fewer than two speakers have two utterances.
 
+    Raises
+    ------
+    ValueError
+        If there are not as many speakers as embeddings.
+
     Example
     -------
     >>> far_apart = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2], [2.0]])
@@ -198,6 +203,10 @@ def speaker_probe(embeddings, speakers, folds=5, size=4000, seed=0):
     (1.0, 0.5, 2, 1)
     """
     speakers = np.asarray(speakers)
+    if len(speakers) != len(embeddings):
+        raise ValueError(
+            f"{len(embeddings)} embeddings, but {len(speakers)} speakers"
+        )
     names, counts = np.unique(speakers, return_counts=True)
     probed = names[counts >= 2]
     if len(probed) < 2:

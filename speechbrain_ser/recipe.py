@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import sys
+from difflib import get_close_matches
 from importlib import metadata
 
 import speechbrain as sb
@@ -21,8 +22,8 @@ from speechbrain_ser.corpora.audio import check_audio
 from speechbrain_ser.errors import InputError
 
 MINI_NOTE = (
-    "No --data_folder: this runs {name} with a small encoder on the embedded "
-    "mini corpus (synthetic voices); its numbers say nothing about {corpus}."
+    "No --data_folder: this runs {name} on the embedded mini corpus (synthetic "
+    "voices); its numbers say nothing about {corpus}."
 )
 
 QUIET = (
@@ -53,7 +54,6 @@ FREE_SETTINGS = (
     "base_folder",
     "speaker_probe",
     "compared_folder",
-    "runs_folder",
     "checkpoints",
     "labels_file",
 )
@@ -286,7 +286,8 @@ def resolved(path, overrides):
             ).read()
     except KeyError as failure:
         raise InputError(
-            f"{str(failure.args[0]).strip()}: {path} has no such setting"
+            unknown_setting(path, overrides)
+            or f"{path} has no setting for {failure}"
         ) from None
     except YAMLError as failure:
         reason = getattr(failure, "problem", None) or failure
@@ -294,6 +295,30 @@ def resolved(path, overrides):
             f"{path} and the settings on the command line do not make one YAML "
             f"file ({reason}): give each setting once, as --name value"
         ) from None
+
+
+def unknown_setting(path, overrides):
+    """Returns a sentence about an override that a hparams file does not have.
+
+    Arguments
+    ---------
+    path : str
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    str or None
+        None if it has them all.
+    """
+    with open(path, encoding="utf-8") as file:
+        known = list(YAML(typ="rt").load(file))
+    for name in read_overrides(overrides):
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            mend = f"did you mean --{near[0]}?" if near else "see the file"
+            return f"{path} has no setting {name}: {mend}"
+    return None
 
 
 def is_plain(value):

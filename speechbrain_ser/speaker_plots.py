@@ -221,7 +221,7 @@ def plot_speaker_entropy(path, rows, n_speakers, title, marks=()):
     lower.set_ylim(0, min(104, 1.2 * max(chance, *accuracies)))
     upper.set_ylabel("entropy (nats)")
     lower.set_ylabel("accuracy (%)")
-    lower.set_xlabel("epoch")
+    lower.set_xlabel("epoch (over the batches that train)")
     epochs = [row["epoch"] for row in rows] + [epoch for epoch, _ in marks]
     if epochs:
         first, last = min(epochs), max(epochs)

@@ -13,7 +13,7 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from speechbrain_ser import menan, recipe, speaker_plots
+from speechbrain_ser import menan, plots, recipe, speaker_plots
 from speechbrain_ser.corpora.audio import load_audio, with_speeds
 from speechbrain_ser.dataio import entries
 from speechbrain_ser.errors import InputError
@@ -958,9 +958,13 @@ def test_evaluation_knows_no_batch(build):
 def drawn(monkeypatch):
     """What the figures are given, by name of the function."""
     found = collections.defaultdict(list)
-    for name in ("plot_speakers", "plot_speaker_entropy"):
+    for module, name in (
+        (plots, "plot_curves"),
+        (speaker_plots, "plot_speakers"),
+        (speaker_plots, "plot_speaker_entropy"),
+    ):
         monkeypatch.setattr(
-            speaker_plots,
+            module,
             name,
             lambda path, *args, _name=name, **kwargs: found[_name].append(
                 (os.path.basename(path), args, kwargs)
@@ -985,8 +989,16 @@ def test_figure_2_shows_unseen_speakers(build, drawn, system):
     brain.history.rows = [{"epoch": 1, "speaker_entropy": 1.0}]
     found = {"accuracy": 0.625, "chance": 0.2}
     predictions = draw(brain, datasets, found)
+    ((name, (rows, panels, title), _),) = drawn["plot_curves"]
+    assert (name, title) == ("curves.png", "a title")
+    assert rows is brain.history.rows
+    assert [list(curves) for _, curves in panels] == [
+        ["emotion_loss", "valid_loss"],
+        ["valid_WA", "valid_UA"],
+    ]
     ((name, (rows, labels, title), _),) = drawn["plot_speakers"]
-    assert (name, labels, title) == ("speakers.png", LABELS, "a title")
+    assert (name, labels) == ("speakers.png", LABELS)
+    assert title == "a title: speakers that do not train"
     ((key, row),) = rows.items()
     assert key == system
     assert row["speaker"] == ["V"] * 7 + ["T"] * 9

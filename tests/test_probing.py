@@ -159,6 +159,12 @@ def test_nobody_to_tell_apart(speakers):
     assert speaker_probe(noise(len(speakers), 3), [*speakers]) is None
 
 
+def test_embeddings_without_speakers():
+    """Lengths that do not fit are no probe."""
+    with pytest.raises(ValueError, match="12 embeddings, but 2 speakers"):
+        speaker_probe(noise(12, 3), ["a", "b"])
+
+
 def test_many_utterances_are_drawn_from():
     """Of each speaker alike, at random, always the same ones."""
     speakers = np.repeat(["a", "b", "c"], [150, 150, 20])

@@ -571,7 +571,8 @@ def test_curves_by_hand(monkeypatch):
     assert names == ["selected", ""]
     assert upper.get_ylabel() == "entropy (nats)"
     assert lower.get_ylabel() == "accuracy (%)"
-    assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "epoch")
+    assert upper.get_xlabel() == ""
+    assert lower.get_xlabel() == "epoch (over the batches that train)"
     assert upper.get_xlim() == lower.get_xlim() == (0.5, 4.5)
     assert figure._suptitle.get_text() == "MEnAN"
 

@@ -10,7 +10,7 @@ Training", Li et al. 2020, section 6 and Table 3.
 
 To run it:
 > python evaluate_menan.py hparams/evaluate.yaml --data_folder CMU-MOSEI \
->     --checkpoints results/menan/IEMOCAP/menan
+>     --checkpoints ../IEMOCAP/results/menan
 """
 
 import json
@@ -58,8 +58,15 @@ SIZES = (
 # What can be a right answer.
 WORDS = (*CLASSES, "neu")
 TRAINED = (*SIZES, "speaker_steps")
-WANTED = ("system", "corpus", "seed")
-FACTS = ("fold", "selected_epoch", *WANTED)
+FACTS = ("fold", "selected_epoch", "system", "corpus", "seed")
+# Settings that choose among the runs, and what a run calls that.
+CHOSEN = {
+    "system": "system",
+    "trained_on": "corpus",
+    "seed": "seed",
+    "speaker_steps": "speaker_steps",
+}
+KIND = "{system} on {corpus}, seed {seed}, speaker_steps {speaker_steps}"
 PARTS = ("standardisation", "encoder", "classifier")
 
 
@@ -84,7 +91,7 @@ def prepare(data_folder, labels_file):
 
 
 def finished_runs(settings):
-    """Finds the finished runs that the settings name, one for each fold.
+    """Finds the finished runs of one system, corpus and seed, one a fold.
 
     Arguments
     ---------
@@ -98,12 +105,17 @@ def finished_runs(settings):
     Raises
     ------
     InputError
-        If there is none, or two of one fold, or models of different sizes.
+        If there is none, or the settings leave open which, or there are two
+        of one fold, or models of different sizes.
     """
-    root, steps = settings["checkpoints"], settings["speaker_steps"]
-    wanted = (settings["system"], settings["trained_on"], settings["seed"])
-    found, others = [], set()
-    for here, folders, files in os.walk(str(root)):
+    root = settings["checkpoints"]
+    if not os.path.isdir(str(root)):
+        raise InputError(
+            f"there is no folder {root}: give --checkpoints a folder above "
+            "finished runs of train_menan.py"
+        )
+    found, kinds = [], set()
+    for here, folders, files in os.walk(root):
         folders.sort()
         path = os.path.join(here, "metrics.json")
         metrics = read_json(path) if "metrics.json" in files else {}
@@ -112,22 +124,35 @@ def finished_runs(settings):
             continue
         metrics = read_json(path, FACTS)
         own = read_json(os.path.join(here, "settings.json"), TRAINED)
-        if tuple(metrics[name] for name in WANTED) != wanted:
-            others.add(
-                "{} on {} with seed {}".format(*map(metrics.get, WANTED))
-            )
-        elif steps is None or own["speaker_steps"] == steps:
-            run = {name: metrics[name] for name in FACTS}
-            found.append(run | {"folder": here, "settings": own})
+        run = {name: metrics[name] for name in FACTS}
+        run |= {"folder": here, "settings": own}
+        run["speaker_steps"] = own["speaker_steps"]
+        kinds.add(KIND.format(**run))
+        if all(
+            settings[setting] in (None, run[fact])
+            for setting, fact in CHOSEN.items()
+        ):
+            found.append(run)
+    there = f" ({'; '.join(sorted(kinds))})" if kinds else ""
     if not found:
-        there = f" (there are {', '.join(sorted(others))})" if others else ""
-        of_steps = "" if steps is None else f" and {steps} steps of SC"
-        raise InputError(
-            "there is no finished run of train_menan.py with system {}, "
-            "trained_on {}, seed {}".format(*wanted)
-            + f"{of_steps} in {root}{there}: give its folder, --checkpoints, "
-            "or train first"
+        asked = ", ".join(
+            f"{name} {settings[name]}"
+            for name in CHOSEN
+            if settings[name] is not None
         )
+        mend = f"give {', '.join(f'--{name}' for name in CHOSEN)} of those"
+        if not kinds:
+            mend = "give a folder above some, --checkpoints, or train first"
+        raise InputError(
+            f"{root} has no finished run of train_menan.py with {asked}"
+            f"{there}: {mend}"
+        )
+    for setting, fact in CHOSEN.items():
+        if len({run[fact] for run in found}) > 1:
+            raise InputError(
+                f"{root} has runs of more than one {fact}{there}: give "
+                f"--{setting}"
+            )
     found.sort(key=lambda run: run["fold"])
     first = found[0]
     for before, run in zip(found, found[1:]):
@@ -135,7 +160,7 @@ def finished_runs(settings):
             raise InputError(
                 f"{before['folder']} and {run['folder']} are both of fold "
                 f"{run['fold']}: give --checkpoints the folder of one "
-                "experiment, or --speaker_steps"
+                "experiment"
             )
     for run in found:
         for name in SIZES:
@@ -260,7 +285,8 @@ def plan(path, overrides):
             )
     overrides = recipe.with_overrides(
         overrides,
-        checkpoints=settings["checkpoints"],
+        system=runs[0]["system"],
+        trained_on=runs[0]["corpus"],
         **{name: trained[name] for name in SIZES},
     )
     settings = recipe.peek(path, overrides)
@@ -493,7 +519,7 @@ def report(runs, predictions, annotation, settings, facts, device):
     folder = settings["output_folder"]
     plots.plot_bars(
         os.path.join(folder, "figures", "accuracy.png"),
-        [bar(settings["system"], summary["mean"], shares)]
+        [bar(settings["system"], summary["mean"], shares[len(shares) < 2 :])]
         + [bar(f"always {class_name(w)}", always[w]) for w in always],
         "accuracy (%)",
         title,
@@ -513,7 +539,8 @@ def report(runs, predictions, annotation, settings, facts, device):
             "metrics": {"evaluation": summary},
         },
     )
-    print(f"\n{title}: {len(annotation)} segments, {len(models)} models")
+    plural = "s" if len(models) > 1 else ""
+    print(f"\n{title}: {len(annotation)} segments, {len(models)} model{plural}")
     for model in models:
         print(
             f"fold {model['fold']:2d}  epoch {model['epoch']:3d}  accuracy "

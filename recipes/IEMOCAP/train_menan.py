@@ -90,24 +90,24 @@ def check_settings(settings):
     ):
         recipe.one_of(name, settings[name], choices)
     for name, kinds, least, most in (
-        ("number_of_epochs", (int,), 1, 1e6),
-        ("batch_size", (int,), 2, 1e6),
+        ("number_of_epochs", (int,), 1, 1000000),
+        ("batch_size", (int,), 2, 1000000),
         ("emotion_weight", (int, float), 0, 1),
-        ("speaker_steps", (int,), 1, 1e6),
-        ("speaker_memory", (int,), 0, 1e9),
-        ("speaker_batch_size", (int,), 2, 1e6),
-        ("lr", (int, float), 1e-12, 1e3),
-        ("lr_speaker", (int, float), 1e-12, 1e3),
+        ("speaker_steps", (int,), 1, 1000000),
+        ("speaker_memory", (int,), 0, 1000000000),
+        ("speaker_batch_size", (int,), 2, 1000000),
+        ("lr", (int, float), 1e-12, 1000),
+        ("lr_speaker", (int, float), 1e-12, 1000),
         ("lr_power", (int, float), 0, 100),
-        ("reversal_scale", (int, float), 0, 1e6),
+        ("reversal_scale", (int, float), 0, 1000000),
         ("duration", (int, float), 0.3, 3600),
     ):
         value = settings[name]
         if type(value) not in kinds or not least <= value <= most:
             whole = "" if float in kinds else "whole "
             raise InputError(
-                f"--{name} is {value!r}: give a {whole}number from {least:g} "
-                f"to {most:g}"
+                f"--{name} is {value!r}: give a {whole}number from {least} to "
+                f"{most}"
             )
     for name in ("ramp", "standardise", "speaker_probe"):
         if not isinstance(settings[name], bool):

@@ -228,20 +228,20 @@ def filled_in(path, overrides):
             )
     for name, kinds, least, most in (
         ("alpha", (int, float), 0, 1),
-        ("beta", (int, float), 0, 1e6),
-        ("batch_size", (int,), 2, 1e6),
-        ("number_of_epochs", (int,), 1, 1e6),
+        ("beta", (int, float), 0, 1000000),
+        ("batch_size", (int,), 2, 1000000),
+        ("number_of_epochs", (int,), 1, 1000000),
         ("dropout", (int, float), 0, 0.99),
-        ("penalty_weight", (int, float), 0, 1e6),
-        ("recola_threshold", (int, float), -1e6, 1e6),
-        ("iemocap_threshold", (int, float), -1e6, 1e6),
+        ("penalty_weight", (int, float), 0, 1000000),
+        ("recola_threshold", (int, float), -1000000, 1000000),
+        ("iemocap_threshold", (int, float), -1000000, 1000000),
     ):
         value = settings[name]
         if type(value) not in kinds or not least <= value <= most:
             whole = "" if float in kinds else "whole "
             raise InputError(
-                f"--{name} is {value!r}: give a {whole}number from {least:g} "
-                f"to {most:g}"
+                f"--{name} is {value!r}: give a {whole}number from {least} to "
+                f"{most}"
             )
     if settings["cache_folder"] is None:
         raise InputError("the features need a folder: give --cache_folder")

@@ -345,7 +345,11 @@ def _compare_counts(root, codes):
                 "\n".join(rows),
             )
     elif _says_other_corpus(root):
-        logger.info("'%s' is laid out as IEMOCAP but is not IEMOCAP", root)
+        logger.info(
+            "'%s' is laid out as IEMOCAP but is not IEMOCAP: --corpus gives it "
+            "its name",
+            root,
+        )
     else:
         logger.warning(
             "'%s' has %d utterances; the full release of IEMOCAP has %d, so "

@@ -482,7 +482,11 @@ def _compare_counts(root, part, annotation):
     if counts == expected:
         return
     if _says_other_corpus(root):
-        logger.info("'%s' is laid out as MER2023 but is not MER2023", root)
+        logger.info(
+            "'%s' is laid out as MER2023 but is not MER2023: --corpus gives it "
+            "its name",
+            root,
+        )
         return
     rows = ["class     found  expected"] + [
         f"{label:8}  {counts[label]:5}  {expected[label]:8}" for label in LABELS

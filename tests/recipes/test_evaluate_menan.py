@@ -257,7 +257,7 @@ def test_models_of_the_training_recipe(trained, settings, truth, tmp_path):
     torch.save(weights | {"4.weight": weight, "4.bias": bias}, path)
     out, labels = tmp_path / "out", ["sad", "neu", "hap", "ang"]
     more = settings | {"checkpoints": trained, "output_folder": out}
-    assert run(**more, system="emotion_only") is None
+    assert run(**more) is None
     metrics = check_report(out, truth, labels)
     assert metrics["labels"] == labels and metrics["system"] == "emotion_only"
     found = {row["id"]: row["fold3"] for row in table(out / "predictions.csv")}
@@ -306,6 +306,7 @@ def test_other_runs_below_the_folder(fixed, settings, truth, tmp_path):
     dann.mkdir()
     (dann / "metrics.json").write_text('{"method": "DANN", "seed": 1}')
     more = settings | {"checkpoints": tmp_path / "runs"}
+    more |= {"system": "menan", "trained_on": "IEMOCAP"}
     assert run(**more, output_folder=tmp_path / "one") is None
     found = metrics_of(tmp_path / "one")
     assert [model["fold"] for model in found["models"]] == [1, 2, 3, 10]
@@ -315,7 +316,7 @@ def test_other_runs_below_the_folder(fixed, settings, truth, tmp_path):
     assert [model["fold"] for model in found["models"]] == [1]
     check_report(tmp_path / "two", truth)
     more |= {"seed": 1, "output_folder": tmp_path / "three"}
-    assert run(**more, system="dat") is None
+    assert run(**more | {"system": "dat"}) is None
     found = metrics_of(tmp_path / "three")
     assert [model["fold"] for model in found["models"]] == [2]
     assert found["system"] == "dat" and found["trained_on"] == "IEMOCAP"
@@ -372,14 +373,18 @@ def two_folds(runs):
 
 
 def one_more_steps(runs):
-    """One fold as we train it, the same one as printed."""
-    save_menan_run(runs / "printed", fold=2, speaker_steps=1)
+    """A fold as printed."""
+    save_menan_run(runs / "printed", fold=4, speaker_steps=1)
 
 
-def all_of_another_system(runs):
-    """What is there is not what was asked for."""
-    for path in runs.rglob("metrics.json"):
-        change(path, system="dat", corpus="EmoDB")
+def two_systems(runs):
+    """A fold of another system."""
+    change(runs / "fold2" / "1" / "metrics.json", system="dat")
+
+
+def two_corpora(runs):
+    """A fold of another corpus."""
+    change(runs / "fold2" / "1" / "metrics.json", corpus="EmoDB")
 
 
 def other_duration(runs):
@@ -479,10 +484,11 @@ def no_weights(runs):
 @pytest.mark.parametrize(
     "spoil, said",
     [
-        (no_runs, "with system menan, .* IEMOCAP, seed 1 in .*runs: give"),
+        (no_runs, "runs has no finished run of train_menan.py with seed 1: "),
         (two_folds, "fold2/1 and .*fold2/again are both of fold 2"),
-        (one_more_steps, "fold2/1 and .*printed .*fold 2: .*--speaker_steps"),
-        (all_of_another_system, "menan, .*there are dat on EmoDB with seed 1"),
+        (two_systems, "than one system .*dat on IEMOCAP, .*: give --system"),
+        (two_corpora, "than one corpus .*on EmoDB, .*: give --trained_on"),
+        (one_more_steps, "seed 1, speaker_steps 1; .*: give --speaker_steps"),
         (other_duration, "fold1/1 and .*fold10/1.*settings of duration"),
         (other_labels, "settings of labels"),
         (foreign_labels, "'fru'.*ang, hap, sad, neu"),
@@ -550,12 +556,12 @@ def test_hyperparams_of_a_run_are_not_loaded(fixed, settings, tmp_path):
 @pytest.mark.parametrize(
     "more, said",
     [
-        ({"checkpoints": "/nowhere"}, "seed 1 in /nowhere: .*--checkpoints"),
-        ({"checkpoints": None}, "seed 1 in None: .*--checkpoints"),
-        ({"seed": 3}, "seed 3 in .* .there are menan on IEMOCAP with seed 1."),
-        ({"system": "dat"}, "with system dat, trained_on IEMOCAP, seed 1 in"),
-        ({"trained_on": "nemo"}, "with system menan, trained_on nemo, seed 1"),
-        ({"speaker_steps": 3}, "seed 1 and 3 steps of SC in"),
+        ({"checkpoints": "/nowhere"}, "no folder /nowhere: give --checkpoints"),
+        ({"checkpoints": None}, "no folder None: give --checkpoints"),
+        ({"seed": 3}, "seed 3 .menan on IEMOCAP, seed 1, .*: give .*--seed"),
+        ({"system": "dat"}, "with system dat, seed 1 .menan on IEMOCAP"),
+        ({"trained_on": "nemo"}, "with trained_on nemo, seed 1 .menan on"),
+        ({"speaker_steps": 3}, "seed 1, speaker_steps 3 .*speaker_steps 40"),
         ({"cache_folder": None}, "give --cache_folder"),
         ({"data_folder": "/nowhere"}, "'/nowhere' is no folder"),
         ({"labels_file": "/nowhere.csd"}, "/nowhere.csd' is no file"),

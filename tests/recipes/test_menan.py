@@ -402,6 +402,8 @@ def test_the_best_epoch_is_selected(trained):
     """By the validation speaker, if it is asked for; the weights are others."""
     folder = trained(system="menan", model_selection="best", lr=0.02)
     metrics, curves, _ = results(folder)
+    assert (folder / "figures" / "curves.png").exists()
+    assert {"emotion_loss", "valid_loss", "valid_WA"} <= set(curves[0])
     best = max(float(row["valid_UA"]) for row in curves)
     chosen = curves[metrics["selected_epoch"] - 1]
     assert float(chosen["valid_UA"]) == best
@@ -628,7 +630,10 @@ BAD_SETTINGS = [
     ({"emotion_weight": float("nan")}, "--emotion_weight is nan"),
     ({"emotion_weight": True}, "--emotion_weight is True"),
     ({"emotion_weight": None}, "--emotion_weight is None"),
-    ({"speaker_steps": 0}, "--speaker_steps is 0: give a whole number from 1"),
+    (
+        {"speaker_steps": 0},
+        "--speaker_steps is 0: .*whole number from 1 to 1000000$",
+    ),
     ({"speaker_memory": -1}, "--speaker_memory is -1: give a whole number"),
     ({"speaker_memory": 2.5}, "--speaker_memory is 2.5"),
     ({"speaker_batch_size": 1}, "--speaker_batch_size is 1: .* from 2"),
@@ -681,7 +686,8 @@ def test_bad_settings_are_one_sentence():
         ({"fold": None}, "fold is None"),
         ({"labels": ["ang", "joy"]}, "labels is .*'joy'"),
         ({"data_folder": "/nowhere"}, "'/nowhere' is no folder"),
-        ({"no_such_setting": 1}, "no_such_setting"),
+        ({"no_such_setting": 1}, "menan_small.yaml has no setting no_such_s"),
+        ({"emotion_wieght": 1}, "wieght: did you mean --emotion_weight.$"),
     ],
     ids=str,
 )

@@ -44,7 +44,7 @@ def test_every_table_can_be_planned(
         "RECOLA": ["--recola_folder", mini_recola_folder]
         + ["--iemocap_folder", mini_folder],
         "CMU-MOSEI": ["--data_folder", mini_mosei_folder]
-        + ["--runs_folder", tmp_path / "menan"],
+        + ["--checkpoints", tmp_path / "menan"],
     }[path.parts[-3]]
     if path.name.startswith("ipr"):
         arguments += ["--evaluation_size", 0.4]
