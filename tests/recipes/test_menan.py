@@ -182,7 +182,7 @@ def test_runs_as_typed(corpus, tmp_path, monkeypatch, capsys):
     out = home / "menan" / "fold1" / "1"
     assert f"report: {out.relative_to(tmp_path)}" in said
     assert "a fresh probe names the speaker of" in said
-    assert figures(out) == {"speakers", "adversary", "confusion"}
+    assert figures(out) == {"speakers", "adversary", "confusion", "curves"}
     for name in figures(out):
         path = out / "figures" / f"{name}.png"
         assert matplotlib.image.imread(path).std() > 0.05
@@ -335,8 +335,9 @@ def test_each_system_trains(system, trained):
         assert all(math.isfinite(float(value)) for value in row.values())
         if not silent:
             assert float(row["speaker_entropy"]) <= math.log(8) + 1e-6
-    drawn = {"speakers", "confusion"} | (set() if silent else {"adversary"})
-    assert figures(folder) == drawn
+    drawn = {"curves", "speakers", "confusion"}
+    assert figures(folder) == drawn | (set() if silent else {"adversary"})
+    assert {"emotion_loss", "valid_loss", "valid_WA"} <= set(curves[0])
 
 
 def by_hand(folder, settings, annotation):
@@ -402,8 +403,6 @@ def test_the_best_epoch_is_selected(trained):
     """By the validation speaker, if it is asked for; the weights are others."""
     folder = trained(system="menan", model_selection="best", lr=0.02)
     metrics, curves, _ = results(folder)
-    assert (folder / "figures" / "curves.png").exists()
-    assert {"emotion_loss", "valid_loss", "valid_WA"} <= set(curves[0])
     best = max(float(row["valid_UA"]) for row in curves)
     chosen = curves[metrics["selected_epoch"] - 1]
     assert float(chosen["valid_UA"]) == best
