@@ -353,6 +353,12 @@ class SERBrain(sb.Brain):
         self.epochs = epoch_counter.limit
         super().fit(epoch_counter, train_set, valid_set, **kwargs)
 
+    def on_fit_start(self):
+        """Loads the last checkpoint; says so if nothing is left to train."""
+        super().on_fit_start()
+        if len(self.history.rows) >= self.epochs:
+            logger.info(f"all {self.epochs} epochs were trained before")
+
     # Evaluation
 
     def outputs(self, predictions):
@@ -566,7 +572,7 @@ class SERBrain(sb.Brain):
                 self.figure("confusion"),
                 scores["evaluation"]["confusion"],
                 self.labels,
-                title,
+                f"{title}: evaluation",
             )
         self.draw_figures(predictions, title)
         facts = facts | self.findings()

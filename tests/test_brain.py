@@ -390,3 +390,13 @@ def test_unknown_emotion_is_named(tones):
     tones["tone3"]["emotion"] = "joy"
     with pytest.raises(InputError, match="tone3.*'joy'.*labels"):
         make_dataset(tones, LABELS)
+
+
+def test_a_finished_run_says_that_it_is(tmp_path, tones, caplog):
+    """Started again it trains nothing, and says so once."""
+    data = make_dataset(tones, LABELS)
+    caplog.set_level(logging.INFO, "speechbrain_ser.brain")
+    for times in (0, 1):
+        brain, counter = make_brain(tmp_path)
+        brain.fit(counter, data, data)
+        assert caplog.text.count("all 2 epochs were trained before") == times
