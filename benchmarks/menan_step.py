@@ -87,14 +87,15 @@ class PlainModel(torch.nn.Module):
     ---------
     hparams : dict
         The recipe's.
+    n_features : int
     """
 
-    def __init__(self, hparams):
+    def __init__(self, hparams, n_features):
         super().__init__()
         channels, stride = hparams["channels"], hparams["stride"]
         first, second = hparams["kernel_sizes"]
         self.convs = torch.nn.Sequential(
-            torch.nn.Conv1d(hparams["features"].dim, channels, first, stride),
+            torch.nn.Conv1d(n_features, channels, first, stride),
             torch.nn.PReLU(),
             torch.nn.Conv1d(channels, channels, second, stride),
             torch.nn.PReLU(),
@@ -418,8 +419,10 @@ def peak_here(side, system, arguments):
             brain, training, _ = make_recipe(system, arguments, folder)
             brain.fit(EpochCounter(1), training)
     else:
-        held = torch.load(arguments.held, weights_only=False)
-        plain_fit(PlainModel(held["hparams"]), held["data"], held["hparams"])
+        held = torch.load(arguments.held, weights_only=True)
+        data, hparams = held["data"], held["hparams"]
+        model = PlainModel(hparams, data["features"].shape[-1])
+        plain_fit(model, data, hparams)
     return resident("VmHWM") - before
 
 
@@ -475,9 +478,9 @@ def measure(system, arguments, folder):
     brain, training, hparams = make_recipe(system, arguments, folder)
     loader = brain.make_dataloader(training, sb.Stage.TRAIN)
     batch = next(iter(loader))
-    model = PlainModel(hparams)
-    difference = same_model(brain, model, batch, hparams)
     data = collect(training)
+    model = PlainModel(hparams, data["features"].shape[-1])
+    difference = same_model(brain, model, batch, hparams)
     embeddings = brain.modules.encoder(batch.sig.data).detach()
 
     def walk():
@@ -526,6 +529,8 @@ def measure(system, arguments, folder):
     row += f"{difference:9.0e}"
     if arguments.memory:
         held = os.path.join(folder, "held.pt")
+        plain = (bool, int, float, str, list)
+        hparams = {k: v for k, v in hparams.items() if isinstance(v, plain)}
         torch.save({"data": data, "hparams": hparams}, held)
         for side in ("ours", "plain"):
             row += f"{peak_of(side, system, held):7.0f}"
