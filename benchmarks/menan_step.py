@@ -66,6 +66,7 @@ PRINTED = {
     "speaker_steps": 1,
     "speaker_memory": 0,
     "standardise": False,
+    "speaker_noise": 0,
 }
 N_SPEAKERS = 8
 # In single precision.
@@ -166,8 +167,9 @@ def plain_loss(model, embeddings, labels, speakers, hparams, progress):
 
 def speaker_step(model, embeddings, speakers, hparams):
     """Computes Eq. 1 and its gradients; the encoder gets none."""
-    logits = model.speaker(seen(embeddings.detach(), hparams))
-    loss = F.cross_entropy(logits, speakers)
+    vectors = seen(embeddings.detach(), hparams)
+    vectors = vectors + hparams["speaker_noise"] * torch.randn_like(vectors)
+    loss = F.cross_entropy(model.speaker(vectors), speakers)
     loss.backward()
     return loss
 
@@ -366,14 +368,15 @@ def same_model(brain, model, batch, hparams):
     found.append([(predictions["embeddings"], vectors)])
     if hparams["system"] == "menan":
         # one step of SC on this batch, which moves nothing
-        kept = brain.speaker_steps, brain.memory.size
-        brain.speaker_steps, brain.memory.size = 1, 0
+        kept = brain.speaker_steps, brain.memory.size, brain.speaker_noise
+        brain.speaker_steps, brain.memory.size, brain.speaker_noise = 1, 0, 0
         brain.optimizers_step = lambda: None
         brain.train_speaker_classifier(predictions["embeddings"], data[2])
         del brain.optimizers_step
-        brain.speaker_steps, brain.memory.size = kept
+        brain.speaker_steps, brain.memory.size, brain.speaker_noise = kept
         loss = torch.tensor(brain.history.means()["speaker_loss"])
-        plain = speaker_step(model, vectors, data[2], hparams)
+        quiet = hparams | {"speaker_noise": 0}
+        plain = speaker_step(model, vectors, data[2], quiet)
         found += [[(loss, plain)], gradients(pairs)]
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     loss.backward()

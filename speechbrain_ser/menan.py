@@ -61,6 +61,10 @@ class MEnANBrain(SERBrain):
     standardise : bool
         Whether SC of ``menan`` sees standardised embeddings; not in the paper,
         see `lobes.speaker_invariant.standardised`.
+    speaker_noise : float
+        Standard deviation of the Gaussian noise on what SC of ``menan`` learns
+        on; not in the paper. Without it an SC of many steps learns single
+        utterances by heart, and the encoder forgets the emotion with them.
     power : float
         Of the polynomial decay of the learning rates.
     compared_folder : str or None
@@ -79,6 +83,7 @@ class MEnANBrain(SERBrain):
         speaker_steps,
         speaker_batch_size,
         standardise,
+        speaker_noise,
         power,
         compared_folder=None,
         **kwargs,
@@ -91,6 +96,7 @@ class MEnANBrain(SERBrain):
         self.speaker_steps = speaker_steps
         self.speaker_batch_size = speaker_batch_size
         self.standardise = standardise
+        self.speaker_noise = speaker_noise
         self.power = power
         self.compared_folder = compared_folder
         # without DDP: in `menan` all processes train it on the same embeddings
@@ -178,7 +184,13 @@ class MEnANBrain(SERBrain):
                 )
                 chosen = torch.from_numpy(chosen).to(self.device)
             with self.training_ctx:
-                logits = self.speaker_classifier(self.as_seen(vectors[chosen]))
+                seen = self.as_seen(vectors[chosen])
+                if self.speaker_noise:
+                    noise = draw.normal(
+                        scale=self.speaker_noise, size=seen.shape
+                    )
+                    seen = seen + torch.from_numpy(noise).to(seen)
+                logits = self.speaker_classifier(seen)
                 # Eq. 1
                 loss = F.cross_entropy(logits.float(), targets[chosen])
             self.scaler.scale(loss).backward()

@@ -48,12 +48,14 @@ SMALL = {
     "speaker_steps": 3,
     "speaker_memory": 10,
     "speaker_batch_size": 8,
+    "speaker_noise": 0.5,
 }
 # as the paper is printed
 PRINTED = {
     "speaker_steps": 1,
     "speaker_memory": 0,
     "standardise": False,
+    "speaker_noise": 0,
     "ramp": False,
     "emotion_weight": 0.5,
     "lr_speaker": 0.001,
@@ -418,10 +420,11 @@ def test_losses_are_equations_1_to_5(build, script, monkeypatch, lam):
 
 @pytest.mark.parametrize("standardise", [False, True])
 @pytest.mark.parametrize("memory", [0, 10])
-@pytest.mark.parametrize("lam", [0.5, 0.9])
-def test_gradients_of_both_steps(build, lam, memory, standardise):
+@pytest.mark.parametrize("lam, noise", [(0.5, 0), (0.9, 0.3)])
+def test_gradients_of_both_steps(build, lam, noise, memory, standardise):
     """Each against float64: of SC in step 1, of ENC and EC in step 2."""
     settings = {"emotion_weight": lam, "speaker_memory": memory, "ramp": False}
+    settings["speaker_noise"] = noise
     brain, datasets = build(standardise=standardise, **settings)
     batches = begin(brain, datasets)
     stir(brain)
@@ -445,7 +448,10 @@ def test_gradients_of_both_steps(build, lam, memory, standardise):
         if memory:
             chosen = draw.integers(10, size=8)
             given, targets = kept[chosen], [names[i] for i in chosen]
-        loss = nll(modules["speaker_classifier"](seen(given)), targets)
+        shown = seen(given)
+        if noise:
+            shown = shown + torch.from_numpy(draw.normal(0, 0.3, shown.shape))
+        loss = nll(modules["speaker_classifier"](shown), targets)
         expected = own_gradients(modules, loss)
         assert all(
             gradients[name] is None
@@ -670,7 +676,11 @@ def plainly(modules, epochs, settings):
                     shown = [remembered[i] for i in places]
                 vectors = torch.stack([vector for vector, _ in shown])
                 other.zero_grad()
-                logits = speakers(seen(vectors))
+                vectors = seen(vectors)
+                if settings["speaker_noise"]:
+                    noise = draw.normal(0, 0.5, vectors.shape)
+                    vectors = vectors + torch.from_numpy(noise).float()
+                logits = speakers(vectors)
                 nll(logits, [speaker for _, speaker in shown]).backward()
                 other.step()
             main.zero_grad()

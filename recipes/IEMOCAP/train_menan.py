@@ -99,6 +99,7 @@ def check_settings(settings):
         ("lr", (int, float), 1e-12, 1000),
         ("lr_speaker", (int, float), 1e-12, 1000),
         ("lr_power", (int, float), 0, 100),
+        ("speaker_noise", (int, float), 0, 1000),
         ("reversal_scale", (int, float), 0, 1000000),
         ("duration", (int, float), 0.3, 3600),
     ):

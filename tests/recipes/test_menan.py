@@ -636,6 +636,7 @@ BAD_SETTINGS = [
     ({"speaker_memory": -1}, "--speaker_memory is -1: give a whole number"),
     ({"speaker_memory": 2.5}, "--speaker_memory is 2.5"),
     ({"speaker_batch_size": 1}, "--speaker_batch_size is 1: .* from 2"),
+    ({"speaker_noise": -1}, "--speaker_noise is -1: give a number from 0"),
     ({"lr": 0}, "--lr is 0: give a number from"),
     ({"lr": "1e-3 "}, "--lr is '1e-3 '"),
     ({"lr_speaker": -1}, "--lr_speaker is -1"),

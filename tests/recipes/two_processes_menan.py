@@ -18,6 +18,7 @@ HPARAMS = os.path.join(MENAN.parent, "hparams", "menan_small.yaml")
 PRINTED = {
     "ramp": False,
     "standardise": False,
+    "speaker_noise": 0,
     "speaker_memory": 0,
     "speaker_steps": 1,
 }
