@@ -291,6 +291,7 @@ def test_the_paper_is_what_the_hparams_say():
         "number_of_epochs": 300,
         "batch_size": 16,
         "lr": 1e-3,
+        "emotion_weight": 0.5,
         "class_weights": "none",
     }
     assert {name: settings[name] for name in expected} == expected
@@ -319,7 +320,8 @@ def test_the_small_hparams_differ_where_they_say_so():
     differ -= {"mini_hparams"} | {n for n in differ if "_annotation" in n}
     with open(small, encoding="utf-8") as file:
         marked = {line.split(":")[0] for line in file if "# differs" in line}
-    assert differ == marked == {"speeds", "duration", "number_of_epochs"}
+    expected = {"speeds", "duration", "number_of_epochs", "emotion_weight"}
+    assert differ == marked == expected
 
 
 def test_what_trains(build):

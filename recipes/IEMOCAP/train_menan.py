@@ -28,8 +28,10 @@ from speechbrain_ser.menan import SYSTEMS, framed_features
 from speechbrain_ser.plan import Plan
 
 PROTOCOL = "iemocap-10fold-loso@1"
-# The learning rate of SC in menan, where the settings leave it open.
+# Of menan, where the settings leave it open: the learning rate of SC and lambda.
+# The others have the paper's.
 MENAN_SPEAKER_RATE = 0.003
+MENAN_EMOTION_WEIGHT = 0.7
 
 
 def prepare(data_folder, labels, merge_excited, improvised_only, fold):
@@ -221,11 +223,14 @@ def plan(path, overrides):
             mini_iemocap,
         )
         settings = recipe.peek(path, overrides)
-    if settings["lr_speaker"] is None:
-        ours = settings["system"] == "menan"
-        rate = MENAN_SPEAKER_RATE if ours else settings["lr"]
-        overrides = recipe.with_overrides(overrides, lr_speaker=rate)
-        settings = recipe.peek(path, overrides)
+    ours = settings["system"] == "menan"
+    for name, value in (
+        ("lr_speaker", MENAN_SPEAKER_RATE if ours else settings["lr"]),
+        ("emotion_weight", MENAN_EMOTION_WEIGHT if ours else 0.5),
+    ):
+        if settings[name] is None:
+            overrides = recipe.with_overrides(overrides, **{name: value})
+    settings = recipe.peek(path, overrides)
     check_settings(settings)
     if settings["skip_prep"]:
         parts = recipe.read_parts(

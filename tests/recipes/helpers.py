@@ -216,7 +216,8 @@ def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
 
     path = str(MENAN.parent / "hparams" / "menan_small.yaml")
     settings = {"channels": 8, "n_speakers": 8, "duration": 1.5} | settings
-    settings = {"output_folder": str(folder), "lr_speaker": 0.003} | settings
+    settings = {"lr_speaker": 0.003, "emotion_weight": 0.7} | settings
+    settings["output_folder"] = str(folder)
     overrides = recipe.with_overrides("", **settings)
     for epoch in epochs:
         seeded = recipe.with_overrides(overrides, seed=epoch)

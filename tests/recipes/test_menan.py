@@ -241,17 +241,19 @@ def test_each_speaker_tests_once(corpus):
 
 
 @pytest.mark.parametrize(
-    "more, rate",
+    "more, rate, weight",
     [
-        ({}, 0.003),
-        ({"system": "dat"}, 0.001),
-        ({"system": "multitask", "lr": 0.002}, 0.002),
-        ({"lr_speaker": 0.0005}, 0.0005),
+        ({}, 0.003, 0.7),
+        ({"system": "dat"}, 0.001, 0.5),
+        ({"system": "multitask", "lr": 0.002}, 0.002, 0.5),
+        ({"lr_speaker": 0.0005, "emotion_weight": 0}, 0.0005, 0),
+        ({"system": "dat", "emotion_weight": 0.9}, 0.001, 0.9),
     ],
 )
-def test_open_settings_are_filled_in(corpus, more, rate):
-    """The rate of SC, and how many speakers there are."""
+def test_open_settings_are_filled_in(corpus, more, rate, weight):
+    """The rate of SC, lambda, and how many speakers there are."""
     settings = plan(data_folder=corpus, **more).settings
+    assert settings["emotion_weight"] == weight
     assert settings["lr_speaker"] == rate and settings["n_speakers"] == 8
 
 
@@ -660,7 +662,8 @@ BAD_SETTINGS = [
 def test_bad_settings_are_one_sentence():
     """Each by itself; the good ones pass, at their limits too."""
     script = import_script(MENAN)
-    settings = recipe.peek(str(MENAN.parent / SMALL), "lr_speaker: 0.1")
+    given = recipe.with_overrides("", lr_speaker=0.1, emotion_weight=0.5)
+    settings = recipe.peek(str(MENAN.parent / SMALL), given)
     script.check_settings(settings)
     for more in (
         {"emotion_weight": 0, "speaker_memory": 0, "reversal_scale": 0},
