@@ -14,7 +14,7 @@ demo: $(READY)
 	$(BIN)/python recipes/IEMOCAP/train_ipr.py hparams/ipr.yaml
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
