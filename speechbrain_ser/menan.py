@@ -63,8 +63,8 @@ class MEnANBrain(SERBrain):
         see `lobes.speaker_invariant.standardised`.
     speaker_noise : float
         Standard deviation of the Gaussian noise on what SC of ``menan`` learns
-        on; not in the paper. Without it an SC of many steps learns single
-        utterances by heart, and the encoder forgets the emotion with them.
+        on; not in the paper. Without it an encoder against an SC of many steps
+        loses the emotion too.
     power : float
         Of the polynomial decay of the learning rates.
     compared_folder : str or None

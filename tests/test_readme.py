@@ -91,3 +91,14 @@ def test_the_protocols_are_the_registered_ones():
     assert dict(re.findall(r"^\| `(.+?)` \| (.+) \|$", table, re.M)) == {
         name: protocol.text for name, protocol in PROTOCOLS.items()
     }
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(ROOT.glob("recipes/*/hparams/*.yaml")),
+    ids=lambda path: f"{path.parts[-3]}/{path.name}",
+)
+def test_readmes_of_recipes_name_their_hparams(path):
+    """And are whole: they begin with a title."""
+    text = (path.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("# ") and path.name in text
