@@ -56,7 +56,7 @@ def small_wav2vec2(tmp_path_factory):
 @pytest.fixture(scope="session")
 def mini_folder(tmp_path_factory):
     """A small mini corpus: IEMOCAP's layout, 160 utterances."""
-    from speechbrain_ser.corpora.mini import mini_iemocap
+    from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 
     cache = tmp_path_factory.mktemp("cache")
     return mini_iemocap(str(cache), seed=0, utterances_per_speaker=16)
@@ -65,7 +65,7 @@ def mini_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def mini_mer2023_folder(tmp_path_factory):
     """A small mini corpus: MER2023's layout, 90 clips."""
-    from speechbrain_ser.corpora.mini_mer2023 import mini_mer2023
+    from speechbrain_ser.corpora.mini.mer2023 import mini_mer2023
 
     cache = tmp_path_factory.mktemp("cache")
     return mini_mer2023(str(cache), seed=0, utterances=90)
@@ -74,7 +74,7 @@ def mini_mer2023_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def mini_recola_folder(tmp_path_factory):
     """A small mini corpus: RECOLA's layout, 48 utterances."""
-    from speechbrain_ser.corpora.mini_recola import mini_recola
+    from speechbrain_ser.corpora.mini.recola import mini_recola
 
     cache = tmp_path_factory.mktemp("cache")
     return mini_recola(str(cache), seed=0, utterances_per_speaker=6)
@@ -83,7 +83,7 @@ def mini_recola_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def mini_mosei_folder(tmp_path_factory):
     """A small mini corpus: CMU-MOSEI's layout, 27 segments of 6 videos."""
-    from speechbrain_ser.corpora.mini_mosei import mini_mosei
+    from speechbrain_ser.corpora.mini.cmu_mosei import mini_mosei
 
     cache = tmp_path_factory.mktemp("cache")
     return mini_mosei(str(cache), seed=0, videos=6)

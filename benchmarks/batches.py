@@ -20,11 +20,11 @@ import numpy as np
 import soundfile
 import speechbrain as sb
 
-from speechbrain_ser import recipe
-from speechbrain_ser.batching import LengthBatchSampler, padding_share
-from speechbrain_ser.corpora.audio import load_audio
-from speechbrain_ser.corpora.mini import mini_iemocap
-from speechbrain_ser.metrics import mean_and_std
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
+from speechbrain_ser.evaluation.metrics import mean_and_std
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.utils.audio import load_audio
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
 sys.path.insert(0, str(FOLDER))

@@ -40,7 +40,7 @@ import torch
 import torch.nn.functional as F
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_ser import recipe
+from speechbrain_ser.experiment import recipe
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "RECOLA"
 sys.path.insert(0, str(FOLDER))

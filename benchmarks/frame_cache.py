@@ -35,10 +35,10 @@ import soundfile
 import torch
 from ipr_step import now
 
-from speechbrain_ser.corpora.audio import load_audio
-from speechbrain_ser.frame_cache import FrameCache
+from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 from speechbrain_ser.lobes.ssl import SSLEncoder, frozen_blocks
+from speechbrain_ser.utils.audio import load_audio
 
 RATE = 16000
 N_CLASSES = 4

@@ -24,8 +24,8 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from speechbrain_ser import recipe
-from speechbrain_ser.dataio import UNLABELLED
+from speechbrain_ser.data.dataset import UNLABELLED
+from speechbrain_ser.experiment import recipe
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
 sys.path.insert(0, str(FOLDER))

@@ -21,7 +21,7 @@ import torch
 from ipr_step import FOLDER, Clock, make_batch
 from speechbrain.dataio.batch import PaddedBatch
 
-from speechbrain_ser import recipe
+from speechbrain_ser.experiment import recipe
 
 sys.path.insert(0, str(FOLDER))
 import train_lpmn  # noqa: E402

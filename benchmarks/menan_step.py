@@ -48,9 +48,9 @@ from dann_step import Reversal, seconds_of
 from lpmn_mapping import resident
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_ser import recipe
-from speechbrain_ser.corpora.audio import place
+from speechbrain_ser.experiment import recipe
 from speechbrain_ser.lobes.features import repeated_or_middle
+from speechbrain_ser.utils.audio import place
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
 sys.path.insert(0, str(FOLDER))

@@ -34,10 +34,10 @@ from dann_step import seconds_of
 from speechbrain.lobes.features import VocalFeatures
 from torchaudio.functional import detect_pitch_frequency
 
-from speechbrain_ser.corpora import voice
-from speechbrain_ser.corpora.audio import load_audio
 from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.mini import voice
 from speechbrain_ser.lobes.features import LogMelPitchEnergy
+from speechbrain_ser.utils.audio import load_audio
 
 RATE = 16000
 F0 = (80, 120, 220, 400)

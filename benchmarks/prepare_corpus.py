@@ -13,7 +13,7 @@ import time
 from speechbrain.dataio.dataio import read_audio
 
 from speechbrain_ser.corpora.iemocap import read_iemocap, read_labels
-from speechbrain_ser.corpora.mini import mini_iemocap
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 
 
 def read_by_decoding(data_folder):

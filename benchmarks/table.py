@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from speechbrain_ser.corpora.mini import mini_iemocap
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 
 RECIPE = pathlib.Path(__file__).parents[1] / "recipes" / "IEMOCAP"
 TABLE = """\

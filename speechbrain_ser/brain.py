@@ -13,14 +13,9 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from tqdm.contrib import tqdm
 
-from speechbrain_ser import plots
-from speechbrain_ser.batching import LengthBatchSampler, padding_share
-from speechbrain_ser.checkpoints import GeneratorStates, History
-from speechbrain_ser.dataio import entries
-from speechbrain_ser.distributed import gather_batch, world_size
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import write_csv, write_json
-from speechbrain_ser.metrics import (
+from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
+from speechbrain_ser.data.dataset import entries
+from speechbrain_ser.evaluation.metrics import (
     SHARES,
     classification_metrics,
     confusion_by_speaker,
@@ -28,7 +23,12 @@ from speechbrain_ser.metrics import (
     mean_and_std,
     metrics_table,
 )
-from speechbrain_ser.probing import speaker_probe
+from speechbrain_ser.evaluation.probing import speaker_probe
+from speechbrain_ser.figures import plots
+from speechbrain_ser.utils.checkpoints import GeneratorStates, History
+from speechbrain_ser.utils.distributed import gather_batch, world_size
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import write_csv, write_json
 
 logger = get_logger(__name__)
 

@@ -11,12 +11,12 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.checkpoints import AtomicCheckpointer
-from speechbrain_ser.dataio import class_weights, make_dataset
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.data.dataset import class_weights, make_dataset
+from speechbrain_ser.evaluation.probing import speaker_probe
 from speechbrain_ser.lobes.logmel import LogMelEncoder
 from speechbrain_ser.lobes.pooling import StatisticsPooling
-from speechbrain_ser.probing import speaker_probe
+from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
+from speechbrain_ser.utils.errors import InputError
 from tests.references import ipr
 
 LABELS = ["ang", "hap", "sad", "neu"]

@@ -84,7 +84,7 @@ def test_the_table_of_ones_own_can_be_planned(mini_folder, tmp_path):
 
 def test_the_protocols_are_the_registered_ones():
     """Each has its line in the table, in the registry's words."""
-    from speechbrain_ser.corpora.named_protocols import PROTOCOLS
+    from speechbrain_ser.corpora.protocols.named import PROTOCOLS
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.split("## Protocols")[1].split("\n## ")[0]

@@ -25,19 +25,20 @@ from speechbrain.utils.distributed import if_main_process, infer_device
 from tqdm import tqdm
 from yaml import YAMLError
 
-from speechbrain_ser import plots, recipe
-from speechbrain_ser.checkpoints import AtomicCheckpointer
-from speechbrain_ser.corpora import named_protocols
 from speechbrain_ser.corpora.annotations import write_annotation
 from speechbrain_ser.corpora.cmu_mosei import CLASSES, read_cmu_mosei
-from speechbrain_ser.corpora.mini_mosei import mini_mosei
-from speechbrain_ser.dataio import make_dataset
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import write_csv, write_json
-from speechbrain_ser.frame_cache import FrameCache
+from speechbrain_ser.corpora.mini.cmu_mosei import mini_mosei
+from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.data.dataset import make_dataset
+from speechbrain_ser.data.frame_cache import FrameCache
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.plan import Plan
+from speechbrain_ser.figures import plots
+from speechbrain_ser.figures.plots import class_name
 from speechbrain_ser.lobes.features import repeated_or_middle
-from speechbrain_ser.plan import Plan
-from speechbrain_ser.plots import class_name
+from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import write_csv, write_json
 
 PROTOCOL = "cmu-mosei-four-classes@1"
 # What a table may show of a part, in per cent.

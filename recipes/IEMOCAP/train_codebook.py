@@ -21,17 +21,18 @@ import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import if_main_process
 
-from speechbrain_ser import plots, recipe
 from speechbrain_ser.corpora.annotations import read_annotation
-from speechbrain_ser.corpora.audio import check_audio
 from speechbrain_ser.corpora.unlabelled import read_folder
-from speechbrain_ser.dataio import make_dataset, without_labels
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import replacing, write_json
-from speechbrain_ser.frame_cache import cached_reader
-from speechbrain_ser.lpmn import CodebookBrain
-from speechbrain_ser.lpmn_settings import check_frames
-from speechbrain_ser.plan import Plan
+from speechbrain_ser.data.dataset import make_dataset, without_labels
+from speechbrain_ser.data.frame_cache import cached_reader
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.plan import Plan
+from speechbrain_ser.figures import plots
+from speechbrain_ser.methods.lpmn import CodebookBrain
+from speechbrain_ser.methods.lpmn_settings import check_frames
+from speechbrain_ser.utils.audio import check_audio
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import replacing, write_json
 
 
 def plan(path, overrides):

@@ -24,35 +24,42 @@ import torch
 from speechbrain.utils.distributed import if_main_process, infer_device
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser import gmp_settings, plots, recipe
-from speechbrain_ser import pseudo_label_plots as label_plots
 from speechbrain_ser.brain import SELECTIONS
-from speechbrain_ser.checkpoints import AtomicCheckpointer
-from speechbrain_ser.cluster_information import (
+from speechbrain_ser.corpora.annotations import class_table, write_annotation
+from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.corpora.protocols import splits as protocols
+from speechbrain_ser.data.dataset import (
+    CLASS_WEIGHTS,
+    class_weights,
+    make_dataset,
+)
+from speechbrain_ser.data.frame_cache import FrameCache
+from speechbrain_ser.data.pseudo_labels import PseudoLabels, make_pseudo_labels
+from speechbrain_ser.evaluation.cluster_information import (
     cluster_information,
     cluster_sizes,
 )
-from speechbrain_ser.corpora import named_protocols, protocols
-from speechbrain_ser.corpora.annotations import class_table, write_annotation
-from speechbrain_ser.corpora.audio import load_audio
-from speechbrain_ser.corpora.iemocap import read_iemocap
-from speechbrain_ser.corpora.mini import mini_iemocap
-from speechbrain_ser.dataio import CLASS_WEIGHTS, class_weights, make_dataset
-from speechbrain_ser.distributed import on_main
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import replacing
-from speechbrain_ser.frame_cache import FrameCache
-from speechbrain_ser.gmp_atl import (
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.plan import Plan, code_version, hparams_content
+from speechbrain_ser.experiment.stages import Stage, make_room, tell_changes
+from speechbrain_ser.figures import plots
+from speechbrain_ser.figures import pseudo_labels as label_plots
+from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads
+from speechbrain_ser.methods import gmp_settings
+from speechbrain_ser.methods.gmp_atl import (
     FineTuningBrain,
     MultiTaskBrain,
     RetrainingBrain,
     make_classifier,
     most_frequent,
 )
-from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads
-from speechbrain_ser.plan import Plan, code_version, hparams_content
-from speechbrain_ser.pseudo_labels import PseudoLabels, make_pseudo_labels
-from speechbrain_ser.stages import Stage, make_room, tell_changes
+from speechbrain_ser.utils.audio import load_audio
+from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
+from speechbrain_ser.utils.distributed import on_main
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import replacing
 
 logger = get_logger(__name__)
 

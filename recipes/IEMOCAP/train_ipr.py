@@ -17,27 +17,29 @@ import torch
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser import plots, recipe
-from speechbrain_ser.augmentation import augment_copies
 from speechbrain_ser.brain import SELECTIONS, SERBrain
-from speechbrain_ser.corpora import named_protocols, protocols
 from speechbrain_ser.corpora.annotations import (
     class_table,
     write_annotation,
 )
 from speechbrain_ser.corpora.iemocap import read_iemocap
-from speechbrain_ser.corpora.mini import mini_iemocap
-from speechbrain_ser.dataio import (
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.corpora.protocols import splits as protocols
+from speechbrain_ser.data.augmentation import augment_copies
+from speechbrain_ser.data.dataset import (
     CLASS_WEIGHTS,
     UNLABELLED,
     class_weights,
     make_dataset,
     without_labels,
 )
-from speechbrain_ser.distributed import gather_batch, world_size
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.plan import Plan
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.plan import Plan
+from speechbrain_ser.figures import plots
 from speechbrain_ser.schedules import warmup_length
+from speechbrain_ser.utils.distributed import gather_batch, world_size
+from speechbrain_ser.utils.errors import InputError
 
 logger = get_logger(__name__)
 

@@ -16,15 +16,21 @@ To run it:
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process
 
-from speechbrain_ser import lpmn_settings, recipe
 from speechbrain_ser.brain import SELECTIONS
-from speechbrain_ser.corpora import named_protocols, protocols
 from speechbrain_ser.corpora.annotations import class_table, write_annotation
 from speechbrain_ser.corpora.mer2023 import read_mer2023
-from speechbrain_ser.corpora.mini_mer2023 import mini_mer2023
-from speechbrain_ser.dataio import CLASS_WEIGHTS, class_weights, make_dataset
-from speechbrain_ser.frame_cache import cached_reader
-from speechbrain_ser.plan import Plan
+from speechbrain_ser.corpora.mini.mer2023 import mini_mer2023
+from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.corpora.protocols import splits as protocols
+from speechbrain_ser.data.dataset import (
+    CLASS_WEIGHTS,
+    class_weights,
+    make_dataset,
+)
+from speechbrain_ser.data.frame_cache import cached_reader
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.plan import Plan
+from speechbrain_ser.methods import lpmn_settings
 
 PROTOCOL = "mer2023-5fold@1"
 # columns of a table besides the usual metrics

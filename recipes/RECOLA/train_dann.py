@@ -19,40 +19,41 @@ import os
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
-from speechbrain_ser import recipe
 from speechbrain_ser.brain import SELECTIONS
-from speechbrain_ser.corpora import named_protocols, protocols
 from speechbrain_ser.corpora.annotations import (
     class_table,
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.audio import check_audio, place
-from speechbrain_ser.corpora.cross_lingual import (
+from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.mini.recola import mini_recola
+from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.corpora.protocols import splits as protocols
+from speechbrain_ser.corpora.protocols.cross_lingual import (
     DEVELOPMENTS,
     TASKS,
     two_classes,
 )
-from speechbrain_ser.corpora.iemocap import read_iemocap
-from speechbrain_ser.corpora.mini import mini_iemocap
-from speechbrain_ser.corpora.mini_recola import mini_recola
 from speechbrain_ser.corpora.recola import read_recola
-from speechbrain_ser.dann import (
+from speechbrain_ser.data.dataset import (
+    CLASS_WEIGHTS,
+    class_weights,
+    make_dataset,
+    without_labels,
+)
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.plan import Plan
+from speechbrain_ser.lobes.domain_norm import WAYS
+from speechbrain_ser.methods.dann import (
     PENALTIES,
     SOURCE,
     SYSTEMS,
     TARGET,
     fixed_features,
 )
-from speechbrain_ser.dataio import (
-    CLASS_WEIGHTS,
-    class_weights,
-    make_dataset,
-    without_labels,
-)
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.lobes.domain_norm import WAYS
-from speechbrain_ser.plan import Plan
+from speechbrain_ser.utils.audio import check_audio, place
+from speechbrain_ser.utils.errors import InputError
 
 # What must be given besides the mini corpora.
 CORPUS_FOLDERS = ("recola_folder", "iemocap_folder")

@@ -5,9 +5,9 @@ import math
 import os
 import textwrap
 
-from speechbrain_ser.corpora.audio import inspect_audio
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import write_json
+from speechbrain_ser.utils.audio import inspect_audio
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import write_json
 
 _REQUIRED = ("wav", "duration", "emotion")
 _TEXT = ("wav", "emotion", "speaker", "gender")

@@ -14,8 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from speechbrain_ser.corpora.audio import inspect_files
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.errors import InputError
 
 LABELS_FILE = "CMU_MOSEI_Labels.csd"
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
@@ -74,7 +74,7 @@ def read_cmu_mosei(data_folder, labels_file=None):
 
     Example
     -------
-    >>> from speechbrain_ser.corpora.mini_mosei import mini_mosei
+    >>> from speechbrain_ser.corpora.mini.cmu_mosei import mini_mosei
     >>> tree = mini_mosei(getfixture("tmp_path"), videos=1)
     >>> annotation, notes = read_cmu_mosei(tree)
     >>> entry = annotation["-mini_mos00_1"]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser.corpora.audio import inspect_files
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.errors import InputError
 
 logger = get_logger(__name__)
 
@@ -86,7 +86,7 @@ def read_iemocap(
 
     Example
     -------
-    >>> from speechbrain_ser.corpora.mini import mini_iemocap
+    >>> from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
     >>> tree = mini_iemocap(getfixture("tmp_path"), utterances_per_speaker=4)
     >>> entries = read_iemocap(tree).values()
     >>> sorted({entry["session"] for entry in entries})
@@ -138,7 +138,7 @@ def read_labels(
 
     Example
     -------
-    >>> from speechbrain_ser.corpora.mini import mini_iemocap
+    >>> from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
     >>> tree = mini_iemocap(getfixture("tmp_path"), utterances_per_speaker=4)
     >>> entries = read_labels(tree, labels=["sad"]).values()
     >>> {entry["emotion"] for entry in entries}

@@ -20,9 +20,9 @@ import soundfile
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from speechbrain_ser.corpora.audio import inspect_files
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import cache_folder, replacing
+from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import cache_folder, replacing
 
 logger = get_logger(__name__)
 
@@ -77,7 +77,7 @@ def read_mer2023(data_folder, labels=LABELS, audio_folder=None, part="train"):
 
     Example
     -------
-    >>> from speechbrain_ser.corpora.mini_mer2023 import mini_mer2023
+    >>> from speechbrain_ser.corpora.mini.mer2023 import mini_mer2023
     >>> tree = mini_mer2023(getfixture("tmp_path"), utterances=6)
     >>> entries = read_mer2023(tree, labels=["happy", "sad"]).values()
     >>> sorted(entry["emotion"] for entry in entries)

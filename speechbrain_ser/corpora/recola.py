@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser.corpora.audio import inspect_files
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.errors import InputError
 
 logger = get_logger(__name__)
 
@@ -78,7 +78,7 @@ def read_recola(data_folder):
 
     Example
     -------
-    >>> from speechbrain_ser.corpora.mini_recola import mini_recola
+    >>> from speechbrain_ser.corpora.mini.recola import mini_recola
     >>> tree = mini_recola(getfixture("tmp_path"), utterances_per_speaker=1)
     >>> entry = read_recola(tree)["P16_001"]
     >>> entry["speaker"], -1 <= entry["arousal"] <= 1

@@ -2,8 +2,8 @@
 
 import os
 
-from speechbrain_ser.corpora.audio import inspect_files
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.errors import InputError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 

@@ -6,8 +6,11 @@ Recognition", Xi et al. 2024 (LPMN), the equations named below.
 
 import torch
 
-from speechbrain_ser.distributed import mean_over_processes, sum_over_processes
 from speechbrain_ser.lobes.pooling import frame_mask
+from speechbrain_ser.utils.distributed import (
+    mean_over_processes,
+    sum_over_processes,
+)
 
 # Below this length a frame or a prototype has no direction: its cosines are 0.
 NO_DIRECTION = 1e-8

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.distributed.nn.functional import all_reduce
 
-from speechbrain_ser.distributed import world_size
+from speechbrain_ser.utils.distributed import world_size
 
 # Way to whose statistics normalise (source, target) on their way to the emotion
 # classifier, and to the language classifier.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torchaudio.functional import fftconvolve
 
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.errors import InputError
 
 CUTOFF = 1000  # Hz; what lies above is not looked at
 REACH = 4  # zero crossings of a filter on each side

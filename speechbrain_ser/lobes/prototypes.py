@@ -131,7 +131,7 @@ class PrototypeBank(torch.nn.Module):
         The moving average runs over the batch in its order, in closed form, and
         what has moved is normalised once at the end. Soft labels are those of the
         prototypes before the batch. Under DDP give gathered tensors (see
-        :func:`speechbrain_ser.distributed.gather_batch`), so that all processes
+        :func:`speechbrain_ser.utils.distributed.gather_batch`), so that all processes
         take the same step.
 
         Arguments

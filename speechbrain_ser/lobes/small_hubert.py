@@ -7,7 +7,7 @@ import os
 import numpy as np
 import torch
 
-from speechbrain_ser.files import cache_folder, make_folder
+from speechbrain_ser.utils.files import cache_folder, make_folder
 
 # Raised when the same settings give other weights.
 VERSION = 1

@@ -20,7 +20,7 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.errors import InputError
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SHARDED = tuple(f"{name}.index.json" for name in WEIGHTS)

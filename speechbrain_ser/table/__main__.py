@@ -14,9 +14,8 @@ import sys
 
 import speechbrain as sb
 
-from speechbrain_ser import recipe
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.plan import digest
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.plan import digest
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.execute import (
     LocalWorkers,
@@ -30,6 +29,7 @@ from speechbrain_ser.table.layout import DONE, FOREIGN, MISSING, RUNNING
 from speechbrain_ser.table.markup import to_text
 from speechbrain_ser.table.pages import write_pages
 from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.utils.errors import InputError
 
 STOPPED = 130
 LONGEST = 100  # letters of a folder's name

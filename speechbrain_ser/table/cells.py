@@ -7,7 +7,7 @@ import os
 import numpy as np
 from scipy import stats
 
-from speechbrain_ser.metrics import (
+from speechbrain_ser.evaluation.metrics import (
     LEVEL,
     RESAMPLES,
     resampled_interval,

@@ -3,11 +3,11 @@
 import os
 import time
 
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import write_json
 from speechbrain_ser.table.execute import Lock, launch, log_tail
 from speechbrain_ser.table.grid import look_up, read_json
 from speechbrain_ser.table.layout import DONE, FOREIGN, QUEUED, RUNNING
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import write_json
 
 TICKET = "job.json"
 LATE = 90  # seconds until a node's file is seen here, at most

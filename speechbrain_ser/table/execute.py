@@ -10,9 +10,9 @@ import time
 from tqdm import tqdm
 
 import speechbrain_ser
-from speechbrain_ser.files import Lock
 from speechbrain_ser.table.grid import look_up
 from speechbrain_ser.table.layout import DONE, FAILED, FOREIGN, MISSING, RUNNING
+from speechbrain_ser.utils.files import Lock
 
 LOG = "output.log"
 TAIL = 8  # lines of a failed run's log

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 
-from speechbrain_ser import recipe
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.experiment import recipe
 from speechbrain_ser.table.layout import DONE, FOREIGN, LEAKAGE, SHARES, Run
+from speechbrain_ser.utils.errors import InputError
 
 TABLES_OWN = ("seed", "output_folder", "save_folder")
 UNWALKED = ("save", "figures", "env")

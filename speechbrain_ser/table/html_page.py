@@ -8,7 +8,7 @@ import re
 import tempfile
 from urllib.parse import quote
 
-from speechbrain_ser import plots
+from speechbrain_ser.figures import plots
 from speechbrain_ser.table.entries import (
     HEADINGS,
     NONE,

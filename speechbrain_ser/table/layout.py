@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from speechbrain_ser.metrics import SHARES
+from speechbrain_ser.evaluation.metrics import SHARES
 
 DONE, RUNNING, QUEUED = "done", "running", "queued"
 FAILED, MISSING, FOREIGN = "failed", "missing", "foreign"

@@ -3,7 +3,6 @@
 import itertools
 import os
 
-from speechbrain_ser.files import replacing, write_csv
 from speechbrain_ser.table.entries import (
     one_line,
     relative,
@@ -12,6 +11,7 @@ from speechbrain_ser.table.entries import (
 )
 from speechbrain_ser.table.html_page import to_html
 from speechbrain_ser.table.markup import to_latex, to_markdown
+from speechbrain_ser.utils.files import replacing, write_csv
 
 
 def write_pages(table, folder):

@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.recipe import is_plain
+from speechbrain_ser.experiment.recipe import is_plain
 from speechbrain_ser.table.layout import LEAKAGE, Column, TableFile
+from speechbrain_ser.utils.errors import InputError
 
 REQUIRED = ("title", "script", "hparams", "seeds", "rows", "columns")
 OPTIONAL = (

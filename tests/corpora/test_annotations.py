@@ -12,7 +12,7 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.errors import InputError
 
 ENTRY = {"wav": "/data/a.wav", "duration": 2.5, "emotion": "sad"}
 FULL = {

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from speechbrain_ser.corpora import cmu_mosei
-from speechbrain_ser.corpora.audio import check_audio, load_audio
 from speechbrain_ser.corpora.cmu_mosei import four_classes, read_cmu_mosei
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.audio import check_audio, load_audio
+from speechbrain_ser.utils.errors import InputError
 
 COLUMNS = ["sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear"]
 # An example of the release: rows are not in order of time.

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from speechbrain_ser.corpora import audio, iemocap
+from speechbrain_ser.corpora import iemocap
 from speechbrain_ser.corpora.iemocap import read_iemocap, read_labels
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils import audio
+from speechbrain_ser.utils.errors import InputError
 from tests.corpora.iemocap_tree import UTTERANCES, evaluation_file, write_tree
 
 FOUR_CLASSES = {

@@ -16,7 +16,7 @@ import soundfile
 
 from speechbrain_ser.corpora import mer2023
 from speechbrain_ser.corpora.mer2023 import LABELS, read_mer2023
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.errors import InputError
 
 ROWS = [
     ("sample_00000012", "happy", "1.75"),

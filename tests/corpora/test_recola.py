@@ -11,7 +11,7 @@ import soundfile
 
 from speechbrain_ser.corpora import recola
 from speechbrain_ser.corpora.recola import read_recola
-from speechbrain_ser.errors import InputError
+from speechbrain_ser.utils.errors import InputError
 
 RATERS = ["FM1 ", "FM2 ", "FM3 ", "FF1 ", "FF2 ", "FF3"]
 SPANS = [("0.40", "1.00"), ("1.20", "1.90"), ("2.50", "3.10")]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.lobes.pitch import Pitch, best_path
+from speechbrain_ser.utils.errors import InputError
 
 # formants and their bandwidths, in Hz
 VOWELS = {

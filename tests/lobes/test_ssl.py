@@ -13,7 +13,6 @@ import torch
 import transformers
 
 from conftest import save_ssl_model
-from speechbrain_ser.errors import InputError
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 from speechbrain_ser.lobes.small_hubert import fresh_hubert
 from speechbrain_ser.lobes.ssl import (
@@ -21,6 +20,7 @@ from speechbrain_ser.lobes.ssl import (
     frozen_blocks,
     normalize_waveform,
 )
+from speechbrain_ser.utils.errors import InputError
 from tests.lobes.test_encoders import padded
 
 KINDS = ("wav2vec2", "hubert", "wavlm")

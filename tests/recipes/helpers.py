@@ -58,7 +58,7 @@ def import_script(path):
 
 def run_recipe(monkeypatch, *arguments, script=RECIPE):
     """Runs a recipe as its command line would; returns its error or None."""
-    from speechbrain_ser import recipe
+    from speechbrain_ser.experiment import recipe
 
     monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
     try:
@@ -187,7 +187,7 @@ def run_until(place, count, script, line):
         str  # it asks pip, which is slow
     )
     sys.argv = [str(script), *line]
-    from speechbrain_ser import recipe
+    from speechbrain_ser.experiment import recipe
 
     recipe.run(import_script(script).main, str(script))
 
@@ -210,9 +210,9 @@ def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
     pathlib.Path
         The folder.
     """
-    from speechbrain_ser import recipe
-    from speechbrain_ser.checkpoints import AtomicCheckpointer
-    from speechbrain_ser.files import write_json
+    from speechbrain_ser.experiment import recipe
+    from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
+    from speechbrain_ser.utils.files import write_json
 
     path = str(MENAN.parent / "hparams" / "menan_small.yaml")
     settings = {"channels": 8, "n_speakers": 8, "duration": 1.5} | settings

@@ -19,18 +19,20 @@ import speechbrain as sb
 import torch
 from sklearn.metrics import recall_score
 
-from speechbrain_ser import dann, language_plots, recipe
-from speechbrain_ser.corpora import named_protocols
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.audio import load_audio
 from speechbrain_ser.corpora.iemocap import read_iemocap
-from speechbrain_ser.corpora.mini import mini_iemocap
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.protocols import named as named_protocols
 from speechbrain_ser.corpora.recola import read_recola
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.figures import languages as language_plots
 from speechbrain_ser.lobes.domain_norm import WAYS
+from speechbrain_ser.methods import dann
 from speechbrain_ser.table.__main__ import main as make_table
+from speechbrain_ser.utils.audio import load_audio
 from tests.recipes import two_processes_dann
 from tests.recipes.helpers import (
     DANN,
@@ -799,8 +801,8 @@ def server():
     context.set_forkserver_preload(
         [
             "torch._dynamo",  # which the first optimizer imports
-            "speechbrain_ser.dann",
-            "speechbrain_ser.corpora.mini_recola",
+            "speechbrain_ser.methods.dann",
+            "speechbrain_ser.corpora.mini.recola",
             "tests.recipes.helpers",
         ]
     )
@@ -811,7 +813,7 @@ def server():
     "way, place, count",
     [
         # the fourth batch of the second epoch, of six
-        ("bn1", "speechbrain_ser.dann:DANNBrain.fit_batch", 10),
+        ("bn1", "speechbrain_ser.methods.dann:DANNBrain.fit_batch", 10),
         # its target half, when the source has made its step
         ("bn4", "speechbrain_ser.brain:SERBrain.fit_batch", 20),
     ],

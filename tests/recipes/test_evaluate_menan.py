@@ -11,11 +11,11 @@ import speechbrain as sb
 import torch
 import yaml
 
-from speechbrain_ser import recipe
-from speechbrain_ser.corpora import mini_mosei
-from speechbrain_ser.corpora.audio import load_audio
 from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
-from speechbrain_ser.corpora.mini import mini_iemocap
+from speechbrain_ser.corpora.mini import cmu_mosei as mini_mosei
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.utils.audio import load_audio
 from tests.recipes.helpers import (
     MENAN,
     MOSEI,

@@ -18,15 +18,15 @@ import torch
 import transformers
 
 from conftest import save_ssl_model
-from speechbrain_ser import recipe
-from speechbrain_ser.corpora import mini
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.frame_cache import FrameCache
+from speechbrain_ser.corpora.mini import iemocap as mini
+from speechbrain_ser.data.frame_cache import FrameCache
+from speechbrain_ser.data.pseudo_labels import PseudoLabels
+from speechbrain_ser.experiment import recipe
 from speechbrain_ser.lobes.ssl import SSLEncoder
-from speechbrain_ser.pseudo_labels import PseudoLabels
 from speechbrain_ser.table.__main__ import main as make_table
 from tests.recipes import two_processes_gmp
 from tests.recipes.helpers import (
@@ -638,21 +638,21 @@ def server():
     context.set_forkserver_preload(
         [
             "speechbrain.integrations.huggingface.hubert",
-            "speechbrain_ser.gmp_atl",
-            "speechbrain_ser.pseudo_label_plots",
-            "speechbrain_ser.pseudo_labels",
+            "speechbrain_ser.methods.gmp_atl",
+            "speechbrain_ser.figures.pseudo_labels",
+            "speechbrain_ser.data.pseudo_labels",
         ]
     )
     return context
 
 
 KILLED = [  # the place, and the call of it that is never made
-    ("speechbrain_ser.gmp_atl:MultiTaskBrain.fit_batch", 5),
-    ("speechbrain_ser.pseudo_labels:_iterate", 13),
-    ("speechbrain_ser.pseudo_labels:assign", 12),
-    ("speechbrain_ser.gmp_atl:RetrainingBrain.fit_batch", 5),
+    ("speechbrain_ser.methods.gmp_atl:MultiTaskBrain.fit_batch", 5),
+    ("speechbrain_ser.data.pseudo_labels:_iterate", 13),
+    ("speechbrain_ser.data.pseudo_labels:assign", 12),
+    ("speechbrain_ser.methods.gmp_atl:RetrainingBrain.fit_batch", 5),
     ("speechbrain_ser.lobes.ssl:SSLEncoder.export", 1),
-    ("speechbrain_ser.gmp_atl:FineTuningBrain.fit_batch", 5),
+    ("speechbrain_ser.methods.gmp_atl:FineTuningBrain.fit_batch", 5),
 ]
 
 

@@ -19,13 +19,14 @@ from sklearn.metrics import f1_score, recall_score
 from speechbrain.utils.run_opts import RunOptions
 
 from conftest import save_ssl_model
-from speechbrain_ser import frame_cache, recipe
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.audio import load_audio
+from speechbrain_ser.data import frame_cache
+from speechbrain_ser.experiment import recipe
 from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.utils.audio import load_audio
 from tests.recipes.helpers import (
     CODEBOOK,
     LPMN,
@@ -1062,7 +1063,7 @@ def test_bfloat16(tuned, ready, tmp_path):
 
 def test_table_4_from_the_recipe_itself(environment, tmp_path):
     """Two folds: one run each serves all rows, the table holds its numbers."""
-    path = ROOT / "recipes" / "IEMOCAP" / "tables" / "lpmn_table4.yaml"
+    path = ROOT / "tables" / "IEMOCAP" / "lpmn_table4.yaml"
     command = [sys.executable, "-m", "speechbrain_ser.table", str(path)]
     command += ["--results_folder", str(tmp_path), "--hparams", LOGMEL]
     command += ["--number_of_epochs", "1", "--n_prototypes", "512"]

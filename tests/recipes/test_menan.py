@@ -15,17 +15,21 @@ import pytest
 import speechbrain as sb
 import torch
 
-from speechbrain_ser import menan, recipe, speaker_plots
-from speechbrain_ser.corpora import iemocap, mini, named_protocols
+from speechbrain_ser.corpora import iemocap
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.audio import load_audio
-from speechbrain_ser.corpora.mini import mini_iemocap
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.menan import SYSTEMS
-from speechbrain_ser.probing import speaker_probe
+from speechbrain_ser.corpora.mini import iemocap as mini
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.evaluation.probing import speaker_probe
+from speechbrain_ser.experiment import recipe
+from speechbrain_ser.figures import speakers as speaker_plots
+from speechbrain_ser.methods import menan
+from speechbrain_ser.methods.menan import SYSTEMS
+from speechbrain_ser.utils.audio import load_audio
+from speechbrain_ser.utils.errors import InputError
 from tests.recipes import two_processes_menan
 from tests.recipes.helpers import (
     MENAN,
@@ -518,8 +522,8 @@ def server():
     context.set_forkserver_preload(
         [
             "torch._dynamo",  # which the first optimizer imports
-            "speechbrain_ser.menan",
-            "speechbrain_ser.corpora.mini",
+            "speechbrain_ser.methods.menan",
+            "speechbrain_ser.corpora.mini.iemocap",
             "tests.recipes.helpers",
         ]
     )
@@ -535,7 +539,7 @@ def test_killed_and_started_again_is_as_never_stopped(
     more = settings | more | {"output_folder": out}
     batches = math.ceil(len(read(whole, "train")) / 8)
     # before the step 2 of the fourth batch of the second epoch
-    place = "speechbrain_ser.menan:MEnANBrain.train_speaker_classifier"
+    place = "speechbrain_ser.methods.menan:MEnANBrain.train_speaker_classifier"
     process = server.Process(
         target=run_until,
         args=(place, batches + 4, MENAN, words(SMALL, **more)),

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from speechbrain_ser.menan import SYSTEMS
+from speechbrain_ser.methods.menan import SYSTEMS
 from tests.recipes.helpers import ROOT, save_menan_run
 
-TABLES = sorted((ROOT / "recipes").glob("*/tables/*.yaml"))
+TABLES = sorted((ROOT / "tables").glob("*/*.yaml"))
 
 
 def make(path, out, *arguments):
@@ -25,7 +25,7 @@ def make(path, out, *arguments):
 
 def name_of(path):
     """Corpus and table."""
-    return f"{path.parts[-3]}-{path.stem}"
+    return f"{path.parts[-2]}-{path.stem}"
 
 
 @pytest.mark.parametrize("path", TABLES, ids=name_of)
@@ -45,12 +45,12 @@ def test_every_table_can_be_planned(
         + ["--iemocap_folder", mini_folder],
         "CMU-MOSEI": ["--data_folder", mini_mosei_folder]
         + ["--checkpoints", tmp_path / "menan"],
-    }[path.parts[-3]]
+    }[path.parts[-2]]
     if path.name.startswith("ipr"):
         arguments += ["--evaluation_size", 0.4]
     if path.name.startswith("dann"):  # of 60 runs or so
         arguments += ["--seeds", 1]
-    if path.parts[-3] == "CMU-MOSEI":  # whose models must be there
+    if path.parts[-2] == "CMU-MOSEI":  # whose models must be there
         for system in SYSTEMS:
             run = tmp_path / "menan" / "IEMOCAP" / system / "fold1" / "1"
             save_menan_run(run, system=system)
@@ -63,7 +63,7 @@ def test_every_table_can_be_planned(
 
 def test_table_1_counts_the_split(mini_folder, tmp_path):
     """Nothing is trained; D1 counts its validation part."""
-    path = ROOT / "recipes" / "IEMOCAP" / "tables" / "ipr_table1.yaml"
+    path = ROOT / "tables" / "IEMOCAP" / "ipr_table1.yaml"
     arguments = ("--data_folder", mini_folder, "--evaluation_size", 0.4)
     done = make(path, tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_table_1_counts_the_split(mini_folder, tmp_path):
     with open(next(tmp_path.rglob("table.csv")), encoding="utf-8") as file:
         sizes = {row["column"]: row["mean"] for row in csv.DictReader(file)}
     from speechbrain_ser.corpora.iemocap import read_iemocap
-    from speechbrain_ser.corpora.protocols import ambiguity_split
+    from speechbrain_ser.corpora.protocols.splits import ambiguity_split
 
     split = ambiguity_split(read_iemocap(mini_folder), evaluation_size=0.4)
     counted = map(len, split.values())
@@ -80,7 +80,7 @@ def test_table_1_counts_the_split(mini_folder, tmp_path):
 
 def test_table_3_from_the_recipe_itself(mini_folder, tmp_path):
     """Two epochs of four systems: the table holds what the runs report."""
-    path = ROOT / "recipes" / "IEMOCAP" / "tables" / "ipr_table3.yaml"
+    path = ROOT / "tables" / "IEMOCAP" / "ipr_table3.yaml"
     arguments = (
         "--data_folder",
         mini_folder,

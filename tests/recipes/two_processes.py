@@ -11,8 +11,8 @@ import torch
 from speechbrain.augment.augmenter import Augmenter
 from speechbrain.augment.time_domain import SignFlip
 
-from speechbrain_ser import recipe
 from speechbrain_ser.corpora.annotations import read_annotation
+from speechbrain_ser.experiment import recipe
 from tests.recipes.helpers import RECIPE, import_script
 
 FILES = {

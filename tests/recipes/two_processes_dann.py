@@ -12,7 +12,7 @@ import sys
 import speechbrain as sb
 import torch
 
-from speechbrain_ser import recipe
+from speechbrain_ser.experiment import recipe
 from speechbrain_ser.lobes.domain_norm import WAYS
 from tests.recipes.helpers import DANN, import_script
 

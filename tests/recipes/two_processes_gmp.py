@@ -11,8 +11,8 @@ import types
 import speechbrain as sb
 import torch
 
-from speechbrain_ser import recipe
 from speechbrain_ser.corpora.annotations import read_annotation
+from speechbrain_ser.experiment import recipe
 from tests.recipes.helpers import GMP_ATL, PARTS, import_script
 
 SIZES = [4, 16]

@@ -10,7 +10,7 @@ import sys
 import speechbrain as sb
 import torch
 
-from speechbrain_ser import recipe
+from speechbrain_ser.experiment import recipe
 from tests.recipes.helpers import LPMN, LPMN_MER2023, PARTS, import_script
 
 CURVES = (

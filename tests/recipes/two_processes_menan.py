@@ -10,7 +10,7 @@ import os
 import speechbrain as sb
 import torch
 
-from speechbrain_ser import recipe
+from speechbrain_ser.experiment import recipe
 from tests.recipes.helpers import MENAN, import_script
 
 HPARAMS = os.path.join(MENAN.parent, "hparams", "menan_small.yaml")

@@ -57,8 +57,8 @@ class StubPlan:
 
 def plan(path, overrides):
     """Settings from the file and the overrides."""
-    from speechbrain_ser import recipe
-    from speechbrain_ser.errors import InputError
+    from speechbrain_ser.experiment import recipe
+    from speechbrain_ser.utils.errors import InputError
 
     settings = recipe.peek(path, overrides)
     if settings["system"] not in ("weak", "strong", "broken"):

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import recall_score
 
-from speechbrain_ser.corpora import named_protocols
-from speechbrain_ser.metrics import (
+from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.evaluation.metrics import (
     classification_metrics,
     confusion_by_speaker,
 )

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speechbrain_ser.errors import InputError
 from speechbrain_ser.table import grid, html_page, pages
 from speechbrain_ser.table.__main__ import find_settings, parse
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import (
     CROSS,
     CROSS_HPARAMS,

@@ -7,11 +7,11 @@ import warnings
 import pytest
 from scipy import stats
 
-from speechbrain_ser.errors import InputError
 from speechbrain_ser.table import html_page, markup, pages
 from speechbrain_ser.table.cells import fill, value_of
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import TABLE, run_command, write_stub
 from tests.table.test_cells import (
     CLASSES,

@@ -486,7 +486,7 @@ def test_what_a_killed_command_left_running_is_waited_for(folder):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     """A file where the run's folder should be."""
-    from speechbrain_ser.errors import InputError
+    from speechbrain_ser.utils.errors import InputError
 
     (tmp_path / "run").write_text("")
     with pytest.raises(InputError, match="can't be written and locked.*give"):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from speechbrain_ser.errors import InputError
 from speechbrain_ser.table.__main__ import main
+from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import TABLE, command, run_command, write_stub
 
 REPLACED = {
@@ -270,7 +270,7 @@ def test_folds_that_are_the_protocols_own(folder):
 
 def test_a_plan_says_what_its_report_adds(monkeypatch):
     """Parts of the evaluation's utterances: no other split, known sizes."""
-    from speechbrain_ser import plan
+    from speechbrain_ser.experiment import plan
 
     monkeypatch.setattr(plan.Plan, "content", lambda *_: CONTENT)
     monkeypatch.setattr(plan.Plan, "changes", lambda _: {})

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from speechbrain_ser.errors import InputError
-from speechbrain_ser.files import write_json
 from speechbrain_ser.table.__main__ import main
 from speechbrain_ser.table.cells import fill, value_of
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import write_json
 from tests.table.stub import HPARAMS, TABLE, write_stub
 from tests.table.test_cells import CLASSES, absent, done, table_file
 from tests.table.test_grid import planned

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from speechbrain_ser.errors import InputError
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import CROSS
 
 GOOD = """\

@@ -1,0 +1,1 @@
+"""Small corpora of synthetic voices, in the layout of the real ones."""

@@ -1,0 +1,1 @@
+"""Who is trained and evaluated on what."""

@@ -1,0 +1,1 @@
+"""A Brain a method."""

@@ -1,0 +1,231 @@
+"""Batches of like length and of two domains: complete, full, reproducible."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from speechbrain_ser.data import batching
+from speechbrain_ser.data.batching import (
+    LengthBatchSampler,
+    PairedBatchSampler,
+    padding_share,
+)
+
+DURATIONS = np.random.default_rng(0).gamma(4, 0.7, size=203).tolist()
+
+
+def test_every_utterance_once_in_full_batches():
+    """In each epoch; only one batch may be smaller."""
+    sampler = LengthBatchSampler(DURATIONS, 8)
+    for epoch in (1, 2):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert sorted(i for b in batches for i in b) == list(range(203))
+        assert sorted(map(len, batches)) == [3] + [8] * 25
+        assert len(sampler) == 26
+
+
+def test_epochs_differ_and_repeat():
+    """Order and composition change; an epoch drawn again is the same."""
+    sampler = LengthBatchSampler(DURATIONS, 8)
+    first = list(sampler)
+    sampler.set_epoch(2)
+    second = list(sampler)
+    assert {tuple(sorted(b)) for b in first} != {
+        tuple(sorted(b)) for b in second
+    }
+    sampler.set_epoch(1)
+    assert list(sampler) == first
+    assert list(LengthBatchSampler(DURATIONS, 8, seed=1)) != first
+
+
+def test_little_padding():
+    """At most 3 per cent, where random batches waste a third."""
+    sampler = LengthBatchSampler(DURATIONS * 8, 8)
+    assert padding_share(sampler.durations, list(sampler)) < 0.03
+    order = np.random.default_rng(1).permutation(203)
+    random = [order[i : i + 8] for i in range(0, 203, 8)]
+    assert padding_share(DURATIONS, random) > 0.25
+
+
+def test_utterances_join_at_their_epoch():
+    """The ambiguous part comes after the warm-up."""
+    first = [1] * 100 + [3] * 103
+    sampler = LengthBatchSampler(DURATIONS, 8, first_epochs=first)
+    for epoch, expected in ((1, 100), (2, 100), (3, 203)):
+        sampler.set_epoch(epoch)
+        seen = [i for b in sampler for i in b]
+        assert sorted(seen) == list(range(expected))
+
+
+def test_evaluation_is_in_order_of_length():
+    """Nothing is random there."""
+    sampler = LengthBatchSampler(DURATIONS, 8, shuffle=False)
+    flat = [DURATIONS[i] for b in sampler for i in b]
+    assert flat == sorted(flat)
+
+
+def test_processes_share_the_batches_of_one(monkeypatch):
+    """Two processes of 4 see, side by side, what one of 8 sees."""
+    one = list(LengthBatchSampler(DURATIONS, 8))
+    monkeypatch.setattr(batching, "world_size", lambda: 2)
+    monkeypatch.setattr(batching, "is_distributed_initialized", lambda: True)
+    slices = []
+    for rank in (0, 1):
+        monkeypatch.setattr(batching, "get_rank", lambda rank=rank: rank)
+        slices.append(list(LengthBatchSampler(DURATIONS, 4)))
+    assert [a + b for a, b in zip(*slices)] == one
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"batch_size": 0},
+        {"batch_size": 2, "jitter": -1},
+        {"batch_size": 2, "first_epochs": [1]},
+    ],
+)
+def test_bad_arguments_are_refused(arguments):
+    """Before anything is drawn."""
+    with pytest.raises(ValueError):
+        LengthBatchSampler(DURATIONS, **arguments)
+
+
+# Two domains
+
+# n_source, n_target, batch_size, utterances of the source an epoch
+SIZES = [
+    (20, 17, 6, 20),
+    (20, 3, 6, 20),
+    (20, 1, 6, 20),
+    (20, 100, 6, 20),
+    (19, 7, 6, 18),
+    (5, 5, 32, 5),
+    (2, 2, 2, 2),
+]
+
+
+def epoch_of(sampler, epoch):
+    """The batches of an epoch."""
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+@pytest.mark.parametrize("n_source, n_target, size, taken", SIZES)
+def test_a_pass_over_the_source(n_source, n_target, size, taken):
+    """Each once an epoch, in full batches; as many of the target behind it."""
+    sampler = PairedBatchSampler(n_source, n_target, size)
+    orders = []
+    for epoch in (1, 2, 3):
+        batches = epoch_of(sampler, epoch)
+        assert len(batches) == len(sampler)
+        first = [batch[: len(batch) // 2] for batch in batches]
+        second = [batch[len(batch) // 2 :] for batch in batches]
+        assert [len(b) for b in first] == [len(b) for b in second]
+        assert all(len(b) == size for b in first[:-1])
+        assert 2 <= len(first[-1]) <= size
+        source = [i for b in first for i in b]
+        assert len(set(source)) == len(source) == taken
+        assert set(source) <= set(range(n_source))
+        target = {i for b in second for i in b}
+        assert target <= set(range(n_source, n_source + n_target))
+        assert all(type(i) is int for b in batches for i in b)
+        orders.append(source)
+    if n_source > 5:
+        assert len(set(map(tuple, orders))) == 3
+        # the one that is left out is another one in each epoch
+        assert {i for o in orders for i in o} == set(range(n_source))
+
+
+@pytest.mark.parametrize("n_target", [1, 17, 100])
+def test_the_source_knows_nothing_of_the_target(n_target):
+    """Its order is that of a run without a target: dann's is base's."""
+    alone = PairedBatchSampler(20, 0, 6, seed=4)
+    both = PairedBatchSampler(20, n_target, 6, seed=4)
+    for epoch in (1, 2, 5):
+        halves = [b[: len(b) // 2] for b in epoch_of(both, epoch)]
+        assert halves == epoch_of(alone, epoch)
+
+
+@pytest.mark.parametrize("n_source, n_target, size, taken", SIZES)
+def test_the_target_is_heard_evenly(n_source, n_target, size, taken):
+    """After any number of epochs no one two times more than another."""
+    sampler = PairedBatchSampler(n_source, n_target, size, seed=2)
+    heard = collections.Counter(range(n_source, n_source + n_target))
+    rounds = []
+    for epoch in range(1, 12):
+        stream = [i for b in epoch_of(sampler, epoch) for i in b[len(b) // 2 :]]
+        heard.update(stream)
+        rounds += stream
+        assert max(heard.values()) - min(heard.values()) <= 1
+        assert len(rounds) == epoch * taken
+    # each turn has an order of its own
+    turns = [
+        tuple(rounds[i : i + n_target])
+        for i in range(0, len(rounds) - n_target + 1, n_target)
+    ]
+    assert all(len(set(turn)) == n_target for turn in turns)
+    if n_target > 4 and len(turns) > 1:
+        assert len(set(turns)) > len(turns) / 2
+
+
+def test_an_epoch_drawn_again_is_the_same():
+    """A run that goes on sees the same; seeds and epochs differ in both."""
+    sampler = PairedBatchSampler(20, 17, 6, seed=3)
+    epochs = [epoch_of(sampler, epoch) for epoch in (1, 2, 3)]
+    resumed = PairedBatchSampler(20, 17, 6, seed=3)
+    assert [epoch_of(resumed, epoch) for epoch in (3, 1, 2)] == [
+        epochs[2],
+        epochs[0],
+        epochs[1],
+    ]
+    # also in the middle: iterating draws nothing that is kept
+    iterator = iter(resumed)
+    next(iterator)
+    assert list(resumed) == epochs[1]
+    other = epoch_of(PairedBatchSampler(20, 17, 6, seed=4), 1)
+    assert list(PairedBatchSampler(20, 17, 6, seed=3)) == epochs[0]
+    for batches in (other, epochs[1]):
+        for half in (slice(0, 6), slice(6, 12)):
+            assert batches[0][half] != epochs[0][0][half]
+
+
+@pytest.mark.parametrize("n_source", [21, 22, 27, 28])
+@pytest.mark.parametrize("n_target", [0, 5, 30])
+def test_processes_share_both_halves(monkeypatch, n_source, n_target):
+    """Two of 4 see, side by side, what one of 8 sees: of each half a part."""
+    one = [
+        epoch_of(PairedBatchSampler(n_source, n_target, 8), epoch)
+        for epoch in (1, 2)
+    ]
+    monkeypatch.setattr(batching, "world_size", lambda: 2)
+    monkeypatch.setattr(batching, "is_distributed_initialized", lambda: True)
+    slices = []
+    for rank in (0, 1):
+        monkeypatch.setattr(batching, "get_rank", lambda rank=rank: rank)
+        sampler = PairedBatchSampler(n_source, n_target, 4)
+        slices.append([epoch_of(sampler, epoch) for epoch in (1, 2)])
+    for whole, *parts in zip(one, *slices):
+        assert len(whole) == len(parts[0]) == len(parts[1])
+        for batch, *own in zip(whole, *parts):
+            source = [[i for i in b if i < n_source] for b in own]
+            target = [[i for i in b if i >= n_source] for b in own]
+            assert source[0] + source[1] + target[0] + target[1] == batch
+            for s, t, b in zip(source, target, own):
+                assert s + t == b and len(s) >= 1
+                assert len(t) == (len(s) if n_target else 0)
+
+
+def test_every_process_gets_something(monkeypatch):
+    """Of 4 processes, a last batch of three is left out, one of four not."""
+    monkeypatch.setattr(batching, "world_size", lambda: 4)
+    for n_source, count in ((19, 2), (20, 3), (16, 2)):
+        assert len(PairedBatchSampler(n_source, 5, 2)) == count
+
+
+@pytest.mark.parametrize("arguments", [(1, 5, 4), (5, -1, 4), (5, 5, 1)])
+def test_too_few_for_batch_norm_are_refused(arguments):
+    """A batch has two of the source, or no variance."""
+    with pytest.raises(ValueError, match="PairedBatchSampler needs two"):
+        PairedBatchSampler(*arguments)

@@ -1,0 +1,212 @@
+"""A run's key: equal for what gives the same numbers, else not."""
+
+import ast
+import os
+import shutil
+
+import pytest
+import speechbrain as sb
+
+import speechbrain_ser
+from speechbrain_ser.experiment import plan, recipe
+from tests.recipes.helpers import RECIPE, ROOT, import_script
+
+HPARAMS = ROOT / "recipes" / "IEMOCAP" / "hparams" / "ipr_logmel.yaml"
+SSL = HPARAMS.with_name("ipr.yaml")
+
+
+def run_options(**settings):
+    """SpeechBrain's run options."""
+    return sb.core.RunOptions.from_dictionary(settings)
+
+
+def make_plan(mini_folder, path=HPARAMS, **settings):
+    """A plan of the IPR recipe."""
+    settings = {"data_folder": mini_folder, "evaluation_size": 0.4} | settings
+    overrides = recipe.with_overrides("", **settings)
+    return import_script(RECIPE).plan(str(path), overrides)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_workers": 3},
+        {"output_folder": "elsewhere"},
+        {"eval_batch_size": 2},
+        {"ckpt_interval_minutes": 7},
+        {"evaluation_size": 0.40},
+    ],
+)
+def test_what_changes_no_number_keeps_the_key(settings, mini_folder):
+    """Places, workers, how often a checkpoint is written."""
+    options = run_options()
+    assert make_plan(mini_folder, **settings).key(options) == (
+        make_plan(mini_folder).key(options)
+    )
+
+
+def test_a_moved_corpus_is_the_same(mini_folder, tmp_path):
+    """The split goes by ids and labels."""
+    shutil.copytree(mini_folder, tmp_path / "moved")
+    options = run_options()
+    moved = make_plan(str(tmp_path / "moved"))
+    assert moved.key(options) == make_plan(mini_folder).key(options)
+    assert moved.settings["data_folder"] != mini_folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"seed": 2},
+        {"system": "baseline"},
+        {"lr": 0.002},
+        {"evaluation_size": 0.5},
+        {"snr_low": 3},
+        {"corpus": "other"},
+    ],
+)
+def test_what_changes_a_number_changes_the_key(settings, mini_folder):
+    """Settings, also those that only an object of the YAML reads."""
+    options = run_options()
+    assert make_plan(mini_folder, **settings).key(options) != (
+        make_plan(mini_folder).key(options)
+    )
+
+
+def test_run_options_and_processes_count(mini_folder):
+    """Precision does, the device does not; two processes are a larger batch."""
+    planned = make_plan(mini_folder)
+    plain = planned.key(run_options())
+    assert (
+        planned.key(run_options(device="cuda:1", noprogressbar=True)) == plain
+    )
+    assert planned.key(run_options(precision="bf16")) != plain
+    assert planned.key(run_options(max_grad_norm=1.0)) != plain
+    assert planned.key(run_options(), processes=2) != plain
+    assert planned.key(run_options(), processes=1) == plain
+
+
+def test_labels_count_not_only_ids(mini_folder):
+    """One label changed: another split."""
+    planned = make_plan(mini_folder)
+    before = planned.key(run_options())
+    key, entry = next(iter(planned.parts["evaluation"].items()))
+    other = "ang" if entry["emotion"] != "ang" else "sad"
+    parts = dict(planned.parts)
+    parts["evaluation"] = parts["evaluation"] | {
+        key: entry | {"emotion": other}
+    }
+    changed = plan.Plan(
+        planned.script,
+        planned.path,
+        planned.overrides,
+        planned.settings,
+        parts,
+        planned.protocol,
+    )
+    assert changed.key(run_options()) != before
+
+
+def test_free_settings_inside_objects_do_not_count(mini_folder):
+    """ssl_folder is an argument of the encoder; where weights are kept."""
+    contents = [
+        make_plan(mini_folder, SSL, ssl_folder=name).content(run_options())
+        for name in ("here", "there")
+    ]
+    assert contents[0] == contents[1]
+    encoder = contents[0]["hparams"]["encoder"]
+    assert encoder == {
+        "!new:speechbrain_ser.lobes.ssl.SSLEncoder": {
+            "source": "facebook/wav2vec2-base",
+            "save_path": None,
+            "layer": -1,
+            "freeze_feature_extractor": True,
+            "frozen_layers": 0,
+            "gradient_checkpointing": False,
+        }
+    }
+
+
+def test_a_value_instead_of_an_object_is_a_change(mini_folder):
+    """As a folder is where the file makes a model."""
+    changed = make_plan(mini_folder, augmenter=None).changes()
+    assert "augmenter" in changed and changed["augmenter"] is None
+    assert "augmenter" not in make_plan(mini_folder).changes()
+
+
+def test_facts_are_what_the_split_holds(mini_folder):
+    """Counts of each class and part, overrides that differ from the file."""
+    planned = make_plan(mini_folder, seed=5, num_workers=2)
+    facts = planned.facts(run_options())
+    for part, annotation in planned.parts.items():
+        words = [entry["emotion"] for entry in annotation.values()]
+        assert facts["sizes"][part] == len(words)
+        assert facts["counts"][part] == {
+            word: words.count(word) for word in ("ang", "hap", "sad", "neu")
+        }
+    assert facts["overrides"] == {"seed": 5}
+    assert facts["protocol"] == ("iemocap-ambiguity@1 with evaluation_size 0.4")
+    assert facts["run"] == planned.key(run_options())
+    assert len(set(facts["parts_sha256"].values())) == 4
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """Copies of the package and of the recipe, to change."""
+    home = tmp_path / "speechbrain_ser"
+    shutil.copytree(os.path.dirname(speechbrain_ser.__file__), home)
+    shutil.copytree(RECIPE.parent, tmp_path / "recipe")
+    monkeypatch.setattr(speechbrain_ser, "__file__", str(home / "__init__.py"))
+    plan.program.cache_clear()
+    yield tmp_path
+    plan.program.cache_clear()
+
+
+def version(copied):
+    """The code's version, read anew."""
+    plan.program.cache_clear()
+    script = copied / "recipe" / "train_ipr.py"
+    hparams = copied / "recipe" / "hparams" / "ipr_logmel.yaml"
+    return plan.code_version(str(script), str(hparams))
+
+
+@pytest.mark.parametrize(
+    "name, old, new, same",
+    [
+        (
+            "speechbrain_ser/losses.py",
+            "import torch\n",
+            "import torch, os\n",
+            0,
+        ),
+        ("speechbrain_ser/lobes/logmel.py", "0.", "0.5 + 0.", 0),
+        ("recipe/train_ipr.py", "loss = loss + beta", "loss = loss - beta", 0),
+        ("speechbrain_ser/corpora/voice.py", "0.", "0.5 + 0.", 0),
+        ("speechbrain_ser/losses.py", '"""', '"""Better. ', 1),
+        ("recipe/train_ipr.py", "# Eq. 1\n", "# Equation 1\n", 1),
+        ("recipe/train_ipr.py", "import torch\n", "import torch  \n\n", 1),
+        ("speechbrain_ser/plots.py", "FONT_SIZE = 9", "FONT_SIZE = 8", 1),
+        ("speechbrain_ser/table/cells.py", "0.05", "0.01", 1),
+        (
+            "speechbrain_ser/lobes/ssl.py",
+            "import torch",
+            "import  torch, os",
+            1,
+        ),
+    ],
+)
+def test_code_counts_words_about_it_do_not(name, old, new, same, copied):
+    """What the script or its YAML uses; not comments, plots or other lobes."""
+    before = version(copied)
+    path = copied / name
+    text = path.read_text(encoding="utf-8")
+    if new.startswith("0.5"):
+        old = next(
+            node.value
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Constant) and isinstance(node.value, float)
+        )
+        old, new = repr(old), f"{old} + 0.5"
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert (version(copied) == before) == bool(same)

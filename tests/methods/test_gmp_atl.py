@@ -1,0 +1,469 @@
+"""The three stages of GMP-ATL against the reference of the paper's equations."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import speechbrain as sb
+import torch
+
+from conftest import save_ssl_model
+from speechbrain_ser.data.dataset import class_weights, make_dataset
+from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads
+from speechbrain_ser.lobes.multitask_head import BLSTMHead
+from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.methods.gmp_atl import (
+    FineTuningBrain,
+    MultiTaskBrain,
+    RetrainingBrain,
+    make_classifier,
+    most_frequent,
+)
+from speechbrain_ser.utils.errors import InputError
+from tests.references import gmp_atl as reference
+
+LABELS = ["ang", "hap", "sad", "neu"]
+GENDERS = ["F", "M"]
+SIZES = [4, 8]
+TRAIN, VALID, TEST = sb.Stage.TRAIN, sb.Stage.VALID, sb.Stage.TEST
+SHORT = "tone4"  # four frames
+
+
+@pytest.fixture(scope="module")
+def hubert(tmp_path_factory):
+    """A tiny HuBERT without dropout: training computes what evaluation does."""
+    folder = tmp_path_factory.mktemp("hubert")
+    save_ssl_model(folder, "hubert", "layer", layers=2)
+    config = json.loads((folder / "config.json").read_text())
+    for name in config:
+        if "dropout" in name:
+            config[name] = 0.0
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+@pytest.fixture
+def speech(tones):
+    """Five tones of different lengths, three women's; four classes."""
+    kept = dict(list(tones.items())[:5])
+    for i, entry in enumerate(kept.values()):
+        entry["gender"] = "M" if i in (1, 4) else "F"
+        entry["stop"] = 400 if i == 4 else 2000 + 500 * i
+        entry["duration"] = entry["stop"] / 16000
+    assert list(kept)[4] == SHORT
+    return kept
+
+
+def settings_of(folder, modules):
+    """What all three Brains are given."""
+    return {
+        "labels": LABELS,
+        "output_folder": str(folder),
+        "batch_size": 8,
+        "seed": 3,
+        "modules": modules,
+        "opt_class": lambda params: torch.optim.Adam(params, lr=0.01),
+        "run_opts": {"device": "cpu", "noprogressbar": True},
+    }
+
+
+def begin(brain, dataset, stage, epoch=1):
+    """Starts a stage; returns its one batch."""
+    brain.epochs = 2
+    brain.init_optimizers()
+    brain.modules.train(stage == TRAIN)
+    brain.on_stage_start(stage, epoch)
+    (batch,) = brain.make_dataloader(dataset, stage)
+    return batch
+
+
+def array(tensor):
+    """As NumPy, float64."""
+    return tensor.detach().double().numpy()
+
+
+# Stage 1
+
+
+def make_multitask(folder, hubert, speech, alpha_e=0.9, weights="none"):
+    """The Brain of stage 1, and its data."""
+    torch.manual_seed(1)
+    modules = {
+        "encoder": SSLEncoder(hubert, "unused"),
+        "head": BLSTMHead(32, 6, 5),
+        "emotion": torch.nn.Linear(5, 4),
+        "gender": torch.nn.Linear(5, 2),
+    }
+    brain = MultiTaskBrain(
+        alpha_e=alpha_e,
+        genders=GENDERS,
+        class_weights=class_weights(speech, LABELS, weights),
+        **settings_of(folder, modules),
+    )
+    more = {"gender": lambda _, entry: GENDERS.index(entry["gender"])}
+    return brain, make_dataset(speech, LABELS, more=more)
+
+
+@pytest.mark.parametrize("stage", [TRAIN, VALID])
+@pytest.mark.parametrize("alpha_e", [0.9, 0.3, 1])
+def test_multitask_loss_is_equation_1(alpha_e, stage, hubert, speech, tmp_path):
+    """Of the Brain's own logits, by the reference."""
+    brain, data = make_multitask(tmp_path, hubert, speech, alpha_e)
+    batch = begin(brain, data, stage)
+    predictions = brain.compute_forward(batch, stage)
+    loss = brain.compute_objectives(predictions, batch, stage)
+    expected = reference.multitask_loss(
+        array(predictions["logits"]),
+        [LABELS.index(speech[key]["emotion"]) for key in batch.id],
+        array(predictions["gender_logits"]),
+        [GENDERS.index(speech[key]["gender"]) for key in batch.id],
+        alpha_e,
+    )
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_weights_weigh_the_emotion_alone(hubert, speech, tmp_path):
+    """Weighted mean of the emotion's losses, plain mean of the gender's."""
+    brain, data = make_multitask(tmp_path, hubert, speech, weights="balanced")
+    batch = begin(brain, data, TRAIN)
+    predictions = brain.compute_forward(batch, TRAIN)
+    loss = brain.compute_objectives(predictions, batch, TRAIN)
+    weight = {"ang": 5 / 8, "hap": 5 / 4, "sad": 5 / 4, "neu": 5 / 4}
+    emotion = total = gender = 0.0
+    for i, key in enumerate(batch.id):
+        word = speech[key]["emotion"]
+        emotion += weight[word] * reference.cross_entropy(
+            array(predictions["logits"])[i], LABELS.index(word)
+        )
+        total += weight[word]
+        gender += reference.cross_entropy(
+            array(predictions["gender_logits"])[i],
+            GENDERS.index(speech[key]["gender"]),
+        )
+    expected = 0.9 * emotion / total + 0.1 * gender / len(speech)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_gender_is_validated_by_its_mean_recall(hubert, speech, tmp_path):
+    """Of those whose gender is known, as a loop counts it."""
+    brain, data = make_multitask(tmp_path, hubert, speech)
+    # a classifier that says F of everybody but one
+    guesses = dict.fromkeys(speech, 0) | {"tone1": 1, "tone0": 1}
+    brain.predict(data)
+    for key, held in brain.collected.items():
+        held["gender"] = torch.eye(2)[guesses[key]]
+    scores = brain.validation_scores(data)
+    # women: tone0 wrong of 0, 2, 3; men: tone4 wrong of 1, 4
+    assert scores["gender_UA"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    del speech["tone0"]["gender"]
+    scores = brain.validation_scores(data)
+    assert scores["gender_UA"] == pytest.approx((2 / 2 + 1 / 2) / 2)
+    assert {"UA", "WA"} <= set(scores)
+
+
+# Stage 3
+
+
+def make_fine_tuning(folder, hubert, speech, loss):
+    """The Brain of stage 3, and its data."""
+    torch.manual_seed(2)
+    classifier, criterion = make_classifier(loss, 5, 4, 0.2, 30.0)
+    modules = {
+        "encoder": SSLEncoder(hubert, "unused"),
+        "head": BLSTMHead(32, 6, 5),
+        "classifier": classifier,
+    }
+    brain = FineTuningBrain(loss=criterion, **settings_of(folder, modules))
+    return brain, make_dataset(speech, LABELS)
+
+
+@pytest.mark.parametrize("stage", [TRAIN, VALID])
+def test_am_softmax_is_equation_2(stage, hubert, speech, tmp_path):
+    """On the Brain's own embeddings and weights; its answer has no margin."""
+    brain, data = make_fine_tuning(tmp_path, hubert, speech, "am_softmax")
+    batch = begin(brain, data, stage)
+    predictions = brain.compute_forward(batch, stage)
+    loss = brain.compute_objectives(predictions, batch, stage)
+    embeddings = array(predictions["embeddings"])
+    weights = array(brain.modules.classifier.weight)
+    truth = [LABELS.index(speech[key]["emotion"]) for key in batch.id]
+    expected, without = (
+        reference.am_softmax_loss(embeddings, weights, truth, 30, margin)
+        for margin in (0.2, 0)
+    )
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    assert expected > without + 0.1
+    cosines = reference.am_softmax_cosines(embeddings, weights)
+    np.testing.assert_allclose(
+        array(predictions["logits"]), 30 * cosines, atol=1e-4
+    )
+    posteriors = array(brain.outputs(predictions)["posterior"])
+    for i in range(len(truth)):
+        for c in range(4):
+            logs = -reference.cross_entropy(30 * cosines[i], c)
+            assert posteriors[i, c] == pytest.approx(np.exp(logs), abs=1e-4)
+
+
+def test_ce_is_plain_cross_entropy(hubert, speech, tmp_path):
+    """Of a linear layer with a bias, which also answers."""
+    brain, data = make_fine_tuning(tmp_path, hubert, speech, "ce")
+    batch = begin(brain, data, TRAIN)
+    predictions = brain.compute_forward(batch, TRAIN)
+    loss = brain.compute_objectives(predictions, batch, TRAIN)
+    layer = brain.modules.classifier
+    logits = [
+        reference.linear(row, array(layer.weight), array(layer.bias))
+        for row in array(predictions["embeddings"])
+    ]
+    truth = [LABELS.index(speech[key]["emotion"]) for key in batch.id]
+    expected = reference.mean_cross_entropy(logits, truth)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_allclose(
+        array(predictions["logits"]), logits, rtol=1e-4, atol=1e-6
+    )
+
+
+# Stage 2
+
+
+@pytest.fixture
+def retraining(hubert, speech, tmp_path):
+    """The Brain of stage 2, its data, and the labels that the data gives."""
+    torch.manual_seed(4)
+    encoder = SSLEncoder(hubert, "unused", mask_embedding=True)
+    modules = {"encoder": encoder, "heads": PseudoLabelHeads(32, 6, SIZES)}
+    brain = RetrainingBrain(
+        encoder=encoder, sizes=SIZES, **settings_of(tmp_path, modules)
+    )
+    labels = {}
+    for key, entry in speech.items():
+        count = int(encoder.count_frames(torch.tensor(entry["stop"])))
+        columns = [torch.randint(size, (count,)) for size in SIZES]
+        labels[key] = torch.stack(columns, dim=1)
+    data = make_dataset(
+        speech, LABELS, more={"frame_labels": lambda key, _: labels[key]}
+    )
+    assert len(labels[SHORT]) == 4
+    return brain, data, labels
+
+
+def masks_of(brain, labels):
+    """The masks of each utterance, drawn alone."""
+    return {
+        key: brain.masks([key], [len(held)])[0] for key, held in labels.items()
+    }
+
+
+def alone(brain, speech, labels):
+    """Logits, labels and masks of the reference, an utterance at a time."""
+    from speechbrain_ser.utils.audio import load_audio
+
+    longest = max(map(len, labels.values()))
+    logits = [np.zeros((len(labels), longest, size)) for size in SIZES]
+    targets = np.zeros((len(labels), longest, len(SIZES)), dtype=int)
+    masked = np.zeros((len(labels), longest), dtype=bool)
+    masks = masks_of(brain, labels)
+    for n, (key, held) in enumerate(labels.items()):
+        with torch.no_grad():
+            frames, _ = brain.modules.encoder(
+                load_audio(speech[key])[None], torch.ones(1), masks[key][None]
+            )
+            for i, scores in enumerate(brain.modules.heads(frames[0])):
+                logits[i][n, : len(held)] = array(scores)
+        targets[n, : len(held)] = held.numpy()
+        masked[n, : len(held)] = masks[key].numpy()
+    return logits, targets, masked
+
+
+@pytest.mark.parametrize("stage", [TRAIN, VALID])
+def test_masked_prediction_is_the_reference(stage, retraining, speech):
+    """Loss and accuracy of a padded batch; each utterance alone gives them."""
+    brain, data, labels = retraining
+    batch = begin(brain, data, stage)
+    predictions = brain.compute_forward(batch, stage)
+    loss = brain.compute_objectives(predictions, batch, stage)
+    held = alone(brain, speech, labels)
+    expected = reference.masked_prediction_loss(*held)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    if stage == TRAIN:
+        found = brain.history.means()
+    else:
+        found = brain.validation_scores(data)
+    shares = reference.masked_accuracy(*held)
+    assert found == pytest.approx(
+        {f"masked_accuracy_{k}": x for k, x in zip(SIZES, shares)}
+    )
+
+
+def test_accuracy_of_a_part_is_that_of_its_frames(retraining, speech):
+    """Two batches in a validation: all frames together, not a mean of means."""
+    brain, data, labels = retraining
+    brain.eval_batch_size = 3
+    begin(brain, data, TRAIN)
+    brain.modules.eval()
+    brain.on_stage_start(VALID, 1)
+    batches = list(brain.make_dataloader(data, VALID))
+    assert len(batches) == 2
+    for batch in batches:
+        brain.evaluate_batch(batch, VALID)
+    shares = reference.masked_accuracy(*alone(brain, speech, labels))
+    assert brain.validation_scores(data) == pytest.approx(
+        {f"masked_accuracy_{k}": x for k, x in zip(SIZES, shares)}
+    )
+
+
+def test_only_masked_frames_carry_the_loss(retraining):
+    """Labels of others change nothing; frames of others get no gradient."""
+    brain, data, labels = retraining
+    frames = []
+    brain.modules.encoder.register_forward_hook(
+        lambda *args: frames.append(args[-1][0])
+    )
+
+    def loss_of():
+        """And the gradient with respect to the encoder's frames."""
+        batch = begin(brain, data, TRAIN)
+        predictions = brain.compute_forward(batch, TRAIN)
+        frames[-1].retain_grad()
+        loss = brain.compute_objectives(predictions, batch, TRAIN)
+        loss.backward()
+        masked = torch.zeros(frames[-1].shape[:2], dtype=torch.bool)
+        masks = masks_of(brain, labels)
+        for row, key in zip(masked, batch.id):
+            row[: len(masks[key])] = masks[key]
+        return loss.item(), frames[-1].grad, masked, batch
+
+    before, gradient, masked, batch = loss_of()
+    assert (gradient[~masked] == 0).all()
+    assert (gradient[masked].abs().amax(dim=1) > 0).all()
+    # of the padded batch alone: the last frame is behind the short one's end
+    assert not masked[list(batch.id).index(SHORT), 4:].any()
+
+    masks = masks_of(brain, labels)
+    for key, held in labels.items():
+        held[~masks[key]] = (held[~masks[key]] + 1) % 4
+    again, changed, _, _ = loss_of()
+    assert again == before and changed.equal(gradient)
+
+    first = next(iter(labels))
+    place = int(masks[first].nonzero()[0])
+    labels[first][place] = (labels[first][place] + 1) % 4
+    assert loss_of()[0] != before
+
+
+def test_labels_behind_the_end_are_not_read(retraining):
+    """Whatever the padding holds."""
+    brain, data, labels = retraining
+    losses = []
+    for padding in (0, 3):
+        batch = begin(brain, data, VALID)
+        for row, key in zip(batch.frame_labels.data, batch.id):
+            row[len(labels[key]) :] = padding
+        predictions = brain.compute_forward(batch, VALID)
+        losses.append(brain.compute_objectives(predictions, batch, VALID))
+    assert losses[0].equal(losses[1])
+
+
+def test_short_utterance_takes_part(retraining):
+    """Four frames, a mask of ten: three are masked, and count."""
+    brain, data, labels = retraining
+    batch = begin(brain, data, VALID)
+    mask = brain.masks([SHORT], [4])[0]
+    assert int(mask.sum()) == 3
+    losses = []
+    for _ in range(2):
+        predictions = brain.compute_forward(batch, VALID)
+        losses.append(brain.compute_objectives(predictions, batch, VALID))
+        place = list(batch.id).index(SHORT)
+        row = batch.frame_labels.data[place, :4]
+        row[mask] = (row[mask] + 1) % 4
+    assert not losses[0].equal(losses[1])
+
+
+# Masks
+
+
+def test_padded_frames_are_never_masked(retraining):
+    """In any epoch; of the valid ones about half are."""
+    brain, _, labels = retraining
+    counts = [len(held) for held in labels.values()]
+    shares = []
+    for epoch in range(1, 21):
+        brain.on_stage_start(VALID)
+        brain.mask_epoch = epoch
+        masked = brain.masks(list(labels), counts)
+        assert masked.shape == (5, max(counts))
+        for row, count in zip(masked, counts):
+            assert row[:count].any() and not row[count:].any()
+        shares.append(float(masked.sum()) / sum(counts))
+    # spans of 10 that begin at 8 % of the frames, 0.8 if none overlapped
+    assert 0.4 < np.mean(shares) < 0.75
+
+
+def test_masks_are_an_utterances_own(retraining):
+    """Not the batch's, the order's, or any generator's, which stay as is."""
+    brain, data, labels = retraining
+    begin(brain, data, TRAIN, epoch=1)
+    counts = {key: len(held) for key, held in labels.items()}
+    first = masks_of(brain, labels)
+    for keys in (list(labels), list(labels)[::-1], list(labels)[1:3]):
+        random.seed(len(keys))
+        np.random.seed(len(keys))
+        torch.manual_seed(len(keys))
+        states = random.getstate(), torch.get_rng_state()
+        drawn = np.random.get_state()[1].copy()
+        together = brain.masks(keys, [counts[key] for key in keys])
+        for row, key in zip(together, keys):
+            assert row[: counts[key]].equal(first[key])
+        assert random.getstate() == states[0]
+        assert torch.get_rng_state().equal(states[1])
+        assert (np.random.get_state()[1] == drawn).all()
+
+
+def test_masks_of_the_seed_the_epoch_and_the_id(retraining):
+    """Each of them gives others; of validations all have the same."""
+    brain, data, _ = retraining
+    brain.init_optimizers()
+    brain.epochs = 3
+
+    def masks(stage, epoch, key="a"):
+        """Of a long utterance."""
+        brain.on_stage_start(stage, epoch)
+        return brain.masks([key], [300])[0]
+
+    first = masks(TRAIN, 1)
+    assert first.equal(masks(TRAIN, 1))
+    valid = masks(VALID, 1)
+    assert valid.equal(masks(VALID, 2)) and valid.equal(masks(TEST, None))
+    others = [first, valid, masks(TRAIN, 2), masks(TRAIN, 1, "b")]
+    brain.seed += 1
+    others.append(masks(TRAIN, 1))
+    assert len({tuple(mask.tolist()) for mask in others}) == len(others)
+
+
+# Labels
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_wrong_number_of_labels_names_the_utterance(more, retraining):
+    """One too few, one too many: both numbers."""
+    brain, data, labels = retraining
+    count = len(labels["tone2"])
+    held = torch.cat([labels["tone2"], labels["tone2"]])
+    labels["tone2"] = held[: count + more]
+    batch = begin(brain, data, TRAIN)
+    said = rf"tone2 has {count} frames, but {count + more} pseudo-labels"
+    with pytest.raises(InputError, match=said):
+        brain.compute_forward(batch, TRAIN)
+
+
+def test_most_frequent_label():
+    """By hand: 3 of 5 frames, 2 of 5."""
+    held = {
+        "a": torch.tensor([[1, 0], [1, 7]]),
+        "b": torch.tensor([[0, 7], [1, 2], [3, 3]]),
+        "not asked": torch.tensor([[2, 5]] * 9),
+    }
+    labels = type("Labels", (), {"sizes": SIZES, "read": held.get})
+    assert most_frequent(labels, ["a", "b"]) == {4: 3 / 5, 8: 2 / 5}
