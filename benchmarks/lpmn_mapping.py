@@ -28,7 +28,10 @@ from operator import truediv
 import torch
 from ipr_step import now
 
-from speechbrain_ser.lobes.codebook import max_mapping, naive_max_mapping
+from speechbrain_ser.lobes.local_prototypes import (
+    max_mapping,
+    naive_max_mapping,
+)
 
 SIDES = {"plain": naive_max_mapping, "ours": max_mapping}
 # Utterances, frames, channels, prototypes.

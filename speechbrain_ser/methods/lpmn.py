@@ -17,8 +17,7 @@ from speechbrain_ser.evaluation.probing import probe, regression_probe
 from speechbrain_ser.experiment.recipe import words_of
 from speechbrain_ser.figures import mapping as mapping_plots
 from speechbrain_ser.figures import plots
-from speechbrain_ser.lobes.codebook import LocalPrototypicalMapping
-from speechbrain_ser.lobes.pooling import MaxPooling, StatisticsPooling
+from speechbrain_ser.lobes.local_prototypes import LocalPrototypicalMapping
 from speechbrain_ser.methods.lpmn_settings import entry_of, sizes_of
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.distributed import mean_over_processes, world_size
@@ -40,40 +39,6 @@ UNREADABLE = (
 )
 # Prototypes in a figure of the mapping over time.
 SHOWN = 30
-
-
-def make_pooling(kind, codebook, tau=1.0, in_chance=True):
-    """Makes what turns frames into an utterance's embedding.
-
-    Arguments
-    ---------
-    kind : str
-        ``lpmn``, or ``average`` or ``max`` of the frames: the paper's
-        Baseline-AP and Baseline-MP.
-    codebook : Codebook
-    tau, in_chance : float, bool
-        See `LocalPrototypicalMapping`.
-
-    Returns
-    -------
-    torch.nn.Module
-    """
-    if kind == "average":
-        return StatisticsPooling("mean")
-    if kind == "max":
-        return MaxPooling()
-    return LocalPrototypicalMapping(codebook, tau, in_chance)
-
-
-def pooled_size(kind, n_prototypes, frame_dim):
-    """Returns the size of an embedding of `make_pooling`.
-
-    Example
-    -------
-    >>> pooled_size("lpmn", 1024, 768), pooled_size("max", 1024, 768)
-    (1024, 768)
-    """
-    return n_prototypes if kind == "lpmn" else frame_dim
 
 
 def load_codebook(codebook, path):
