@@ -37,7 +37,8 @@ from ipr_step import now
 
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.lobes.pooling import StatisticsPooling
-from speechbrain_ser.lobes.ssl import SSLEncoder, frozen_blocks
+from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.lobes.ssl_prefix import frozen_blocks
 from speechbrain_ser.utils.audio import load_audio
 
 RATE = 16000

@@ -6,7 +6,7 @@ Recognition", Xi et al. 2024 (LPMN), Eq. 1.
 
 import torch
 
-from speechbrain_ser.lobes.pooling import frame_mask
+from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.utils.distributed import (
     mean_over_processes,
     sum_over_processes,
@@ -118,7 +118,7 @@ class Codebook(torch.nn.Module):
             A scalar; with several processes scaled as
             `distributed.mean_over_processes` says.
         """
-        valid = frame_mask(frames, lengths).squeeze(2) > 0
+        valid = valid_frames(frames, lengths)
         with torch.autocast(frames.device.type, enabled=False):
             frames = frames[valid].to(self.prototypes.dtype)
             index = self.nearest(frames)

@@ -7,7 +7,7 @@ Recognition", Xi et al. 2024 (LPMN), Eq. 2 and section 3.2.
 import torch
 
 from speechbrain_ser.lobes.codebook import pieces
-from speechbrain_ser.lobes.pooling import frame_mask
+from speechbrain_ser.lobes.pooling import valid_frames
 
 # Below this length a frame or a prototype has no direction: its cosines are 0.
 NO_DIRECTION = 1e-8
@@ -330,7 +330,7 @@ class LocalPrototypicalMapping(torch.nn.Module):
             prototypes = prototypes[kept]
         with torch.autocast(frames.device.type, enabled=False):
             frames = frames.to(prototypes.dtype)
-            counts = frame_mask(frames, lengths).squeeze(2).sum(dim=1).long()
+            counts = valid_frames(frames, lengths).sum(dim=1)
             values, winners = max_mapping(frames, counts, prototypes, self.tau)
             if self.in_chance:
                 values = len(prototypes) * values - 1

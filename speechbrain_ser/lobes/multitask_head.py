@@ -8,7 +8,7 @@ sections 3.1 and 3.3, Figure 1.
 import torch
 import torch.nn.functional as F
 
-from speechbrain_ser.lobes.pooling import StatisticsPooling, frame_mask
+from speechbrain_ser.lobes.pooling import StatisticsPooling, valid_frames
 
 
 class BLSTMHead(torch.nn.Module):
@@ -87,7 +87,7 @@ def reversed_order(frames, lengths):
     >>> reversed_order(torch.zeros(1, 4, 1), torch.tensor([0.75])).flatten()
     tensor([2, 1, 0, 3])
     """
-    mask = frame_mask(frames, lengths).squeeze(2).bool()
+    mask = valid_frames(frames, lengths)
     place = torch.arange(frames.shape[1], device=frames.device)
     last = mask.sum(dim=1, keepdim=True) - 1
     return torch.where(mask, last - place, place).unsqueeze(2)

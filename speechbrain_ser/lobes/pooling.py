@@ -6,8 +6,34 @@ from speechbrain.dataio.dataio import length_to_mask
 STATISTICS = ("mean", "mean_std")
 
 
+def valid_frames(frames, lengths):
+    """Tells which frames of a padded batch are valid.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[batch, time, channels]``.
+    lengths : torch.Tensor
+        Relative lengths, ``[batch]`` in (0, 1].
+
+    Returns
+    -------
+    torch.Tensor
+        Bool, ``[batch, time]``; an utterance has one frame at least.
+
+    Example
+    -------
+    >>> valid_frames(torch.zeros(2, 3, 1), torch.tensor([1.0, 0.67]))
+    tensor([[ True,  True,  True],
+            [ True,  True, False]])
+    """
+    longest = frames.shape[1]
+    count = (lengths * longest).round().clamp(min=1)
+    return length_to_mask(count, longest, dtype=torch.bool)
+
+
 def frame_mask(frames, lengths):
-    """Marks the valid frames of a padded batch.
+    """Marks the valid frames of a padded batch, to multiply with.
 
     Arguments
     ---------
@@ -27,9 +53,7 @@ def frame_mask(frames, lengths):
     tensor([[1., 1., 1., 1.],
             [1., 1., 0., 0.]])
     """
-    longest = frames.shape[1]
-    count = (lengths * longest).round().clamp(min=1)
-    return length_to_mask(count, longest, dtype=frames.dtype).unsqueeze(2)
+    return valid_frames(frames, lengths).unsqueeze(2).to(frames.dtype)
 
 
 class StatisticsPooling(torch.nn.Module):
@@ -115,5 +139,5 @@ class MaxPooling(torch.nn.Module):
         -------
         torch.Tensor
         """
-        behind = frame_mask(frames, lengths) == 0
+        behind = ~valid_frames(frames, lengths).unsqueeze(2)
         return frames.float().masked_fill(behind, -torch.inf).amax(dim=1)

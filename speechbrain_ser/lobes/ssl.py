@@ -7,11 +7,6 @@ normalised over their valid length, and the trained blocks can start from the
 kept output of the frozen ones (see ``frame_cache``).
 """
 
-import hashlib
-import json
-import os
-import shutil
-
 import torch
 from speechbrain.dataio.dataio import length_to_mask
 from speechbrain.utils.checkpoints import (
@@ -20,158 +15,13 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 
+from speechbrain_ser.lobes.pooling import valid_frames
+from speechbrain_ser.lobes.ssl_prefix import before_blocks, prefix_digest
+from speechbrain_ser.lobes.ssl_source import load_wrapper, write_model
 from speechbrain_ser.utils.errors import InputError
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-SHARDED = tuple(f"{name}.index.json" for name in WEIGHTS)
-FINETUNE = ("none", "last1", "last2")
-# Raised when the same weights and settings give another prefix output.
 # Of the prefix's digest in a checkpoint.
 PREFIX = "prefix_sha256"
-PREFIX_VERSION = 1
-# What decides the output of a model in eval mode, beside its weights.
-DECISIVE_CONFIG = (
-    "model_type",
-    "hidden_act",
-    "layer_norm_eps",
-    "num_attention_heads",
-    "do_stable_layer_norm",
-    "feat_extract_norm",
-    "feat_extract_activation",
-    "feat_proj_layer_norm",
-    "conv_kernel",
-    "conv_stride",
-    "num_conv_pos_embeddings",
-    "num_conv_pos_embedding_groups",
-    "conv_pos_batch_norm",
-    "num_buckets",
-    "max_bucket_distance",
-)
-
-
-def check_folder(folder):
-    """Checks that a local folder holds a model that transformers can load.
-
-    Arguments
-    ---------
-    folder : str
-        As written by ``save_pretrained`` of the model and of its feature
-        extractor.
-
-    Raises
-    ------
-    InputError
-        Naming what is missing and how it is made.
-    """
-    held = set(os.listdir(folder))
-    if "config.json" not in held:
-        raise InputError(
-            f"{folder} holds no config.json: give the folder that "
-            "model.save_pretrained wrote, or a hub name"
-        )
-    if not held.intersection(WEIGHTS + SHARDED):
-        raise InputError(
-            f"{folder} holds no weights ({' or '.join(WEIGHTS)}): save them "
-            "there with model.save_pretrained"
-        )
-    if "preprocessor_config.json" not in held:
-        raise InputError(
-            f"{folder} holds no preprocessor_config.json, which says whether "
-            "waveforms are normalised: save it there with "
-            "Wav2Vec2FeatureExtractor(...).save_pretrained"
-        )
-
-
-def load_wrapper(source, save_path):
-    """Loads a model through SpeechBrain's wrapper of its kind.
-
-    Arguments
-    ---------
-    source : str
-        A local folder (the network is never touched) or a hub name.
-    save_path : str
-        Where a model from the hub is kept.
-
-    Returns
-    -------
-    torch.nn.Module
-        SpeechBrain's ``Wav2Vec2``, ``HuBERT`` or ``WavLM``.
-
-    Raises
-    ------
-    InputError
-        If the source can't be loaded or is a model of another kind.
-    """
-    from speechbrain.integrations.huggingface import hubert, wav2vec2, wavlm
-    from transformers import AutoConfig
-
-    wrappers = {
-        "wav2vec2": wav2vec2.Wav2Vec2,
-        "hubert": hubert.HuBERT,
-        "wavlm": wavlm.WavLM,
-    }
-    if os.path.isdir(source):
-        check_folder(source)
-    elif os.path.isabs(source) or source.count("/") > 1:
-        raise InputError(
-            f"there is no folder {source}: give the folder of a saved model or "
-            "a hub name such as facebook/wav2vec2-base"
-        )
-    try:
-        kind = AutoConfig.from_pretrained(
-            source, cache_dir=save_path
-        ).model_type
-        if kind not in wrappers:
-            raise InputError(
-                f"{source} is a {kind} model: give one of {', '.join(wrappers)}"
-            )
-        return wrappers[kind](source, save_path=save_path)
-    except (OSError, ValueError) as failure:
-        if isinstance(failure, InputError):
-            raise
-        reason = str(failure).strip().splitlines()[0]
-        raise InputError(
-            f"the model {source} could not be loaded ({reason}): without a "
-            "network, copy its folder from a machine that has one (hf download "
-            f"{source} --local-dir FOLDER) and give FOLDER as the source"
-        ) from failure
-
-
-def frozen_blocks(n_blocks, finetune):
-    """Returns how many of the first blocks are frozen.
-
-    Arguments
-    ---------
-    n_blocks : int
-        How many blocks there are, frozen or not.
-    finetune : str
-        Which are trained: ``none``, ``last1`` or ``last2``.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    InputError
-        If `finetune` is another word, or there are fewer blocks.
-
-    Example
-    -------
-    >>> frozen_blocks(19, "last2")
-    17
-    """
-    if finetune not in FINETUNE:
-        raise InputError(
-            f"finetune is {finetune!r}: give one of {', '.join(FINETUNE)}"
-        )
-    trained = FINETUNE.index(finetune)
-    if trained > n_blocks:
-        raise InputError(
-            f"finetune is {finetune}, but there are {n_blocks} blocks: give "
-            "a number of blocks that is not smaller"
-        )
-    return n_blocks - trained
 
 
 @register_checkpoint_hooks
@@ -271,25 +121,11 @@ class SSLEncoder(torch.nn.Module):
                 gradient_checkpointing_kwargs={"use_reentrant": False}
             )
 
-    def _before_blocks(self):
-        """Returns name to module of all that comes before the first block."""
-        model, encoder = self.model, self.model.encoder
-        parts = {
-            "feature_extractor": model.feature_extractor,
-            "feature_projection": model.feature_projection,
-            "pos_conv_embed": encoder.pos_conv_embed,
-            "dropout": encoder.dropout,
-        }
-        # In the other models this norm comes behind the last block.
-        if not model.config.do_stable_layer_norm:
-            parts["layer_norm"] = encoder.layer_norm
-        return parts
-
     def _freeze(self, freeze_feature_extractor):
         """Leaves a gradient only to what is trained, as DDP wants it."""
         self.trained = list(self.model.encoder.layers[self.frozen_layers :])
         if not self.has_prefix:
-            parts = self._before_blocks()
+            parts = before_blocks(self.model)
             if freeze_feature_extractor:
                 del parts["feature_extractor"]
             self.trained += parts.values()
@@ -410,22 +246,7 @@ class SSLEncoder(torch.nn.Module):
             If nothing is frozen.
         """
         self._check_prefix()
-        parts = self._before_blocks()
-        blocks = self.model.encoder.layers[: self.frozen_layers]
-        parts.update({f"block{i}": block for i, block in enumerate(blocks)})
-        config = self.model.config.to_dict()
-        settings = {key: config.get(key) for key in DECISIVE_CONFIG}
-        settings["version"] = PREFIX_VERSION
-        settings["normalize_wav"] = self.normalize_wav
-        settings["blocks"] = self.frozen_layers
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for part, module in parts.items():
-            for name, value in module.state_dict().items():
-                digest.update(f"{part} {name} {value.dtype}".encode())
-                digest.update(f"{list(value.shape)}".encode())
-                value = value.detach().cpu().contiguous().reshape(-1)
-                digest.update(value.view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return prefix_digest(self.model, self.frozen_layers, self.normalize_wav)
 
     def about_prefix(self):
         """Returns for a person what the prefix is."""
@@ -444,23 +265,7 @@ class SSLEncoder(torch.nn.Module):
             Whole or not there; replaced if it is. It can be the `source` of
             another encoder.
         """
-        beside = f"{folder}.unfinished"
-        shutil.rmtree(beside, ignore_errors=True)
-        config = self.model.config
-        n_layers = config.num_hidden_layers
-        config.num_hidden_layers = self.layer
-        try:
-            self.model.save_pretrained(beside)
-        finally:
-            config.num_hidden_layers = n_layers
-        self.feature_extractor.save_pretrained(beside)
-        # deleted under its own name it would be half there for a moment
-        earlier = f"{folder}.earlier"
-        shutil.rmtree(earlier, ignore_errors=True)
-        if os.path.isdir(folder):
-            os.replace(folder, earlier)
-        os.replace(beside, folder)
-        shutil.rmtree(earlier, ignore_errors=True)
+        write_model(folder, self.model, self.feature_extractor, self.layer)
 
     @mark_as_saver
     def save(self, path):
@@ -533,7 +338,7 @@ class SSLEncoder(torch.nn.Module):
 
     def _front_end(self, wavs, lengths, masked=None):
         """Returns the input of the first block, and its relative lengths."""
-        parts = self._before_blocks()
+        parts = before_blocks(self.model)
         samples = (lengths * wavs.shape[1]).round().long()
         if self.normalize_wav:
             mask = length_to_mask(samples, wavs.shape[1], dtype=wavs.dtype)
@@ -546,7 +351,9 @@ class SSLEncoder(torch.nn.Module):
         if masked is not None:
             embedding = self.model.masked_spec_embed.to(frames.dtype)
             frames = torch.where(masked[..., None], embedding, frames)
-        frames = frames.masked_fill(~frame_mask(frames, lengths)[..., None], 0)
+        frames = frames.masked_fill(
+            ~valid_frames(frames, lengths)[..., None], 0
+        )
         frames = frames + parts["pos_conv_embed"](frames)
         if "layer_norm" in parts:
             frames = parts["layer_norm"](frames)
@@ -556,22 +363,7 @@ class SSLEncoder(torch.nn.Module):
         """Runs blocks as transformers' encoder does, without layerdrop."""
         if not blocks:
             return frames
-        mask = frame_mask(frames, lengths)
-        if self.model.config.model_type == "wavlm":
-            # All blocks share the position bias that the first block holds.
-            attention = self.model.encoder.layers[0].attention
-            bias = attention.compute_bias(frames.shape[1], frames.shape[1])
-            bias = bias.repeat(len(frames), 1, 1)
-            given = {"attention_mask": mask, "position_bias": bias}
-        else:
-            from transformers.masking_utils import create_bidirectional_mask
-
-            mask = create_bidirectional_mask(
-                config=self.model.config,
-                inputs_embeds=frames,
-                attention_mask=mask,
-            )
-            given = {"attention_mask": mask}
+        given = attention_inputs(self.model, frames, lengths)
         for block in blocks:
             frames = block(frames, **given)
             if isinstance(frames, tuple):
@@ -579,28 +371,35 @@ class SSLEncoder(torch.nn.Module):
         return frames
 
 
-def frame_mask(frames, lengths):
-    """Returns where frames are valid.
+def attention_inputs(model, frames, lengths):
+    """Returns what every block of a model is given beside the frames.
 
     Arguments
     ---------
+    model : transformers.PreTrainedModel
     frames : torch.Tensor
         ``[batch, time, channels]``.
     lengths : torch.Tensor
-        Relative lengths, ``[batch]``.
+        Relative lengths, ``[batch]`` in (0, 1].
 
     Returns
     -------
-    torch.Tensor
-        Bool, ``[batch, time]``.
-
-    Example
-    -------
-    >>> frame_mask(torch.zeros(1, 3, 2), torch.tensor([0.67]))
-    tensor([[ True,  True, False]])
+    dict
+        Keyword to value.
     """
-    counts = (lengths * frames.shape[1]).round().long()
-    return length_to_mask(counts, frames.shape[1], dtype=torch.bool)
+    mask = valid_frames(frames, lengths)
+    if model.config.model_type == "wavlm":
+        # All blocks share the position bias that the first block holds.
+        attention = model.encoder.layers[0].attention
+        bias = attention.compute_bias(frames.shape[1], frames.shape[1])
+        bias = bias.repeat(len(frames), 1, 1)
+        return {"attention_mask": mask, "position_bias": bias}
+    from transformers.masking_utils import create_bidirectional_mask
+
+    mask = create_bidirectional_mask(
+        config=model.config, inputs_embeds=frames, attention_mask=mask
+    )
+    return {"attention_mask": mask}
 
 
 def normalize_waveform(wavs, mask):

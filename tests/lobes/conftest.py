@@ -1,13 +1,11 @@
-"""Frames and prototypes that the tests of LPMN's lobes share."""
+"""Frames, prototypes, models and waveforms that the tests of lobes share."""
 
 import pytest
 import torch
 
+from conftest import save_ssl_model
 from speechbrain_ser.lobes import codebook as lobe
-from speechbrain_ser.lobes.codebook import Codebook
-from speechbrain_ser.lobes.local_prototypes import LocalPrototypicalMapping
-
-COUNTS = [9, 1, 6, 4]
+from tests.lobes.helpers import COUNTS, KINDS
 
 
 @pytest.fixture
@@ -25,10 +23,19 @@ def work_size(request, monkeypatch):
     monkeypatch.setitem(lobe.WORK_SIZE, "cpu", request.param)
 
 
-def make(prototypes, tau=0.7, **kwargs):
-    """A mapping onto given prototypes, in their dtype."""
-    codebook = Codebook(*prototypes.shape)
-    pool = LocalPrototypicalMapping(codebook, tau, **kwargs)
-    pool.to(prototypes.dtype)
-    codebook.prototypes.data.copy_(prototypes)
-    return pool
+@pytest.fixture(scope="module", params=KINDS)
+def layer_norm_model(request, tmp_path_factory):
+    """A folder with a tiny model of the layer-norm ("large") kind."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return save_ssl_model(folder, request.param, norm="layer")
+
+
+@pytest.fixture
+def wavs():
+    """Three waveforms with a mean and levels of their own."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = (8000, 5001, 3333)
+    return [
+        0.1 * (i + 1) * torch.randn(n, generator=generator) + 0.05 * i
+        for i, n in enumerate(lengths)
+    ]

@@ -6,7 +6,7 @@ import torch
 
 from speechbrain_ser.lobes.codebook import Codebook
 from speechbrain_ser.lobes.local_prototypes import naive_local_mapping
-from tests.lobes.conftest import COUNTS
+from tests.lobes.helpers import COUNTS
 from tests.references import lpmn as reference
 
 

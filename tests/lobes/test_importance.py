@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from speechbrain_ser.lobes.importance import FisherImportance
-from tests.lobes.conftest import COUNTS, make
+from tests.lobes.helpers import COUNTS, make
 from tests.references import lpmn as reference
 
 

@@ -12,7 +12,7 @@ from speechbrain_ser.lobes.local_prototypes import (
     naive_local_mapping,
     naive_max_mapping,
 )
-from tests.lobes.conftest import COUNTS, make
+from tests.lobes.helpers import COUNTS, make
 from tests.references import lpmn as reference
 
 

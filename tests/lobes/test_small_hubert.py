@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 from speechbrain_ser.lobes.small_hubert import fresh_hubert, mel_waves
 from speechbrain_ser.lobes.ssl import SSLEncoder
-from tests.lobes.test_encoders import padded
+from tests.lobes.helpers import padded
 
 SMALL = {"dim": 16, "n_blocks": 2, "n_filters": 4}
 

@@ -1,20 +1,11 @@
-"""Pooling and the log-Mel encoder: padding and order change nothing."""
+"""The log-Mel encoder: padding and order change nothing."""
 
-import numpy as np
 import pytest
 import torch
 
 from speechbrain_ser.lobes.logmel import LogMelEncoder
 from speechbrain_ser.lobes.pooling import StatisticsPooling
-
-
-def padded(wavs, longest=None):
-    """Pads a list of waveforms; returns the batch and relative lengths."""
-    longest = longest or max(len(wav) for wav in wavs)
-    batch = torch.zeros(len(wavs), longest)
-    for row, wav in zip(batch, wavs):
-        row[: len(wav)] = wav
-    return batch, torch.tensor([len(wav) / longest for wav in wavs])
+from tests.lobes.helpers import padded
 
 
 def embed(encoder, wavs, longest=None):
@@ -62,35 +53,3 @@ def test_loudness_is_removed_only_on_request(wavs):
         encoder = LogMelEncoder(channels=16, normalize=normalize).eval()
         found = embed(encoder, [2 * wavs[0]]), embed(encoder, [wavs[0]])
         assert torch.allclose(*found, atol=1e-4) == same
-
-
-def test_pooling_equals_a_loop():
-    """Mean and standard deviation over the valid frames, in NumPy."""
-    frames = torch.randn(3, 7, 2)
-    counts = [7, 4, 1]
-    found = StatisticsPooling("mean_std")(frames, torch.tensor(counts) / 7)
-    for row, sequence, count in zip(found, frames.numpy(), counts):
-        valid = sequence[:count].astype(np.float64)
-        expected = [*valid.mean(axis=0), *np.sqrt(valid.var(axis=0) + 1e-5)]
-        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_pooling_of_one_frame_has_a_finite_gradient():
-    """The root of a variance of zero."""
-    frames = torch.randn(1, 1, 3, requires_grad=True)
-    StatisticsPooling("mean_std")(frames, torch.ones(1)).sum().backward()
-    assert torch.isfinite(frames.grad).all()
-
-
-def test_padded_frames_get_no_gradient():
-    """Nothing is learnt from padding."""
-    frames = torch.randn(1, 6, 3, requires_grad=True)
-    StatisticsPooling("mean_std")(frames, torch.tensor([0.5])).sum().backward()
-    assert (frames.grad[0, 3:] == 0).all()
-    assert (frames.grad[0, :3] != 0).any()
-
-
-def test_unknown_statistics_are_refused():
-    """With the choices."""
-    with pytest.raises(ValueError, match="mean_std.*'max'"):
-        StatisticsPooling("max")
