@@ -26,9 +26,10 @@ from tqdm import tqdm
 from yaml import YAMLError
 
 from speechbrain_ser.corpora.annotations import write_annotation
-from speechbrain_ser.corpora.cmu_mosei import CLASSES, read_cmu_mosei
+from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
 from speechbrain_ser.corpora.mini.cmu_mosei import mini_mosei
 from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.corpora.protocols.cmu_mosei import CLASSES
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.experiment import recipe

@@ -24,8 +24,8 @@ from speechbrain_ser.corpora.annotations import (
 )
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.protocols import checks as protocols
 from speechbrain_ser.corpora.protocols import named as named_protocols
-from speechbrain_ser.corpora.protocols import splits as protocols
 from speechbrain_ser.data.augmentation import augment_copies
 from speechbrain_ser.data.dataset import (
     CLASS_WEIGHTS,

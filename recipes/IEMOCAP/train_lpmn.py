@@ -20,8 +20,8 @@ from speechbrain_ser.brain import SELECTIONS
 from speechbrain_ser.corpora.annotations import class_table, write_annotation
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.protocols import checks as protocols
 from speechbrain_ser.corpora.protocols import named as named_protocols
-from speechbrain_ser.corpora.protocols import splits as protocols
 from speechbrain_ser.data.dataset import (
     CLASS_WEIGHTS,
     class_weights,

@@ -28,13 +28,9 @@ from speechbrain_ser.corpora.annotations import (
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.corpora.mini.recola import mini_recola
+from speechbrain_ser.corpora.pairs import TASKS, two_classes
+from speechbrain_ser.corpora.protocols import checks as protocols
 from speechbrain_ser.corpora.protocols import named as named_protocols
-from speechbrain_ser.corpora.protocols import splits as protocols
-from speechbrain_ser.corpora.protocols.cross_lingual import (
-    DEVELOPMENTS,
-    TASKS,
-    two_classes,
-)
 from speechbrain_ser.corpora.recola import read_recola
 from speechbrain_ser.data.dataset import (
     CLASS_WEIGHTS,
@@ -215,7 +211,7 @@ def filled_in(path, overrides):
         ("batch_norm", WAYS),
         ("direction", DIRECTIONS),
         ("task", TASKS),
-        ("development", DEVELOPMENTS),
+        ("development", ("target", "source")),
         ("class_weights", CLASS_WEIGHTS),
         ("model_selection", SELECTIONS),
     ):

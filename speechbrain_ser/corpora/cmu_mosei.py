@@ -20,8 +20,6 @@ from speechbrain_ser.utils.errors import InputError
 LABELS_FILE = "CMU_MOSEI_Labels.csd"
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 RATINGS = ("sentiment", *EMOTIONS)  # The columns, in their order.
-# What IEMOCAP calls them.
-CLASSES = {"ang": "anger", "hap": "happy", "sad": "sad"}
 
 _RECORDINGS = os.path.join("Raw", "Audio", "Full", "WAV_16000")
 _LOWEST = np.array([-3, 0, 0, 0, 0, 0, 0])
@@ -128,59 +126,6 @@ def read_cmu_mosei(data_folder, labels_file=None):
         for oddity, keys in sorted(oddities.items())
     ]
     return annotation, notes
-
-
-def four_classes(annotation):
-    """Keeps the segments of four classes, and says which classes each shows.
-
-    Li et al., "Speaker-invariant affective representation learning via
-    adversarial training", ICASSP 2020, section 6: a segment is kept if the
-    rating of happiness, sadness or anger is above zero, and a prediction is
-    right if the rating of that emotion is. A segment whose six emotions are
-    all zero is kept as neutral. On the official release this is meant to give
-    the paper's 22,323 segments, which could not be checked here.
-
-    Arguments
-    ---------
-    annotation : dict
-        Id -> entry with `ratings`, as `read_cmu_mosei` gives; not changed.
-
-    Returns
-    -------
-    dict
-        Id -> entry of those that are kept, each with `present`: the list of
-        `ang`, `hap` and `sad` that it shows, or `["neu"]`.
-
-    Raises
-    ------
-    InputError
-        If no segment is kept.
-
-    Example
-    -------
-    >>> zero = dict.fromkeys(RATINGS, 0.0)
-    >>> annotation = {
-    ...     "a": {"ratings": {**zero, "happy": 1 / 3, "anger": 2.0}},
-    ...     "b": {"ratings": {**zero, "sentiment": -1.0}},
-    ...     "c": {"ratings": {**zero, "surprise": 1.0}},
-    ... }
-    >>> {k: e["present"] for k, e in four_classes(annotation).items()}
-    {'a': ['ang', 'hap'], 'b': ['neu']}
-    """
-    kept = {}
-    for key, entry in annotation.items():
-        ratings = entry["ratings"]
-        present = [word for word, name in CLASSES.items() if ratings[name] > 0]
-        if not any(ratings[name] > 0 for name in EMOTIONS):
-            present = ["neu"]
-        if present:
-            kept[key] = {**entry, "present": present}
-    if not kept:
-        raise InputError(
-            f"None of the {len(annotation)} segments shows happiness, sadness "
-            "or anger, nor is neutral: give others of CMU-MOSEI."
-        )
-    return kept
 
 
 def _look_through(root):

@@ -71,7 +71,7 @@ def test_table_1_counts_the_split(mini_folder, tmp_path):
     with open(next(tmp_path.rglob("table.csv")), encoding="utf-8") as file:
         sizes = {row["column"]: row["mean"] for row in csv.DictReader(file)}
     from speechbrain_ser.corpora.iemocap import read_iemocap
-    from speechbrain_ser.corpora.protocols.splits import ambiguity_split
+    from speechbrain_ser.corpora.protocols.ambiguity import ambiguity_split
 
     split = ambiguity_split(read_iemocap(mini_folder), evaluation_size=0.4)
     counted = map(len, split.values())

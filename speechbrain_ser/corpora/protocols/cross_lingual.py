@@ -6,48 +6,22 @@ Adversarial Neural Network", Cai et al. 2021, sections 3.3 and 4.
 
 import random
 
-from speechbrain_ser.corpora.protocols.splits import stratified_share
+from speechbrain_ser.corpora.protocols.protocol import Protocol
+from speechbrain_ser.corpora.protocols.splits import (
+    check_share,
+    stratified_share,
+)
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import Number, OneOf, checked
 
-# The dimensions that can be a task, and their two classes, the lower one first.
-TASKS = {"arousal": ["low", "high"], "valence": ["negative", "positive"]}
-DEVELOPMENTS = ("target", "source")
-UNITS = ("utterance", "speaker")
-
-
-def two_classes(annotation, dimension, threshold):
-    """Makes the emotion of each utterance one of two classes of a dimension.
-
-    Arguments
-    ---------
-    annotation : dict
-        Id -> entry with the dimension's value.
-    dimension : str
-        Of `TASKS`.
-    threshold : float
-        Above it is the upper class, up to it the lower one: 2.5 for IEMOCAP's
-        scale from 1 to 5, 0 for RECOLA's from -1 to 1.
-
-    Returns
-    -------
-    dict
-        The same ids; the entries' `emotion` is the class.
-
-    Example
-    -------
-    >>> annotation = {"a": {"arousal": 2.5}, "b": {"arousal": 2.6}}
-    >>> made = two_classes(annotation, "arousal", 2.5)
-    >>> made["a"]["emotion"], made["b"]["emotion"]
-    ('low', 'high')
-    """
-    low, high = TASKS[dimension]
-    return {
-        key: entry | {"emotion": high if entry[dimension] > threshold else low}
-        for key, entry in annotation.items()
-    }
+Share = Number(above=0, below=1)
+SplitBy = OneOf("utterance", "speaker")
+# The classes' thresholds: above it an utterance is of the upper class.
+BY_VALUE = {"iemocap_threshold": 2.5, "recola_threshold": 0.0}
 
 
-def hold_out(annotation, share, unit):
+@checked
+def hold_out(annotation, share, split_by: SplitBy):
     """Holds a share of the utterances out.
 
     Arguments
@@ -56,7 +30,7 @@ def hold_out(annotation, share, unit):
         Id -> entry with `emotion`.
     share : float
         Between 0 and 1.
-    unit : str
+    split_by : str
         ``utterance``: drawn at random within each class, speakers stand on both
         sides; ``speaker``: whole speakers, drawn at random until the share is
         reached.
@@ -82,14 +56,22 @@ def hold_out(annotation, share, unit):
     >>> len({entry["speaker"] for entry in held_out.values()})
     1
     """
-    if unit not in UNITS:
-        raise InputError(
-            f"--split_by is {unit!r}: give one of {', '.join(UNITS)}"
-        )
-    if unit == "utterance":
+    if split_by == "utterance":
         return stratified_share(annotation, share)
-    if not 0 < share < 1:
-        raise InputError(f"the share to hold out is {share}: give 0 to 1")
+    check_share(share)
+    by_speaker = _by_speaker(annotation)
+    names = sorted(by_speaker)
+    random.Random("speakers").shuffle(names)
+    chosen = []
+    while names[1:] and len(chosen) < share * len(annotation) - 1e-9:
+        chosen += by_speaker[names.pop(0)]
+    held_out = {key: annotation[key] for key in sorted(chosen)}
+    rest = {k: e for k, e in annotation.items() if k not in held_out}
+    return rest, held_out
+
+
+def _by_speaker(annotation):
+    """Each speaker's ids, of at least two speakers."""
     by_speaker = {}
     for key, entry in annotation.items():
         if entry.get("speaker") is None:
@@ -103,18 +85,16 @@ def hold_out(annotation, share, unit):
             f"--split_by speaker needs two speakers, {len(by_speaker)} is "
             "there: give --split_by utterance"
         )
-    names = sorted(by_speaker)
-    random.Random("speakers").shuffle(names)
-    chosen = []
-    while names[1:] and len(chosen) < share * len(annotation) - 1e-9:
-        chosen += by_speaker[names.pop(0)]
-    held_out = {key: annotation[key] for key in sorted(chosen)}
-    rest = {k: e for k, e in annotation.items() if k not in held_out}
-    return rest, held_out
+    return by_speaker
 
 
+@checked
 def cross_lingual(
-    languages, development, dev_share, source_dev_share, split_by
+    languages,
+    valid_language: OneOf("target", "source"),
+    valid_share: Share,
+    source_valid_share: Share,
+    split_by: SplitBy,
 ):
     """Splits two languages: the source trains, the target tests.
 
@@ -123,52 +103,53 @@ def cross_lingual(
     languages : dict
         ``source`` and ``target`` -> annotation; utterances of the target
         without a label take no part in the split.
-    development : str
-        ``target``: `dev_share` of the target chooses the epoch, as in the paper;
-        ``source``: `source_dev_share` of the source does, and no label of the
-        target is used for anything but the test. The tested utterances are the
-        same in both.
-    dev_share, source_dev_share : float
+    valid_language : str
+        ``target``: `valid_share` of the target chooses the epoch, as in the
+        paper; ``source``: `source_valid_share` of the source does, and no label
+        of the target is used for anything but the test. The tested utterances
+        are the same in both.
+    valid_share, source_valid_share : float
     split_by : str
         See `hold_out`.
 
     Returns
     -------
     dict
-        ``train``, ``validation`` and ``evaluation`` -> annotation.
+        ``train``, ``valid`` and ``test`` -> annotation.
 
     Raises
     ------
     InputError
         If a setting is another word or a part can't be drawn.
     """
-    if development not in DEVELOPMENTS:
-        raise InputError(
-            f"--development is {development!r}: give one of "
-            f"{', '.join(DEVELOPMENTS)}"
-        )
     train = languages["source"]
-    tested, validation = with_labels(languages["target"]), {}
-    if tested:
-        tested, validation = hold_out(tested, dev_share, split_by)
-    if development == "source":
-        train, validation = hold_out(train, source_dev_share, split_by)
-    elif not validation:
+    test, valid = with_labels(languages["target"]), {}
+    if test:
+        test, valid = hold_out(test, valid_share, split_by)
+    if valid_language == "source":
+        train, valid = hold_out(train, source_valid_share, split_by)
+    elif not valid:
         raise InputError(
             "no utterance of the target language has a label, so it can't "
-            "choose the epoch: give --development source"
+            "choose the epoch: give --valid_language source"
         )
-    return {"train": train, "validation": validation, "evaluation": tested}
+    return {"train": train, "valid": valid, "test": test}
 
 
-def mono_lingual(languages, mono_test_share, mono_dev_share, split_by):
+@checked
+def mono_lingual(
+    languages,
+    mono_test_share: Share,
+    mono_valid_share: Share,
+    split_by: SplitBy,
+):
     """Splits the target language alone: it trains, chooses and tests.
 
     Arguments
     ---------
     languages : dict
         ``target`` -> annotation; utterances without a label are left out.
-    mono_test_share, mono_dev_share : float
+    mono_test_share, mono_valid_share : float
         Of all utterances; the rest trains.
     split_by : str
         See `hold_out`.
@@ -176,7 +157,7 @@ def mono_lingual(languages, mono_test_share, mono_dev_share, split_by):
     Returns
     -------
     dict
-        ``train``, ``validation`` and ``evaluation`` -> annotation.
+        ``train``, ``valid`` and ``test`` -> annotation.
 
     Raises
     ------
@@ -189,10 +170,10 @@ def mono_lingual(languages, mono_test_share, mono_dev_share, split_by):
             "no utterance of the target language has a label, and --system "
             "mono trains on them: give dann or base"
         )
-    rest, tested = hold_out(everything, mono_test_share, split_by)
-    share = mono_dev_share * len(everything) / len(rest)
-    train, validation = hold_out(rest, share, split_by)
-    return {"train": train, "validation": validation, "evaluation": tested}
+    rest, test = hold_out(everything, mono_test_share, split_by)
+    share = mono_valid_share * len(everything) / len(rest)
+    train, valid = hold_out(rest, share, split_by)
+    return {"train": train, "valid": valid, "test": test}
 
 
 def with_labels(annotation):
@@ -202,3 +183,32 @@ def with_labels(annotation):
         for key, entry in annotation.items()
         if entry.get("emotion") is not None
     }
+
+
+CROSS_LINGUAL = Protocol(
+    name="cross-lingual@1",
+    text="all of the source language trains; of the target language a "
+    "stratified 30 % chooses the epoch and 70 % tests, with the same "
+    "speakers in both; all of its speech, without labels, takes part in "
+    "the training of DANN",
+    reading=BY_VALUE,
+    splitting={
+        "valid_language": "target",
+        "valid_share": 0.3,
+        "source_valid_share": 0.1,
+        "split_by": "utterance",
+    },
+    function=cross_lingual,
+)
+MONO_LINGUAL = Protocol(
+    name="mono-lingual@1",
+    text="the target language alone: a stratified 70 % trains, 5 % chooses the "
+    "epoch, 25 % tests; speakers are shared",
+    reading=BY_VALUE,
+    splitting={
+        "mono_test_share": 0.25,
+        "mono_valid_share": 0.05,
+        "split_by": "utterance",
+    },
+    function=mono_lingual,
+)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_ser.corpora.cmu_mosei import four_classes, read_cmu_mosei
+from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini.cmu_mosei import (
     CYCLE,
@@ -24,6 +24,7 @@ from speechbrain_ser.corpora.mini.voice import (
     SECOND_LANGUAGE,
     draw_speaker,
 )
+from speechbrain_ser.corpora.protocols.cmu_mosei import four_classes
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.errors import InputError
 from tests.corpora.mini.test_iemocap import (

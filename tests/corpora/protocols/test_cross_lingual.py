@@ -1,29 +1,26 @@
-"""Two languages: classes by value, what trains, chooses and tests."""
+"""Two languages: what trains, chooses and tests."""
 
 import collections
-import random
 
 import pytest
 
-from speechbrain_ser.corpora.protocols import cross_lingual as module
 from speechbrain_ser.corpora.protocols.cross_lingual import (
     cross_lingual,
     hold_out,
     mono_lingual,
-    two_classes,
 )
 from speechbrain_ser.utils.errors import InputError
-from tests.references import dann as reference
+from tests.corpora.protocols.made import shuffled
 
 CROSS = {
-    "development": "target",
-    "dev_share": 0.3,
-    "source_dev_share": 0.1,
+    "valid_language": "target",
+    "valid_share": 0.3,
+    "source_valid_share": 0.1,
     "split_by": "utterance",
 }
 MONO = {
     "mono_test_share": 0.25,
-    "mono_dev_share": 0.05,
+    "mono_valid_share": 0.05,
     "split_by": "utterance",
 }
 
@@ -47,13 +44,6 @@ def languages():
     return {"source": corpus("s", 6, 10, 2), "target": corpus("t")}
 
 
-def shuffled(annotation):
-    """The same in another order."""
-    keys = list(annotation)
-    random.Random(3).shuffle(keys)
-    return {key: annotation[key] for key in keys}
-
-
 def classes(annotation):
     """How many of each class."""
     return collections.Counter(e["emotion"] for e in annotation.values())
@@ -62,50 +52,6 @@ def classes(annotation):
 def speakers(annotation):
     """Who speaks."""
     return {entry["speaker"] for entry in annotation.values()}
-
-
-# Classes
-
-
-@pytest.mark.parametrize(
-    "dimension, words",
-    [("arousal", ["low", "high"]), ("valence", ["negative", "positive"])],
-)
-@pytest.mark.parametrize(
-    "threshold, given",
-    [
-        (2.5, [1, 2.4999, 2.5, 2.5001, 5]),
-        (0.0, [-1, -1e-9, 0.0, -0.0, 0, 1e-9, 1]),
-    ],
-)
-def test_upper_class_begins_above_the_threshold(
-    dimension, words, threshold, given
-):
-    """[1, 2.5] and (2.5, 5]; [-1, 0] and (0, 1]."""
-    other = {"arousal": "valence", "valence": "arousal"}[dimension]
-    annotation = {
-        str(i): {dimension: value, other: -value, "emotion": "sad", "wav": "w"}
-        for i, value in enumerate(given)
-    }
-    before = {key: dict(entry) for key, entry in annotation.items()}
-    made = two_classes(annotation, dimension, threshold)
-    assert list(made) == list(annotation)
-    for key, entry in made.items():
-        value = annotation[key][dimension]
-        word = words[reference.binary(value, threshold)]
-        assert entry == before[key] | {"emotion": word}
-    # what was given is shared between tasks
-    assert annotation == before
-
-
-def test_tasks_are_the_papers():
-    """Other dimensions have no classes."""
-    assert module.TASKS == {
-        "arousal": ["low", "high"],
-        "valence": ["negative", "positive"],
-    }
-    with pytest.raises(KeyError):
-        two_classes({"a": {"dominance": 3}}, "dominance", 2.5)
 
 
 # Holding out
@@ -211,13 +157,13 @@ def test_the_source_trains_and_the_target_tests(languages, split_by):
     """All of the source; of the target 30 % choose and 70 % test."""
     parts = cross_lingual(languages, **(CROSS | {"split_by": split_by}))
     assert parts["train"] == languages["source"]
-    assert parts["validation"] | parts["evaluation"] == languages["target"]
+    assert parts["valid"] | parts["test"] == languages["target"]
     sizes = {name: len(part) for name, part in parts.items()}
-    assert sizes == {"train": 60, "validation": 60, "evaluation": 140}
+    assert sizes == {"train": 60, "valid": 60, "test": 140}
     if split_by == "utterance":
-        assert classes(parts["validation"]) == {"low": 45, "high": 15}
+        assert classes(parts["valid"]) == {"low": 45, "high": 15}
     else:
-        assert not speakers(parts["validation"]) & speakers(parts["evaluation"])
+        assert not speakers(parts["valid"]) & speakers(parts["test"])
 
 
 @pytest.mark.parametrize("split_by", ["utterance", "speaker"])
@@ -227,23 +173,25 @@ def test_development_on_the_source_takes_nothing_of_the_target(
     """And tests the same utterances, so that the two can be compared."""
     settings = CROSS | {"split_by": split_by}
     paper = cross_lingual(languages, **settings)
-    strict = cross_lingual(languages, **(settings | {"development": "source"}))
-    assert strict["evaluation"] == paper["evaluation"]
-    assert strict["train"] | strict["validation"] == languages["source"]
-    assert not set(strict["train"]) & set(strict["validation"])
+    strict = cross_lingual(
+        languages, **(settings | {"valid_language": "source"})
+    )
+    assert strict["test"] == paper["test"]
+    assert strict["train"] | strict["valid"] == languages["source"]
+    assert not set(strict["train"]) & set(strict["valid"])
     if split_by == "speaker":
-        assert not speakers(strict["train"]) & speakers(strict["validation"])
-        assert len(speakers(strict["validation"])) == 1
+        assert not speakers(strict["train"]) & speakers(strict["valid"])
+        assert len(speakers(strict["valid"])) == 1
     else:
-        assert classes(strict["validation"]) == {"low": 3, "high": 3}
+        assert classes(strict["valid"]) == {"low": 3, "high": 3}
 
 
-@pytest.mark.parametrize("development", ["target", "source"])
+@pytest.mark.parametrize("valid_language", ["target", "source"])
 def test_unlabelled_utterances_of_the_target_take_no_part(
-    languages, development
+    languages, valid_language
 ):
     """They neither choose nor test, and move no share."""
-    settings = CROSS | {"development": development}
+    settings = CROSS | {"valid_language": valid_language}
     expected = cross_lingual(languages, **settings)
     more = {
         f"u{i}": {"wav": "u.wav", "emotion": None, "speaker": f"u{i}"}
@@ -257,31 +205,33 @@ def test_target_without_any_label(languages):
     """Nothing tests; only the source can choose."""
     for entry in languages["target"].values():
         entry["emotion"] = None
-    with pytest.raises(InputError, match="--development source"):
+    with pytest.raises(InputError, match="--valid_language source"):
         cross_lingual(languages, **CROSS)
-    parts = cross_lingual(languages, **(CROSS | {"development": "source"}))
-    assert parts["evaluation"] == {} and len(parts["validation"]) == 6
+    parts = cross_lingual(languages, **(CROSS | {"valid_language": "source"}))
+    assert parts["test"] == {} and len(parts["valid"]) == 6
 
 
 def test_other_developments_are_refused(languages):
     """With those that there are."""
     with pytest.raises(InputError, match="'test'.*target, source"):
-        cross_lingual(languages, **(CROSS | {"development": "test"}))
-    for share in ({"dev_share": 0}, {"dev_share": 1}):
-        with pytest.raises(InputError, match="share to hold out"):
+        cross_lingual(languages, **(CROSS | {"valid_language": "test"}))
+    for share in ({"valid_share": 0}, {"valid_share": 1}):
+        with pytest.raises(
+            InputError, match="--valid_share is .*: give a number"
+        ):
             cross_lingual(languages, **(CROSS | share))
-    with pytest.raises(InputError, match="share to hold out"):
+    with pytest.raises(InputError, match="--source_valid_share is 1.0: give"):
         cross_lingual(
             languages,
-            **(CROSS | {"development": "source", "source_dev_share": 1.0}),
+            **(CROSS | {"valid_language": "source", "source_valid_share": 1.0}),
         )
 
 
 @pytest.mark.parametrize("split_by", ["utterance", "speaker"])
-@pytest.mark.parametrize("development", ["target", "source"])
-def test_same_parts_whatever_the_order(languages, split_by, development):
+@pytest.mark.parametrize("valid_language", ["target", "source"])
+def test_same_parts_whatever_the_order(languages, split_by, valid_language):
     """Of both annotations."""
-    settings = CROSS | {"split_by": split_by, "development": development}
+    settings = CROSS | {"split_by": split_by, "valid_language": valid_language}
     other = {name: shuffled(part) for name, part in languages.items()}
     assert cross_lingual(other, **settings) == cross_lingual(
         languages, **settings
@@ -304,23 +254,23 @@ def test_mono_shares_are_of_all_utterances(languages):
         everything |= part
     assert everything == languages["target"]
     sizes = {name: len(part) for name, part in parts.items()}
-    assert sizes == {"train": 140, "validation": 10, "evaluation": 50}
-    assert classes(parts["evaluation"])["high"] == 12
-    assert classes(parts["validation"])["high"] in (2, 3)
-    larger = mono_lingual(languages, **(MONO | {"mono_dev_share": 0.3}))
+    assert sizes == {"train": 140, "valid": 10, "test": 50}
+    assert classes(parts["test"])["high"] == 12
+    assert classes(parts["valid"])["high"] in (2, 3)
+    larger = mono_lingual(languages, **(MONO | {"mono_valid_share": 0.3}))
     sizes = {name: len(part) for name, part in larger.items()}
-    assert sizes["validation"] == pytest.approx(60, abs=1)
-    assert larger["evaluation"] == parts["evaluation"]
+    assert sizes["valid"] == pytest.approx(60, abs=1)
+    assert larger["test"] == parts["test"]
 
 
 def test_mono_by_speaker_has_no_speaker_on_two_sides(languages):
     """Of the three."""
-    settings = MONO | {"split_by": "speaker", "mono_dev_share": 0.15}
+    settings = MONO | {"split_by": "speaker", "mono_valid_share": 0.15}
     parts = mono_lingual(languages, **settings)
     who = [speakers(part) for part in parts.values()]
     assert sum(map(len, who)) == len(set().union(*who)) == 10
     sizes = {name: len(speakers(part)) for name, part in parts.items()}
-    assert sizes == {"train": 5, "validation": 2, "evaluation": 3}
+    assert sizes == {"train": 5, "valid": 2, "test": 3}
 
 
 def test_mono_leaves_out_what_has_no_label(languages):
@@ -336,7 +286,7 @@ def test_mono_leaves_out_what_has_no_label(languages):
 
 def test_mono_shares_that_leave_nothing_are_refused(languages):
     """0.5 and 0.5 of all would train on nobody."""
-    shares = {"mono_test_share": 0.5, "mono_dev_share": 0.5}
+    shares = {"mono_test_share": 0.5, "mono_valid_share": 0.5}
     for split_by in ("utterance", "speaker"):
         with pytest.raises(InputError, match="share to hold out"):
             mono_lingual(languages, **(shares | {"split_by": split_by}))

