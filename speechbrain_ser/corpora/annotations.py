@@ -5,7 +5,7 @@ import math
 import os
 import textwrap
 
-from speechbrain_ser.utils.audio import inspect_audio
+from speechbrain_ser.utils.audio_files import inspect_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_json
 

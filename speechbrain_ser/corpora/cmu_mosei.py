@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
 
 LABELS_FILE = "CMU_MOSEI_Labels.csd"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
 
 logger = get_logger(__name__)

@@ -20,7 +20,7 @@ import soundfile
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import cache_folder, replacing
 

@@ -2,7 +2,7 @@
 
 import os
 
-from speechbrain_ser.utils.audio import inspect_files
+from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")

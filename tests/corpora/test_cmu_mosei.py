@@ -12,7 +12,8 @@ import soundfile
 from speechbrain_ser.corpora import cmu_mosei
 from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
 from speechbrain_ser.corpora.protocols.cmu_mosei import four_classes
-from speechbrain_ser.utils.audio import check_audio, load_audio
+from speechbrain_ser.utils.audio import load_audio
+from speechbrain_ser.utils.audio_files import check_audio
 from speechbrain_ser.utils.errors import InputError
 
 COLUMNS = ["sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear"]

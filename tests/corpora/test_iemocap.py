@@ -7,7 +7,7 @@ import pytest
 
 from speechbrain_ser.corpora import iemocap
 from speechbrain_ser.corpora.iemocap import read_iemocap, read_labels
-from speechbrain_ser.utils import audio
+from speechbrain_ser.utils import audio_files
 from speechbrain_ser.utils.errors import InputError
 from tests.corpora.iemocap_tree import UTTERANCES, evaluation_file, write_tree
 
@@ -191,8 +191,8 @@ def test_opens_each_file_once(tree, monkeypatch):
         opened.append(os.path.basename(path)[:-4])
         return inspect(path)
 
-    inspect = audio.inspect_audio
-    monkeypatch.setattr(audio, "inspect_audio", count)
+    inspect = audio_files.inspect_audio
+    monkeypatch.setattr(audio_files, "inspect_audio", count)
     read_iemocap(str(tree))
     assert sorted(opened) == sorted(FOUR_CLASSES)
 
