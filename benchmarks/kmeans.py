@@ -38,7 +38,7 @@ import torchaudio
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from speechbrain_ser.corpora.unlabelled import read_folder
-from speechbrain_ser.data.pseudo_labels import first_centres, fit_centres
+from speechbrain_ser.data.kmeans import first_centres, fit_centres
 from speechbrain_ser.utils.audio import load_audio
 
 PEER = "minibatch"

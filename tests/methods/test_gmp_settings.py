@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from conftest import save_ssl_model
-from speechbrain_ser.data.pseudo_labels import PseudoLabels, make_pseudo_labels
+from speechbrain_ser.data.pseudo_labelling import make_pseudo_labels
+from speechbrain_ser.data.pseudo_labels import PseudoLabels
 from speechbrain_ser.experiment import recipe
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.methods import gmp_settings

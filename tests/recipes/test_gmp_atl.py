@@ -640,7 +640,7 @@ def server():
             "speechbrain.integrations.huggingface.hubert",
             "speechbrain_ser.methods.gmp_atl",
             "speechbrain_ser.figures.pseudo_labels",
-            "speechbrain_ser.data.pseudo_labels",
+            "speechbrain_ser.data.pseudo_labelling",
         ]
     )
     return context
@@ -648,8 +648,8 @@ def server():
 
 KILLED = [  # the place, and the call of it that is never made
     ("speechbrain_ser.methods.gmp_atl:MultiTaskBrain.fit_batch", 5),
-    ("speechbrain_ser.data.pseudo_labels:_iterate", 13),
-    ("speechbrain_ser.data.pseudo_labels:assign", 12),
+    ("speechbrain_ser.data.kmeans:iterate", 13),
+    ("speechbrain_ser.data.kmeans:assign", 12),
     ("speechbrain_ser.methods.gmp_atl:RetrainingBrain.fit_batch", 5),
     ("speechbrain_ser.lobes.ssl:SSLEncoder.export", 1),
     ("speechbrain_ser.methods.gmp_atl:FineTuningBrain.fit_batch", 5),
