@@ -48,7 +48,8 @@ from speechbrain_ser.methods.dann import (
     TARGET,
     fixed_features,
 )
-from speechbrain_ser.utils.audio import check_audio, place
+from speechbrain_ser.utils.audio import place
+from speechbrain_ser.utils.audio_files import check_audio
 from speechbrain_ser.utils.errors import InputError
 
 # What must be given besides the mini corpora.

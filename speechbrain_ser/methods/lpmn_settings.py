@@ -3,7 +3,7 @@
 import os
 
 from speechbrain_ser.experiment.recipe import check_selection, one_of, words_of
-from speechbrain_ser.utils.audio import inspect_audio
+from speechbrain_ser.utils.audio_files import inspect_audio
 from speechbrain_ser.utils.errors import InputError
 
 POOLINGS = ("lpmn", "average", "max")
