@@ -23,8 +23,8 @@ from speechbrain.utils.distributed import (
     if_main_process,
 )
 
-from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_json
+from speechbrain_ser.utils.settings import NOTHING, Word
 
 UNFINISHED = "unfinished"
 
@@ -45,6 +45,9 @@ class AtomicCheckpointer(Checkpointer):
     >>> checkpoint.path.parent == folder
     True
     """
+
+    def __init__(self, checkpoints_dir: Word(counts=NOTHING), *args, **kwargs):
+        super().__init__(checkpoints_dir, *args, **kwargs)
 
     def save_checkpoint(self, *args, name=None, **kwargs):
         """Saves as SpeechBrain does; same arguments.
@@ -202,49 +205,3 @@ class History:
         del end_of_epoch
         with open(path, encoding="utf-8") as file:
             vars(self).update(json.load(file))
-
-
-def claim_folder(folder, settings):
-    """Binds a folder of checkpoints to the settings that they come from.
-
-    Arguments
-    ---------
-    folder : str
-        Where the experiment's files lie.
-    settings : dict
-        Name to plain value: whatever changes the result.
-
-    Raises
-    ------
-    InputError
-        If the folder was claimed with other settings.
-
-    Example
-    -------
-    >>> folder = getfixture("tmp_path")
-    >>> claim_folder(folder, {"seed": 1})
-    >>> claim_folder(folder, {"seed": 1})
-    >>> claim_folder(folder, {"seed": 2})
-    Traceback (most recent call last):
-    speechbrain_ser.utils.errors.InputError: ...
-    """
-    path = os.path.join(folder, "settings.json")
-    settings = json.loads(json.dumps(settings))
-    if not os.path.exists(path):
-        write_json(path, settings)
-        return
-    with open(path, encoding="utf-8") as file:
-        before = json.load(file)
-    names = sorted(
-        name
-        for name in {**before, **settings}
-        if before.get(name) != settings.get(name)
-    )
-    if names:
-        name = names[0]
-        others = f" and {len(names) - 1} more" if names[1:] else ""
-        raise InputError(
-            f"{folder} holds a run with {name} = {before.get(name)} instead of "
-            f"{settings.get(name)}{others}: give another --output_folder, or "
-            "delete it to start anew"
-        )

@@ -3,8 +3,10 @@
 import contextlib
 import csv
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 
@@ -50,6 +52,26 @@ def replacing(path):
     finally:
         if os.path.exists(beside):
             os.unlink(beside)
+
+
+def safe_name(word):
+    """Returns a file's name for an id, a speaker or a class word.
+
+    What is no letter, digit, dot, plus, minus or underline becomes an
+    underline; a digest behind it keeps two words apart.
+
+    Example
+    -------
+    >>> safe_name("Ses01F_impro01_F000"), safe_name("../etc/passwd")
+    ('Ses01F_impro01_F000', '_.._etc_passwd-...')
+    """
+    word = str(word)
+    kept = re.sub(r"[^\w.+-]", "_", word)[:150]
+    if kept.startswith("."):
+        kept = f"_{kept}"
+    if kept == word:
+        return word
+    return f"{kept}-{hashlib.sha256(word.encode()).hexdigest()[:8]}"
 
 
 def write_json(path, value):

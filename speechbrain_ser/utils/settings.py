@@ -330,7 +330,20 @@ def check(function, arguments, names=None):
     InputError
         Naming the first unfit one and what to give.
     """
-    for argument, setting in declared(function).items():
+    check_values(declared(function), arguments, names)
+
+
+def check_values(declarations, arguments, names=None):
+    """Refuses values that are not as they are declared; see `check`.
+
+    Arguments
+    ---------
+    declarations : dict
+        Argument to `Setting`.
+    arguments : dict
+    names : dict, optional
+    """
+    for argument, setting in declarations.items():
         if argument not in arguments:
             continue
         for place, value, item in places(setting, argument, arguments):

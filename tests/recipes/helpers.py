@@ -22,10 +22,10 @@ GMP_ATL = ROOT / "recipes" / "IEMOCAP" / "train_gmp_atl.py"
 DANN = ROOT / "recipes" / "RECOLA" / "train_dann.py"
 MENAN = ROOT / "recipes" / "IEMOCAP" / "train_menan.py"
 MOSEI = ROOT / "recipes" / "CMU-MOSEI" / "evaluate_menan.py"
-PARTS = {"train": "train", "validation": "valid", "evaluation": "test"}
+PARTS = ("train", "valid", "test")
 SHORT = (
     "--noprogressbar --device cpu --number_of_epochs 3 --warmup_epochs 1 "
-    "--warmup_updates 0 --watched_epochs 1"
+    "--warmup_updates 0 --last_epochs 1"
 ).split()
 # the parts of a checkpoint that are the model
 RECOVERED = (
@@ -58,11 +58,9 @@ def import_script(path):
 
 def run_recipe(monkeypatch, *arguments, script=RECIPE):
     """Runs a recipe as its command line would; returns its error or None."""
-    from speechbrain_ser.experiment import recipe
-
     monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
     try:
-        recipe.run(import_script(script).main, str(script))
+        import_script(script).RECIPE.run()
     except SystemExit as stop:
         return stop.code
     return None
@@ -100,7 +98,7 @@ def in_second_epoch(folder):
     return False
 
 
-def own(folder, parts=PARTS.values()):
+def own(folder, parts=PARTS):
     """The arguments for annotations of one's own."""
     return ["--skip_prep", "True"] + [
         word
@@ -187,9 +185,7 @@ def run_until(place, count, script, line):
         str  # it asks pip, which is slow
     )
     sys.argv = [str(script), *line]
-    from speechbrain_ser.experiment import recipe
-
-    recipe.run(import_script(script).main, str(script))
+    import_script(script).RECIPE.run()
 
 
 def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
@@ -210,7 +206,9 @@ def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
     pathlib.Path
         The folder.
     """
-    from speechbrain_ser.experiment import recipe
+    from speechbrain_ser.experiment import hparams as recipe
+    from speechbrain_ser.experiment.identity import counted
+    from speechbrain_ser.experiment.run_folder import as_written
     from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
     from speechbrain_ser.utils.files import write_json
 
@@ -226,9 +224,11 @@ def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
         saver = AtomicCheckpointer(folder / "save", held)
         saver.save_checkpoint(meta={"epoch": epoch})
     settings = recipe.peek(path, overrides)
-    write_json(str(folder / "settings.json"), recipe.lasting(settings))
+    write_json(
+        str(folder / "settings.json"), as_written(counted(path, settings))
+    )
     facts = {name: settings[name] for name in ("fold", "system", "seed")}
-    facts |= {"method": "MEnAN", "corpus": settings["corpus"]}
+    facts |= {"method": "MEnAN", "corpus": settings["corpus_name"]}
     facts |= {"selected_epoch": selected}
     write_json(str(folder / "metrics.json"), facts)
     return folder

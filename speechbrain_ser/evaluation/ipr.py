@@ -1,0 +1,81 @@
+"""What IPR finds: soft labels, how the prototypes move, Figures 2 and 3."""
+
+from speechbrain_ser.evaluation.report import Report
+from speechbrain_ser.figures.agreement import plot_agreement
+from speechbrain_ser.figures.curves import plot_curves
+from speechbrain_ser.figures.prototypes import plot_prototype_similarity
+from speechbrain_ser.methods.ipr import LEARN_UNLABELLED
+
+
+class IPRReport(Report):
+    """The report of `methods.ipr.IPRBrain`.
+
+    Arguments
+    ---------
+    brain : IPRBrain
+    **kwargs : dict
+        Of `Report`.
+    """
+
+    probed_parts = ("train", "unlabelled")  # of every system the same speech
+
+    def columns(self, prediction):
+        """Adds the prototypes' soft label and pseudo-label."""
+        columns = super().columns(prediction)
+        if self.brain.system == "ipr":
+            soft = prediction["soft_label"]
+            for word, value in zip(self.labels, soft.tolist()):
+                columns[f"soft_label_{word}"] = round(value, 6)
+            columns["pseudo_label"] = self.labels[int(soft.argmax())]
+        return columns
+
+    def findings(self):
+        """Says how long the warm-up was."""
+        return {"warmup_epochs": self.brain.warmup}
+
+    def draw_figures(self, predictions, title):
+        """Draws training curves, Figures 2 and 3, and the embeddings."""
+        rows = self.brain.history.rows
+        epochs = [row["epoch"] for row in rows]
+        marks = []
+        if self.brain.system in LEARN_UNLABELLED:
+            marks = [(self.brain.warmup, "end of warm-up")]
+        self.draw_curves(rows, title, marks)
+        if any("model_agreement" in row for row in rows):
+            plot_agreement(
+                self.figure("pseudo_label_agreement"),
+                epochs,
+                [row.get("model_agreement") for row in rows],
+                [row.get("prototype_agreement") for row in rows],
+                marks,
+            )
+        prototypes = None
+        if self.brain.system == "ipr":
+            bank = self.brain.modules.prototypes
+            prototypes = bank.prototypes.cpu().numpy()
+            plot_prototype_similarity(
+                self.figure("prototype_similarity"),
+                epochs,
+                self.brain.history.notes["similarity"],
+                self.labels,
+                marks,
+            )
+        self.draw_embedding(predictions, prototypes, title)
+
+    def draw_curves(self, rows, title, marks):
+        """Draws the losses and the valid part's scores."""
+        losses = {
+            "train_loss": "training, total",
+            "precise_loss": "precise",
+            "pseudo_loss": "pseudo-labelled",
+            "contrastive_loss": "contrastive",
+            "valid_loss": "valid",
+        }
+        shares = {"valid_WA": "WA", "valid_UA": "UA"}
+        plot_curves(
+            self.figure("curves"),
+            rows,
+            [("loss", losses), ("valid", shares)],
+            title,
+            marks,
+        )

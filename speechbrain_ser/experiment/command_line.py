@@ -1,0 +1,135 @@
+"""A recipe as a command: its words, its errors, its log."""
+
+import functools
+import json
+import logging
+import os
+import sys
+
+import speechbrain as sb
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from speechbrain_ser.experiment.hparams import find_hparams
+from speechbrain_ser.utils.errors import InputError
+
+QUIET = (
+    "matplotlib",
+    "speechbrain.utils.epoch_loop",
+    "speechbrain.utils.quirks",
+    "speechbrain.nnet.schedulers",
+)
+
+
+def run(recipe, arguments=None):
+    """Runs a recipe on the command line, errors in one sentence.
+
+    Arguments
+    ---------
+    recipe : Recipe
+        A hparams path that is not found from here is looked for beside its
+        script.
+    arguments : list of str, optional
+        Default: the command line's.
+    """
+    # until the experiment's own log is there
+    logging.basicConfig(
+        level=logging.INFO, format="%(name)s - %(message)s", stream=sys.stdout
+    )
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        path, run_opts, overrides = sb.parse_arguments(whole_values(words))
+        sb.utils.distributed.ddp_init_group(run_opts)
+        recipe.main(find_hparams(path, recipe.script), run_opts, overrides)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {of_the_system(error)}")
+    except (ArithmeticError, ValueError) as error:
+        logging.getLogger(__name__).debug("", exc_info=True)
+        sys.exit(f"error: {of_a_number(error)}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last checkpoint")
+
+
+def of_the_system(error):
+    """Says what the operating system refused, and of which file."""
+    names = [error.filename, error.filename2]
+    where = " and ".join(str(name) for name in names if name is not None)
+    reason = error.strerror or str(error) or type(error).__name__
+    return (
+        f"{where or 'the operating system says'}: {reason}: make room, or give "
+        "a place that can be read and written"
+    )
+
+
+def of_a_number(error):
+    """Says in one line what a number was not fit for."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    place = error.__traceback__
+    while place.tb_next is not None:
+        place = place.tb_next
+    code = place.tb_frame.f_code
+    where = f"{os.path.basename(code.co_filename)}, line {place.tb_lineno}"
+    return f"{text} ({where}): correct the setting or the file that it is of"
+
+
+def whole_values(words):
+    """Quotes the values that YAML would not take whole, such as ``x #2``.
+
+    Arguments
+    ---------
+    words : list of str
+        Of the command line.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> whole_values(["a.yaml", "--output_folder", "x #2", "--seed=3"])
+    ['a.yaml', '--output_folder', '"x #2"', '--seed=3']
+    """
+    return [quoted(word) for word in words]
+
+
+def quoted(word):
+    """Quotes a word, or what stands behind its ``=``."""
+    name, equals, value = word.partition("=")
+    if word.startswith("--"):
+        return f"{name}={quoted(value)}" if equals and value else word
+    try:
+        read = YAML(typ="safe", pure=True).load(word)
+    except YAMLError:
+        read = ""
+    if isinstance(read, dict) and not word.lstrip().startswith("{"):
+        read = ""
+    if isinstance(read, str) and read != word and not is_quoted(word):
+        return json.dumps(word, ensure_ascii=False)
+    return word
+
+
+def is_quoted(word):
+    """Whether a word is quoted as YAML has it.
+
+    Example
+    -------
+    >>> is_quoted("'a b'"), is_quoted("a b")
+    (True, False)
+    """
+    return len(word) > 1 and word[0] == word[-1] and word[0] in "\"'"
+
+
+@functools.lru_cache(maxsize=None)
+def say_once(text):
+    """Prints a line, the first time that it is said in this process."""
+    print(text, flush=True)
+
+
+def begin_log(notes=()):
+    """Logs notes; silences what libraries say in each epoch and figure."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for note in notes:
+        logging.getLogger(__name__).info(note)

@@ -1,0 +1,252 @@
+"""What a hparams file's objects declare of their settings.
+
+An argument's declaration (`utils.settings`) says what it may be and what it
+counts for; a hparams file says which of its settings is whose argument.
+"""
+
+import importlib
+import inspect
+
+from speechbrain_ser.experiment import renamed
+from speechbrain_ser.experiment.hparams import (
+    is_plain,
+    nodes,
+    plain,
+    tag_of,
+    written,
+)
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import (
+    NOTHING,
+    REPORT,
+    RUN,
+    Values,
+    check,
+    declared,
+)
+
+KINDS = ("!new:", "!name:", "!apply:")
+ORDER = (NOTHING, REPORT, RUN)
+# SpeechBrain's run options that a hparams file may hold and that change nothing.
+FREE_OPTIONS = ("ckpt_interval_minutes", "ckpt_interval_steps")
+
+
+def named(path, tag):
+    """Returns the function or class that a tag names; None if not of ours.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file, for the error.
+    tag : str or None
+
+    Returns
+    -------
+    callable or None
+
+    Raises
+    ------
+    InputError
+        If this package has no such thing.
+    """
+    kind = next((k for k in KINDS if tag and tag.startswith(k)), None)
+    if kind is None:
+        return None
+    package, _, place = tag.removeprefix(kind).partition(".")
+    if package != "speechbrain_ser":
+        return None
+    module, _, name = place.rpartition(".")
+    try:
+        found = importlib.import_module(f"{package}.{module}")
+        return getattr(found, name)
+    except (ImportError, AttributeError):
+        now = renamed.new_name(renamed.MODULES, place)
+        mend = f"it is called {package}.{now} now" if now else "correct it"
+        raise InputError(
+            f"{path} names {package}.{place}, which there is not: {mend}"
+        ) from None
+
+
+def walk(node):
+    """Yields a YAML node and all below it."""
+    yield node
+    below = ()
+    if isinstance(node, dict):
+        below = node.values()
+    elif isinstance(node, list):
+        below = node
+    for item in below:
+        yield from walk(item)
+
+
+def arguments_of(function, node):
+    """Returns the arguments that a YAML node gives to a function, as nodes."""
+    if isinstance(node, dict):
+        return dict(node)
+    if isinstance(node, list):
+        return dict(zip(inspect.signature(function).parameters, node))
+    return {}
+
+
+def reference(node):
+    """Returns the key of ``!ref <key>``, None of anything else."""
+    text = str(getattr(node, "value", ""))
+    inner = text[1:-1]
+    if tag_of(node) == "!ref" and text == f"<{inner}>" and inner.isidentifier():
+        return inner
+    return None
+
+
+def uses(path):
+    """Lists which argument takes which setting.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+
+    Yields
+    ------
+    key : str
+        The setting.
+    setting : Setting or None
+        How the argument is declared; None: not at all.
+    """
+    root = written(path)
+    for node in walk(root):
+        tag = tag_of(node)
+        if not tag or not tag.startswith(KINDS):
+            continue
+        function = named(path, tag)
+        known = declared(function) if function else {}
+        given = arguments_of(function, node) if function else {"": node}
+        for argument, value in given.items():
+            setting = known.get(argument)
+            for key in keys_in(root, value):
+                inner = isinstance(setting, Values)
+                yield key, setting.item if inner else setting
+
+
+def keys_in(root, node):
+    """Lists the settings that an argument refers to, in lists and mappings too.
+
+    What refers to a mapping or list of the file refers to what is in it.
+    """
+    key = reference(node)
+    if key is not None:
+        held = root.get(key)
+        if isinstance(held, (dict, list)) and not tag_of(held):
+            return [key, *keys_in(root, held)]
+        return [key]
+    if tag_of(node):
+        return []  # an object with arguments of its own
+    below = ()
+    if isinstance(node, dict):
+        below = node.values()
+    elif isinstance(node, list):
+        below = node
+    return [key for item in below for key in keys_in(root, item)]
+
+
+def counts(path, names):
+    """Says what each setting of a hparams file can change.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    names : iterable of str
+        Settings.
+
+    Returns
+    -------
+    dict
+        Setting to `RUN`, `REPORT` or `NOTHING`: the most that an argument says
+        which takes it; `RUN` if none does.
+    """
+    found = dict.fromkeys(FREE_OPTIONS, NOTHING)
+    for key, setting in uses(path):
+        own = setting.counts if setting is not None else RUN
+        found[key] = max(found.get(key, NOTHING), own, key=ORDER.index)
+    return {name: found.get(name, RUN) for name in names}
+
+
+def check_settings(path, overrides):
+    """Refuses settings that are not as the arguments that take them declare.
+
+    Nothing is built.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    overrides : str
+        YAML.
+
+    Raises
+    ------
+    InputError
+        Naming the first unfit setting and what to give.
+    """
+    root = written(path)
+    values = nodes(path, overrides)
+    for key, node in root.items():
+        check_node(path, root, node, values[key])
+
+
+def check_node(path, root, node, value):
+    """Checks a node of a hparams file and those below it.
+
+    Arguments
+    ---------
+    path : str
+    root : dict
+        The file as it stands, for the settings' names.
+    node : object
+        Of it.
+    value : object
+        The same node with its references replaced.
+    """
+    tag = tag_of(node)
+    if tag != tag_of(value):
+        return  # the command line gives something else instead
+    function = named(path, tag)
+    if function is not None:
+        given, values = (arguments_of(function, x) for x in (node, value))
+        names, fit = {}, {}
+        for argument, item in values.items():
+            names |= names_in(root, argument, given[argument])
+            if is_plain(item):
+                fit[argument] = plain(item)
+            elif isinstance(item, dict) and not tag_of(item):
+                fit[argument] = {
+                    k: plain(v) for k, v in item.items() if is_plain(v)
+                }
+        check(function, fit, names)
+    if isinstance(node, dict):
+        for key, item in node.items():
+            check_node(path, root, item, value[key])
+    elif isinstance(node, list):
+        for item, other in zip(node, value):
+            check_node(path, root, item, other)
+
+
+def names_in(root, argument, node):
+    """Returns what a user calls an argument, and the values in it.
+
+    Returns
+    -------
+    dict
+        Place, as in `utils.settings.places`, to ``--setting``.
+    """
+    names = {}
+    key = reference(node)
+    if key is not None:
+        names[argument] = f"--{key}"
+        node = root.get(key)
+    if isinstance(node, dict) and not tag_of(node):
+        for name, item in node.items():
+            inner = reference(item)
+            if inner is not None:
+                names[f"{argument}.{name}"] = f"--{inner}"
+    return names

@@ -1,0 +1,584 @@
+"""The frame that every recipe hangs in: settings, split, run folder, report."""
+
+import functools
+import json
+import os
+import shutil
+
+import speechbrain as sb
+from speechbrain.utils.distributed import if_main_process, run_on_main
+from speechbrain.utils.run_opts import RunOptions
+
+from speechbrain_ser.corpora.annotations import (
+    class_table,
+    limit_duration,
+    read_annotation,
+    write_annotation,
+)
+from speechbrain_ser.corpora.protocols import checks
+from speechbrain_ser.experiment.command_line import (
+    begin_log,
+    run,
+    say_once,
+)
+from speechbrain_ser.experiment.declarations import check_settings
+from speechbrain_ser.experiment.hparams import (
+    find_hparams,
+    load,
+    load_alone,
+    peek,
+    with_overrides,
+)
+from speechbrain_ser.experiment.plan import Plan
+from speechbrain_ser.experiment.run_folder import check_folder, claim_folder
+from speechbrain_ser.utils.audio_files import check_audio
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import (
+    NOTHING,
+    Labels,
+    Number,
+    OneOf,
+    Switch,
+    Values,
+    Whole,
+    Word,
+    check_values,
+    checked,
+)
+
+OWN = "annotations of one's own"
+UNLABELLED = ("unlabelled", "target")  # parts whose labels may be missing
+
+
+class Experiment:
+    """One recipe's experiment: what it reads, splits, trains and reports.
+
+    The first arguments stand in a recipe's YAML file, those after `script` are
+    given by the recipe itself; the hooks among them are None where the frame's
+    own way is meant.
+
+    Arguments
+    ---------
+    output_folder : str
+    corpus_name : str
+        A name, for the report.
+    labels : list of str
+        The class words.
+    seed : int
+    report : callable
+        Makes the report of a Brain and a folder, see `evaluation.report`.
+    epoch_counter : EpochCounter
+    annotations : dict
+        Part to file: written by the preparation, or one's own.
+    protocol_settings : dict
+        What may be changed of the protocol.
+    fold : int or None
+        From 1, where the protocol has folds.
+    skip_prep : bool
+        Whether the annotations are one's own.
+    mini_hparams : str or None
+        The hparams file for the mini corpus; None: the same.
+    max_duration : float or None
+        Longer utterances are shortened, in seconds.
+    long_utterances : str
+        ``cut`` or ``split``, see `limit_duration`.
+    script : str
+        The recipe's ``__file__``.
+    method : str
+        Its name, for the report.
+    corpus : callable
+        Reads the corpus.
+    brain : callable
+        Makes the Brain; its function is the class.
+    protocol : Protocol
+    mini : dict
+        Setting that names a corpus's folder to what makes the mini corpus.
+    optional : tuple of str
+        Parts whose own annotation may be missing.
+    fill_in : callable or None
+        Settings and parts (None before they are read) to further settings that
+        follow from them.
+    split : callable or None
+        What was read and settings to the parts and the protocol's name; the
+        annotations are then of what is read.
+    more_parts : callable or None
+        Settings to the names of parts that the report adds.
+    files : callable or None
+        Settings to name -> path of files whose content counts.
+    about : callable or None
+        Settings to facts about the run; ``system`` begins the title.
+    note : str or None
+        Printed beside the table of the classes.
+    """
+
+    @checked
+    def __init__(
+        self,
+        output_folder: Word(counts=NOTHING),
+        corpus_name: Word(),
+        labels: Labels(),
+        seed: Whole(0, 2**32 - 1),
+        report=None,
+        epoch_counter=None,
+        annotations: Values(Word(optional=True, counts=NOTHING)) = None,
+        protocol_settings=None,
+        fold: Whole(1, optional=True) = None,
+        skip_prep: Switch(counts=NOTHING) = False,
+        mini_hparams: Word(optional=True) = None,
+        max_duration: Number(above=0, optional=True) = None,
+        long_utterances: OneOf("cut", "split") = "cut",
+        script=None,
+        method=None,
+        corpus=None,
+        brain=None,
+        protocol=None,
+        mini=None,
+        optional=("valid", "unlabelled"),
+        fill_in=None,
+        split=None,
+        more_parts=None,
+        files=None,
+        about=None,
+        note=None,
+    ):
+        self.output_folder = output_folder
+        self.corpus_name = corpus_name
+        self.labels = labels
+        self.seed = seed
+        self.report = report
+        self.epoch_counter = epoch_counter
+        self.annotations = annotations or {}
+        self.protocol_settings = protocol_settings or {}
+        self.fold = fold
+        self.skip_prep = skip_prep
+        self.mini_hparams = mini_hparams
+        self.max_duration = max_duration
+        self.long_utterances = long_utterances
+        self.script = script
+        self.method = method
+        self.corpus = corpus
+        self.brain = brain
+        self.protocol = protocol
+        self.mini = mini or {}
+        self.optional = optional
+        self.fill_in = fill_in or (lambda settings, parts: {})
+        self.split = split
+        self.more_parts = more_parts or (lambda settings: ())
+        self.files = files or (lambda settings: {})
+        self.about = about or (lambda settings: {})
+        self.note = note
+
+    # Before anything is built
+
+    def read(self):
+        """Returns the parts, or what `split` splits, once for one reading."""
+        if not self.skip_prep:
+            return once(self.corpus)
+        return once(
+            functools.partial(read_own, self.annotations, self.optional)
+        )
+
+    def make_parts(self, settings):
+        """Reads and splits.
+
+        Arguments
+        ---------
+        settings : dict
+
+        Returns
+        -------
+        parts : dict
+            Part to annotation, perhaps shared: not to be changed.
+        protocol : str
+            Its full name.
+        """
+        if self.split is not None:
+            return self.split(self.read(), settings)
+        check_values(
+            self.protocol.declarations(),
+            self.protocol_settings | {"fold": self.fold},
+        )
+        if self.skip_prep:
+            checks.check_disjoint(**self.read())
+            return self.read(), OWN
+        cut = functools.partial(split_by, self.protocol, self.corpus, self.fold)
+        parts = once(functools.partial(cut, **self.protocol_settings))
+        return parts, self.protocol.full_name(settings)
+
+    def check(self, parts):
+        """Refuses parts that can't be trained on as the settings say.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to annotation.
+
+        Raises
+        ------
+        InputError
+            Naming what is missing and the mend.
+        """
+        for name in ("train", "test"):
+            if parts.get(name):
+                self.check_words(name, parts[name])
+        if parts.get("train"):
+            checks.check_classes(parts["train"], self.labels, "train")
+        if self.brain is None:
+            return
+        settings = self.brain.keywords
+        for part, (why, instead) in self.brain.func.needs(settings).items():
+            if not parts.get(part):
+                path = self.annotations.get(part)
+                more = f", or {instead}" if instead else ""
+                raise InputError(
+                    f"{why}, and there is none (no {path}): give "
+                    f"--{part}_annotation{more}"
+                )
+        self.brain.func.check_parts(parts, settings)
+
+    def check_words(self, name, annotation):
+        """Refuses an emotion that is none of the labels, and names its file."""
+        path = self.annotations.get(name, name)
+        for key, entry in annotation.items():
+            word = entry.get("emotion")
+            if word is not None and word not in self.labels:
+                raise InputError(
+                    f"{path}: the utterance {key} has the emotion {word!r}, "
+                    "which is not among the labels "
+                    f"{', '.join(self.labels)}: correct it, or give --labels"
+                )
+
+    # Afterwards
+
+    def write_annotations(self, parts):
+        """Writes what was prepared, unless it is one's own."""
+        if self.skip_prep or not if_main_process():
+            return
+        held = parts if self.split is None else self.read()
+        for name, path in self.annotations.items():
+            write_annotation(path, held[name])
+
+    def shorten(self, parts):
+        """Cuts or splits long utterances.
+
+        Returns
+        -------
+        parts : dict
+        notes : list of str
+            How many, for the log.
+        """
+        shortened, notes = {}, []
+        for part, annotation in parts.items():
+            shortened[part], changed = limit_duration(
+                annotation, self.max_duration, self.long_utterances
+            )
+            if changed:
+                notes.append(
+                    f"{part}: {changed} utterances are longer than "
+                    f"{self.max_duration} s ({self.long_utterances})"
+                )
+        return shortened, notes
+
+    def print_split(self, planned):
+        """Prints the protocol and the classes of each part."""
+        if not if_main_process():
+            return
+        what = f"{self.corpus_name}, {planned.protocol}"
+        print(f"{what}; {self.note}" if self.note else what)
+        print(class_table(planned.parts, self.labels), flush=True)
+
+    def facts(self, settings):
+        """Returns what the report says of method and system."""
+        return {"method": self.method} | self.about(settings)
+
+    def title(self, settings):
+        """Returns the title of figures and table."""
+        about = self.about(settings)
+        words = [f"{about.get('system', self.method)} on {self.corpus_name}"]
+        if self.fold is not None:
+            words.append(f"fold {self.fold}")
+        return ", ".join([*words, f"seed {self.seed}"])
+
+    def execute(self, planned, run_opts):
+        """Trains and reports.
+
+        Arguments
+        ---------
+        planned : Plan
+        run_opts : RunOptions
+        """
+        settings = planned.settings
+        parts, notes = self.shorten(planned.parts)
+        brain = self.brain(hparams=run_options_of(settings), run_opts=run_opts)
+        self.begin(planned, run_opts, notes)
+        self.write_annotations(parts)
+        brain.set_parts(parts)
+        brain.fit(
+            self.epoch_counter, brain.train_set, brain.datasets.get("valid")
+        )
+        self.report(brain, self.output_folder).write(
+            planned.facts(run_opts) | self.facts(settings),
+            self.title(settings),
+        )
+
+    def begin(self, planned, run_opts, notes=()):
+        """Claims the run's folder and begins its log.
+
+        The last thing before files are written: settings that can't be trained
+        with leave the folder free for the corrected command.
+
+        Arguments
+        ---------
+        planned : Plan
+        run_opts : RunOptions
+        notes : list of str
+            For the log.
+        """
+        claimed = planned.claimed(run_opts)
+        run_on_main(claim_folder, args=[self.output_folder, claimed])
+        sb.create_experiment_directory(
+            experiment_directory=self.output_folder,
+            hyperparams_to_save=planned.path,
+            overrides=planned.overrides,
+        )
+        if if_main_process():
+            shutil.copy(planned.script, self.output_folder)
+        begin_log(notes)
+
+
+class Recipe:
+    """A recipe's script as a command, and as the table command sees it.
+
+    Arguments
+    ---------
+    script : str
+        Its ``__file__``.
+    make : callable
+        hparams, ``brain``, ``corpus`` and ``experiment`` alone while a run is
+        planned, to its `Experiment`.
+    """
+
+    def __init__(self, script, make):
+        self.script = script
+        self.make = make
+
+    def run(self):
+        """Runs the recipe on the command line."""
+        run(self)
+
+    def experiment(self, path, overrides):
+        """Makes the experiment, as far as it is needed to plan a run."""
+        return self.make(Planned(path, overrides))
+
+    def plan(self, path, overrides):
+        """Checks the settings, reads the corpus and splits it.
+
+        Arguments
+        ---------
+        path : str
+            The hparams file.
+        overrides : str
+            YAML.
+
+        Returns
+        -------
+        Plan
+
+        Raises
+        ------
+        InputError
+            If a setting, the corpus or the split is not as it must be.
+        """
+        settings = peek(path, overrides)
+        experiment = self.experiment(path, overrides)
+        if self.needs_mini(experiment, settings):
+            path, overrides = self.on_mini(experiment, path, overrides)
+        overrides, experiment = self.filled_in(path, overrides, None)
+        check_settings(path, overrides)
+        parts, protocol = experiment.make_parts(peek(path, overrides))
+        experiment.check(parts)
+        overrides, experiment = self.filled_in(path, overrides, parts)
+        settings = peek(path, overrides)
+        return Plan(
+            self.script,
+            path,
+            overrides,
+            settings,
+            parts,
+            protocol,
+            more_parts=tuple(experiment.more_parts(settings)),
+            files=experiment.files(settings),
+        )
+
+    def filled_in(self, path, overrides, parts):
+        """Adds the settings that follow from others and from the parts."""
+        experiment = self.experiment(path, overrides)
+        more = experiment.fill_in(peek(path, overrides), parts)
+        if more:
+            overrides = with_overrides(overrides, **more)
+            experiment = self.experiment(path, overrides)
+        return overrides, experiment
+
+    def needs_mini(self, experiment, settings):
+        """Whether no corpus is given, so that a mini corpus takes its place.
+
+        Raises
+        ------
+        InputError
+            If one of several corpora is missing.
+        """
+        missing = [name for name in experiment.mini if settings[name] is None]
+        if experiment.skip_prep or not missing:
+            return False
+        if len(missing) < len(experiment.mini):
+            raise InputError(
+                f"--{missing[0]} is missing: all of "
+                f"{', '.join(f'--{name}' for name in experiment.mini)} are needed"
+            )
+        return True
+
+    def on_mini(self, experiment, path, overrides):
+        """Turns a run without a corpus into one on the mini corpus.
+
+        Returns
+        -------
+        path : str
+        overrides : str
+        """
+        if experiment.mini_hparams:
+            beside = os.path.join(
+                os.path.dirname(path), experiment.mini_hparams
+            )
+            path = find_hparams(beside, self.script)
+        if if_main_process():
+            missing = " and no ".join(f"--{name}" for name in experiment.mini)
+            say_once(
+                f"No {missing}: this runs {os.path.basename(path)} on the "
+                "embedded mini corpus (synthetic voices); its numbers say "
+                f"nothing about {experiment.corpus_name}."
+            )
+        for make in experiment.mini.values():
+            run_on_main(make)
+        folders = {name: make() for name, make in experiment.mini.items()}
+        return path, with_overrides(overrides, corpus_name="mini", **folders)
+
+    def main(self, path, run_opts, overrides):
+        """Prepares, trains, evaluates and reports.
+
+        Arguments
+        ---------
+        path : str
+            The hparams file.
+        run_opts : RunOptions
+            SpeechBrain's.
+        overrides : str
+            YAML.
+        """
+        planned = self.plan(path, overrides)
+        experiment = self.experiment(planned.path, planned.overrides)
+        experiment.print_split(planned)
+        check_folder(experiment.output_folder, planned.claimed(run_opts))
+        hparams = load(planned.path, planned.overrides)
+        self.make(hparams).execute(planned, run_opts)
+
+
+class Planned:
+    """A hparams file's ``brain``, ``corpus`` and ``experiment`` alone.
+
+    Of the Brain the plain arguments: encoders and the like are not built.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    overrides : str
+        YAML.
+    """
+
+    def __init__(self, path, overrides):
+        self.path, self.overrides = path, overrides
+
+    def __getitem__(self, name):
+        """Builds one of them."""
+        return load_alone(
+            self.path, self.overrides, name, plain_alone=name == "brain"
+        )
+
+
+def run_options_of(settings):
+    """Returns SpeechBrain's run options among a hparams file's settings."""
+    known = RunOptions().as_dict()
+    return {name: value for name, value in settings.items() if name in known}
+
+
+def read_own(paths, optional):
+    """Reads annotations of one's own.
+
+    Arguments
+    ---------
+    paths : dict
+        Part to file.
+    optional : tuple of str
+        Parts that may be missing.
+
+    Returns
+    -------
+    dict
+        Part to annotation, empty where it is missing.
+
+    Raises
+    ------
+    InputError
+        If a file or its audio can't be used.
+    """
+    parts = {}
+    for part, path in paths.items():
+        if part in optional and not (path and os.path.exists(path)):
+            parts[part] = {}
+            continue
+        labelled = part not in UNLABELLED
+        parts[part] = check_audio(read_annotation(path, labelled=labelled))
+    return parts
+
+
+def split_by(protocol, corpus, fold, **settings):
+    """Reads a corpus, once, and splits it as a protocol says."""
+    return protocol.split(once(corpus), fold, **settings)
+
+
+def once(call):
+    """Calls a partial of plain arguments, once for the same ones.
+
+    Arguments
+    ---------
+    call : functools.partial
+
+    Returns
+    -------
+    object
+        Shared: not to be changed.
+    """
+    key = described(call)
+    if key not in HELD:
+        if len(HELD) >= MOST:
+            HELD.pop(next(iter(HELD)))
+        HELD[key] = call()
+    return HELD[key]
+
+
+HELD, MOST = {}, 16  # what `once` returned, by what was called
+
+
+def described(value):
+    """Names a call, or a value of its arguments."""
+    if isinstance(value, functools.partial):
+        return (
+            described(value.func),
+            tuple(map(described, value.args)),
+            described(value.keywords),
+        )
+    if isinstance(value, dict):
+        return tuple((k, described(v)) for k, v in sorted(value.items()))
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    return json.dumps(value, default=lambda held: held.name)

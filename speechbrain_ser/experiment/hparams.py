@@ -1,0 +1,288 @@
+"""HyperPyYAML files: their settings, before and after objects are built."""
+
+import io
+import json
+import os
+from difflib import get_close_matches
+
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from speechbrain_ser.experiment import renamed
+from speechbrain_ser.utils.errors import InputError
+
+
+class Settings(dict):
+    """The plain settings of a hparams file.
+
+    Arguments
+    ---------
+    path : str
+        The file.
+    values : dict
+
+    Example
+    -------
+    >>> Settings("a.yaml", {"seed": 1})["lr"]
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: a.yaml has no setting lr: ...
+    """
+
+    def __init__(self, path, values):
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name):
+        """Says which file lacks which setting."""
+        raise InputError(
+            f"{self.path} has no setting {name}: give a hparams file of this "
+            "recipe"
+        )
+
+
+def peek(path, overrides):
+    """Reads a hparams file's settings without building its objects.
+
+    Arguments
+    ---------
+    path : str
+    overrides : str
+        YAML, as SpeechBrain's ``parse_arguments`` gives it.
+
+    Returns
+    -------
+    dict
+        Setting to plain value; objects and their parts are left out.
+
+    Raises
+    ------
+    InputError
+        If an override names no setting of the file.
+    """
+    return Settings(
+        path,
+        {
+            name: plain(value)
+            for name, value in nodes(path, overrides).items()
+            if is_plain(value)
+        },
+    )
+
+
+def nodes(path, overrides):
+    """Reads a hparams file as YAML nodes, its references replaced."""
+    return YAML(typ="rt").load(resolved(path, overrides))
+
+
+def resolved(path, overrides):
+    """Reads a hparams file as YAML text with its references replaced.
+
+    Arguments
+    ---------
+    path : str
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If an override names no setting of the file.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return resolve_references(
+                file, overrides, overrides_must_match=True
+            ).read()
+    except KeyError as failure:
+        raise InputError(
+            unknown_setting(path, overrides)
+            or f"{path} has no setting for {failure}"
+        ) from None
+    except YAMLError as failure:
+        reason = getattr(failure, "problem", None) or failure
+        raise InputError(
+            f"{path} and the settings on the command line do not make one YAML "
+            f"file ({reason}): give each setting once, as --name value"
+        ) from None
+
+
+def unknown_setting(path, overrides):
+    """Returns a sentence about an override that a hparams file does not have.
+
+    Arguments
+    ---------
+    path : str
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    str or None
+        None if it has them all.
+    """
+    known = list(written(path))
+    for name in read_overrides(overrides):
+        if name not in known:
+            now = renamed.SETTINGS.get(name)
+            near = [now] if now in known else get_close_matches(name, known, 1)
+            mend = "see the file"
+            if now in known:
+                mend = f"it is called --{now} now"
+            elif near:
+                mend = f"did you mean --{near[0]}?"
+            return f"{path} has no setting {name}: {mend}"
+    return None
+
+
+def written(path):
+    """Reads a hparams file as YAML nodes, its references as they stand."""
+    with open(path, encoding="utf-8") as file:
+        return YAML(typ="rt").load(file)
+
+
+def tag_of(node):
+    """Returns a node's tag, such as ``!ref``; None if it has none."""
+    tag = getattr(getattr(node, "tag", None), "value", None)
+    return tag if tag and tag.startswith("!") else None
+
+
+def is_plain(value):
+    """Whether a YAML value is a number, a word, null, or a list of such."""
+    if tag_of(value):
+        return False
+    if isinstance(value, list):
+        return all(is_plain(item) for item in value)
+    return isinstance(value, (str, int, float, bool, type(None)))
+
+
+def plain(value):
+    """Turns what the YAML reader returns into Python's own types."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def load(path, overrides):
+    """Builds the objects of a hparams file."""
+    with open(path, encoding="utf-8") as file:
+        return load_hyperpyyaml(file, overrides)
+
+
+def load_alone(path, overrides, name, plain_alone=False):
+    """Builds one object of a hparams file, and what it refers to, alone.
+
+    Arguments
+    ---------
+    path : str
+    overrides : str
+        YAML.
+    name : str
+        The object's key.
+    plain_alone : bool
+        Whether its arguments that are objects are left out.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    InputError
+        If the file has no such key.
+    """
+    found = nodes(path, overrides)
+    if name not in found or not tag_of(found[name]):
+        raise InputError(
+            f"{path} has no {name} that is made of a class: give a hparams "
+            "file of this recipe, as they are made now"
+        )
+    node = found[name]
+    if plain_alone:
+        for argument in [k for k, v in node.items() if not is_plain_in(v)]:
+            del node[argument]
+    text = io.StringIO()
+    YAML(typ="rt").dump({name: node}, text)
+    return load_hyperpyyaml(text.getvalue())[name]
+
+
+def is_plain_in(value):
+    """Whether a YAML value is plain, or a mapping of such."""
+    if isinstance(value, dict) and not tag_of(value):
+        return all(is_plain(item) for item in value.values())
+    return is_plain(value)
+
+
+def with_overrides(overrides, **more):
+    """Adds settings to YAML overrides, or replaces those that are there.
+
+    Example
+    -------
+    >>> with_overrides("seed: 3", data_folder="somewhere")
+    'seed: 3\\ndata_folder: "somewhere"'
+    """
+    kept = [
+        line
+        for line in overrides.splitlines()
+        if line.split(":")[0] not in more
+    ]
+    added = [f"{name}: {json.dumps(value)}" for name, value in more.items()]
+    return "\n".join(kept + added)
+
+
+def read_overrides(overrides):
+    """Reads YAML overrides as plain values.
+
+    Raises
+    ------
+    InputError
+        If they are no settings.
+
+    Example
+    -------
+    >>> read_overrides("seed: 3\\nlabels: [ang, sad]\\ndata_folder: null")
+    {'seed': 3, 'labels': ['ang', 'sad'], 'data_folder': None}
+    """
+    try:
+        loaded = YAML(typ="rt").load(overrides) or {}
+    except YAMLError:
+        loaded = overrides
+    if not isinstance(loaded, dict):
+        raise InputError(
+            f"the command line's {overrides!r} is no setting: give each as "
+            "--name value"
+        )
+    return {name: plain(value) for name, value in loaded.items()}
+
+
+def find_hparams(path, script):
+    """Returns the path of a hparams file, from here or from beside the script.
+
+    Arguments
+    ---------
+    path : str
+    script : str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        If it is in neither place.
+    """
+    beside = os.path.join(os.path.dirname(os.path.abspath(script)), path)
+    for candidate in (path, beside):
+        if os.path.isfile(candidate):
+            return candidate
+    raise InputError(
+        f"there is no hparams file {path}, neither here nor at {beside}"
+    )

@@ -1,0 +1,319 @@
+"""IPR, iterative prototype refinement for ambiguous speech emotion.
+
+Precise utterances (D1, the train part) give class prototypes; these label
+ambiguous ones (D2, unlabelled), which refine them in turn.
+
+Reference: "Iterative Prototype Refinement for Ambiguous Speech Emotion
+Recognition", Sun et al. 2024 (https://arxiv.org/abs/2408.00325).
+"""
+
+import speechbrain as sb
+import torch
+
+from speechbrain_ser.brain import SERBrain
+from speechbrain_ser.data.augmentation import augment_copies
+from speechbrain_ser.data.dataset import UNLABELLED, without_labels
+from speechbrain_ser.schedules import warmup_length
+from speechbrain_ser.utils.distributed import gather_batch, world_size
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import (
+    Number,
+    OneOf,
+    Switch,
+    Whole,
+    checked,
+)
+
+SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
+LEARN_UNLABELLED = ("baseline_plus", "ipr")
+
+
+class IPRBrain(SERBrain):
+    """Iterative prototype refinement and the systems it is compared with.
+
+    Arguments
+    ---------
+    system : str
+        ``baseline``: D1; ``baseline_plus``: D1 and unlabelled D2 with the
+        model's own soft labels; ``ipr``: D1 and unlabelled D2 with prototypes;
+        ``supervised``: labelled D1 and D2 (Table 3).
+    warmup_epochs : int
+        On D1 alone.
+    warmup_updates : int
+        At least so many optimizer steps of warm-up.
+    embedding_dim : int
+        What encoder and pooling give.
+    alpha, mu : float
+        Weights of the precise and the contrastive loss (Eq. 6).
+    pseudo_label_weight : callable
+        Epoch, from 0, to the weight of the pseudo-labels, beta (Eq. 7).
+    contrastive_loss : torch.nn.Module
+        Eq. 5.
+    augmenter : Augmenter
+        SpeechBrain's, for the copies of D2 (section 2.3).
+    pseudo_label : str
+        ``hard`` (Eq. 3) or ``soft``.
+    pseudo_label_view : str
+        Which view of an utterance learns its pseudo-label: ``plain`` (x^k of
+        Eq. 6), ``augmented`` or ``both``.
+    pseudo_label_filter : str
+        ``all``, or ``agreed``: where the classifier names the prototypes' class.
+    agreement_curve : bool
+        Whether D2's held labels are compared with the pseudo-labels after each
+        epoch (Figure 3).
+    **kwargs : dict
+        Of `SERBrain`; the modules are ``encoder``, ``pooling``, ``classifier``
+        and ``prototypes``.
+    """
+
+    @checked
+    def __init__(
+        self,
+        system: OneOf(*SYSTEMS),
+        warmup_epochs: Whole(0),
+        warmup_updates: Whole(0),
+        embedding_dim: Whole(1),
+        alpha: Number(0),
+        mu: Number(0),
+        pseudo_label_weight,
+        contrastive_loss,
+        augmenter,
+        pseudo_label: OneOf("hard", "soft") = "hard",
+        pseudo_label_view: OneOf("plain", "augmented", "both") = "plain",
+        pseudo_label_filter: OneOf("all", "agreed") = "all",
+        agreement_curve: Switch() = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.system = system
+        self.warmup_epochs = warmup_epochs
+        self.warmup_updates = warmup_updates
+        self.alpha, self.mu = alpha, mu
+        self.pseudo_label_weight = pseudo_label_weight
+        self.contrastive_loss = contrastive_loss
+        self.augmenter = augmenter
+        self.pseudo_label = pseudo_label
+        self.pseudo_label_view = pseudo_label_view
+        self.pseudo_label_filter = pseudo_label_filter
+        self.agreement_curve = agreement_curve
+        self.warmup = None
+        self.check_embedding(embedding_dim)
+
+    # Parts
+
+    @classmethod
+    def needs(cls, settings):
+        """Adds D2 where a system learns from it."""
+        needed = super().needs(settings)
+        if settings["system"] in LEARN_UNLABELLED:
+            why = f"--system {settings['system']} learns from unlabelled speech"
+            needed["unlabelled"] = (why, None)
+        return needed
+
+    def set_parts(self, parts):
+        """Makes the datasets, and says how long the warm-up is."""
+        if parts.get("train"):
+            batch = self.batch_size * world_size()
+            self.warmup = warmup_length(
+                self.warmup_epochs,
+                self.warmup_updates,
+                -(-len(self.labelled_annotation(parts)) // batch),
+            )
+        super().set_parts(parts)
+
+    def labelled_annotation(self, parts):
+        """Returns D1, with D2 where it is supervised."""
+        if self.system == "supervised":
+            return parts["train"] | parts["unlabelled"]
+        return parts["train"]
+
+    def training_annotation(self, parts):
+        """Returns D1 and, after the warm-up and without labels, D2."""
+        training = dict(self.labelled_annotation(parts))
+        if self.system in LEARN_UNLABELLED:
+            hidden = without_labels(parts["unlabelled"])
+            training |= {
+                key: entry | {"first_epoch": self.warmup + 1}
+                for key, entry in hidden.items()
+            }
+        return training
+
+    def check_embedding(self, embedding_dim):
+        """Refuses an embedding size that encoder and pooling do not give.
+
+        Arguments
+        ---------
+        embedding_dim : int
+
+        Raises
+        ------
+        InputError
+            Naming both sizes.
+        """
+        encoder = self.modules.encoder.eval()
+        with torch.no_grad():
+            frames, lengths = encoder(
+                torch.zeros(1, self.sample_rate, device=self.device),
+                torch.ones(1, device=self.device),
+            )
+            dim = self.modules.pooling(frames, lengths).shape[1]
+        if dim != embedding_dim:
+            raise InputError(
+                f"embedding_dim is {embedding_dim}, but the encoder and the "
+                f"pooling give {dim}: set --embedding_dim {dim}"
+            )
+
+    # Training, Eq. 1 to 7
+
+    @property
+    def joined(self):
+        """Whether unlabelled D2 takes part in the present epoch."""
+        return self.system in LEARN_UNLABELLED and self.epoch > self.warmup
+
+    def compute_forward(self, batch, stage):
+        """Encodes and classifies; in training the copies of D2 as well."""
+        batch = batch.to(self.device)
+        wavs, lengths = batch.sig
+        n = len(wavs)
+        if stage == sb.Stage.TRAIN and self.joined:
+            ambiguous = batch.label == UNLABELLED
+            copies = augment_copies(
+                self.augmenter, wavs[ambiguous], lengths[ambiguous]
+            )
+            wavs = torch.cat([wavs, copies])
+            lengths = torch.cat([lengths, lengths[ambiguous]])
+        # Eq. 1
+        frames, lengths = self.modules.encoder(wavs, lengths)
+        embeddings = self.modules.pooling(frames, lengths)
+        logits = self.modules.classifier(embeddings)
+        return {
+            "logits": logits[:n],
+            "embeddings": embeddings[:n],
+            "copy_logits": logits[n:],
+            "copy_embeddings": embeddings[n:],
+        }
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Computes Eq. 6: precise, pseudo-labelled and contrastive loss."""
+        logits, labels = predictions["logits"], batch.label
+        precise = labels != UNLABELLED
+        loss = self.cross_entropy(logits[precise], labels[precise])
+        if stage != sb.Stage.TRAIN:
+            return loss
+        self.history.add(precise_loss=loss.detach() / world_size())
+        loss = self.alpha * loss
+        if self.joined:
+            k, k_logits = predictions["embeddings"][~precise], logits[~precise]
+            copy, copy_logits = (
+                predictions["copy_embeddings"],
+                predictions["copy_logits"],
+            )
+            beta = self.pseudo_label_weight(self.epoch - 1)  # Eq. 7
+            if self.system == "ipr":
+                pseudo = self.prototype_loss(k, k_logits, copy, copy_logits)
+                loss = loss + self.mu * self.contrastive(k, copy)
+            else:
+                # taken from the plain view for the copy: of one and the same
+                # pass the gradient would be zero
+                own = torch.softmax(k_logits.detach().float(), dim=-1)
+                pseudo = self.cross_entropy(copy_logits, own)
+            self.history.add(pseudo_loss=pseudo.detach() / world_size())
+            loss = loss + beta * pseudo
+        return loss
+
+    def prototype_loss(self, k, k_logits, copy, copy_logits):
+        """Cross entropy of the classifier and the prototypes' pseudo-labels."""
+        prototypes = self.modules.prototypes
+        assigned = prototypes.pseudo_label(k)  # Eq. 3
+        target = assigned
+        if self.pseudo_label == "soft":
+            target = prototypes.soft_label(k).detach()
+        used = torch.ones_like(assigned, dtype=torch.bool)
+        if self.pseudo_label_filter == "agreed":
+            used = k_logits.argmax(dim=-1) == assigned
+        self.history.add(
+            pseudo_labels_used=used.float().mean() if len(k) else None
+        )
+        views = {"plain": [k_logits], "augmented": [copy_logits]}
+        views["both"] = [k_logits, copy_logits]
+        losses = [
+            self.cross_entropy(view[used], target[used])
+            for view in views[self.pseudo_label_view]
+        ]
+        return sum(losses) / len(losses)
+
+    def contrastive(self, k, copy):
+        """Contrastive loss over the utterances of all processes (Eq. 5)."""
+        k, copy = gather_batch(k), gather_batch(copy)
+        loss = self.contrastive_loss(
+            k,
+            copy,
+            self.modules.prototypes.pseudo_label(k),
+            self.modules.prototypes.pseudo_label(copy),
+        )
+        self.history.add(contrastive_loss=loss.detach())
+        return loss * world_size()
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """Moves the prototypes (Eq. 4)."""
+        if self.system == "ipr" and self.joined:
+            ambiguous = batch.label == UNLABELLED
+            agreed = self.modules.prototypes.update(
+                gather_batch(outputs["embeddings"][ambiguous]),
+                gather_batch(outputs["logits"][ambiguous]),
+                gather_batch(outputs["copy_logits"]),
+            )
+            if len(agreed):
+                self.history.add(views_agree=agreed.float().mean())
+
+    def on_epoch_end(self, epoch):
+        """Sets the prototypes while the warm-up lasts; notes both figures."""
+        if self.system == "ipr":
+            if epoch <= self.warmup:
+                self.set_prototypes()
+            self.history.notes.setdefault("similarity", []).append(
+                self.modules.prototypes.similarity().tolist()
+            )
+        if self.agreement_curve and "unlabelled" in self.datasets:
+            predictions = self.predict(self.datasets["unlabelled"])
+            self.train_row |= self.agreement(predictions)
+        super().on_epoch_end(epoch)
+
+    def set_prototypes(self):
+        """Sets the prototypes to the class means of D1 (Eq. 2)."""
+        precise = self.predict(self.datasets["train"]).values()
+        index = {word: i for i, word in enumerate(self.labels)}
+        self.modules.prototypes.initialize(
+            torch.stack([p["embedding"] for p in precise]).to(self.device),
+            torch.tensor([index[p["entry"]["emotion"]] for p in precise]),
+        )
+
+    def agreement(self, predictions):
+        """Compares both kinds of pseudo-label with the held labels."""
+        kinds = {"model_agreement": "posterior"}
+        if self.system == "ipr":
+            kinds["prototype_agreement"] = "soft_label"
+        held = [
+            p
+            for p in predictions.values()
+            if p["entry"].get("emotion") is not None
+        ]
+        if not held:
+            return {}
+        return {
+            name: sum(
+                self.labels[int(p[kind].argmax())] == p["entry"]["emotion"]
+                for p in held
+            )
+            / len(held)
+            for name, kind in kinds.items()
+        }
+
+    def outputs(self, predictions):
+        """Adds the prototypes' soft label."""
+        outputs = super().outputs(predictions)
+        if self.system == "ipr":
+            outputs["soft_label"] = self.modules.prototypes.soft_label(
+                predictions["embeddings"]
+            )
+        return outputs
