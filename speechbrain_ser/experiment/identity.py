@@ -21,7 +21,7 @@ from speechbrain_ser.experiment.hparams import (
     resolved,
     with_overrides,
 )
-from speechbrain_ser.utils.settings import NOTHING, REPORT, RUN
+from speechbrain_ser.utils.settings import RUN
 
 # What is made of weights and predictions.
 REPORTS = ("evaluation/", "figures/")
