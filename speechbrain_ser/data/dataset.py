@@ -45,16 +45,7 @@ def make_dataset(
     InputError
         If an emotion is not among the labels.
     """
-    index = {word: i for i, word in enumerate(labels)}
-    index[None] = UNLABELLED
-    for key, entry in annotation.items():
-        if entry.get("emotion") not in index:
-            raise InputError(
-                f"the utterance {key} has the emotion {entry['emotion']!r}, "
-                f"which is not among the labels {', '.join(labels)}: add it to "
-                "labels or take the utterance out of the annotation"
-            )
-
+    index = class_index(annotation, labels)
     more = more or {}
 
     @takes("id", "entry")
@@ -74,6 +65,41 @@ def make_dataset(
         dynamic_items=[give],
         output_keys=["id", "sig", "label", *numbers, *more],
     )
+
+
+def class_index(annotation, labels):
+    """Returns the index of each class word, `UNLABELLED` of None.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id to entry.
+    labels : list of str
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        If an emotion of the annotation is not among the labels.
+
+    Example
+    -------
+    >>> class_index({"a": {"emotion": "sad"}}, ["sad", "neu"])
+    {'sad': 0, 'neu': 1, None: -1}
+    """
+    index = {word: i for i, word in enumerate(labels)}
+    index[None] = UNLABELLED
+    for key, entry in annotation.items():
+        if entry.get("emotion") not in index:
+            raise InputError(
+                f"the utterance {key} has the emotion {entry['emotion']!r}, "
+                f"which is not among the labels {', '.join(labels)}: add it to "
+                "labels or take the utterance out of the annotation"
+            )
+    return index
 
 
 def without_labels(annotation):

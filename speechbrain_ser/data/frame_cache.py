@@ -17,13 +17,13 @@ import shutil
 import numpy as np
 import torch
 import transformers
-from speechbrain.utils.distributed import if_main_process, infer_device
+from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
-from tqdm import tqdm
 
 import speechbrain_ser
+from speechbrain_ser.data.reading import file_digest, progress
 from speechbrain_ser.lobes.ssl import SSLEncoder
-from speechbrain_ser.utils.audio import load_audio
+from speechbrain_ser.utils.audio import load_audio, place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing, write_json
 
@@ -112,32 +112,19 @@ class FrameCache:
             If the disk is too small or the folder can't be written.
         """
         entries = {self.path(entry): entry for entry in annotation.values()}
-        missing = {
-            path: round(entry["duration"] * self.sample_rate)
-            for path, entry in entries.items()
-            if not self._is_whole(path)
-        }
-        if not missing:
+        needed = self._missing(entries, encoder)
+        if not needed:
             return 0
         if encoder.prefix_digest() != self.digest:
             raise ValueError("the cache was made for another encoder")
-        needed = {
-            path: (2 if self.half else 4) * self.channels * int(count)
-            for path, count in zip(
-                missing,
-                encoder.count_frames(torch.tensor([*missing.values()])),
-            )
-        }
-        paths = list(missing)
+        paths = list(needed)
         # another order in each process, whatever the seed says
         random.SystemRandom().shuffle(paths)
         with self._writing(needed):
             self._describe(encoder)
         self._check_space(needed.values())
         computed = 0
-        for path in tqdm(
-            paths, "filling the cache", disable=not (show and if_main_process())
-        ):
+        for path in progress(paths, "filling the cache", show):
             if not self._is_whole(path):
                 wav = load_audio(entries[path], self.sample_rate)
                 frames = compute(encoder, wav, device)
@@ -202,11 +189,7 @@ class FrameCache:
             state = os.stat(wav)
             known = (wav, state.st_mtime_ns, state.st_size)
             if known not in self.hashes:
-                digest = hashlib.sha256()
-                with open(wav, "rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
-                self.hashes[known] = digest.hexdigest()
+                self.hashes[known] = file_digest(wav)
         except OSError as failure:
             raise InputError(
                 f"the audio file {wav} can't be read ({failure.strerror}): "
@@ -217,6 +200,31 @@ class FrameCache:
             part += (entry["speed"],)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
         return os.path.join(self.folder, f"{name.hexdigest()}.npy")
+
+    def _missing(self, entries, encoder):
+        """Returns the bytes of each file that is not there yet.
+
+        Arguments
+        ---------
+        entries : dict
+            Path to entry.
+        encoder : SSLEncoder, LogMel or LogMelPitchEnergy
+
+        Returns
+        -------
+        dict
+            Path to bytes.
+        """
+        samples = {
+            path: round(entry["duration"] * self.sample_rate)
+            for path, entry in entries.items()
+            if not self._is_whole(path)
+        }
+        if not samples:
+            return {}
+        counts = encoder.count_frames(torch.tensor([*samples.values()]))
+        frame = (2 if self.half else 4) * self.channels
+        return {path: frame * int(n) for path, n in zip(samples, counts)}
 
     def _found(self, entry):
         """Returns where the frames of an utterance are, if they are."""
@@ -346,6 +354,39 @@ def compute(encoder, wav, device):
     return frames[0].float()
 
 
+def fill_once(cache, encoder, annotations, device, what):
+    """Fills a cache with the speech of annotations, and says so in the log.
+
+    Arguments
+    ---------
+    cache : FrameCache
+    encoder : SSLEncoder, LogMel or LogMelPitchEnergy
+        The one that the cache was made for.
+    annotations : iterable of dict
+        Id to entry; the same speech may have several ids.
+    device : str or None
+        Where it computes; None: SpeechBrain's best guess.
+    what : str
+        The name of the frames in the log.
+
+    Returns
+    -------
+    dict
+        Place of the speech, see `utils.audio.place`, to entry, each once.
+    """
+    speech = {
+        place(entry): entry
+        for annotation in annotations
+        for entry in annotation.values()
+    }
+    computed = cache.fill(speech, encoder, device or infer_device())
+    logger.info(
+        f"{what}: {computed} utterances computed, "
+        f"{len(speech) - computed} were in {cache.folder}"
+    )
+    return speech
+
+
 def cached_reader(folder, encoder, sample_rate, parts, device):
     """Fills a cache for a recipe's parts.
 
@@ -364,7 +405,7 @@ def cached_reader(folder, encoder, sample_rate, parts, device):
     Returns
     -------
     callable
-        Entry to its frames, the `read` of `dataio.make_dataset`.
+        Entry to its frames, the `read` of `dataset.make_dataset`.
 
     Raises
     ------
@@ -382,10 +423,6 @@ def cached_reader(folder, encoder, sample_rate, parts, device):
             "be kept: give --cache False"
         )
     cache = FrameCache(folder, encoder, sample_rate)
-    every = {key: e for part in parts.values() for key, e in part.items()}
-    computed = cache.fill(every, encoder, device or infer_device())
-    logger.info(
-        f"frames of the frozen blocks: {computed} utterances computed, "
-        f"{len(every) - computed} were in {cache.folder}"
-    )
+    what = "frames of the frozen blocks"
+    fill_once(cache, encoder, parts.values(), device, what)
     return cache.read

@@ -1,5 +1,6 @@
 """A small HuBERT with fresh weights, for machines without a GPU or a network."""
 
+import functools
 import hashlib
 import json
 import os
@@ -52,48 +53,51 @@ def fresh_hubert(
     settings = [VERSION, dim, n_blocks, n_filters, dropout, seed]
     name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     path = os.path.join(folder or cache_folder(), f"fresh_hubert-{name}")
-
-    def fill(whole):
-        """Writes the model."""
-        from transformers import (
-            HubertConfig,
-            HubertModel,
-            Wav2Vec2FeatureExtractor,
-        )
-
-        config = HubertConfig(
-            hidden_size=dim,
-            num_hidden_layers=n_blocks,
-            num_attention_heads=4,
-            intermediate_size=2 * dim,
-            conv_dim=(2 * n_filters, 96),
-            conv_kernel=KERNELS,
-            conv_stride=STRIDES,
-            num_feat_extract_layers=len(KERNELS),
-            num_conv_pos_embeddings=32,
-            num_conv_pos_embedding_groups=8,
-            feat_extract_norm="layer",
-            do_stable_layer_norm=True,
-            conv_bias=True,
-            hidden_dropout=dropout,
-            feat_proj_dropout=dropout,
-            attention_dropout=0.0,  # a quarter of a step's time on a CPU
-            activation_dropout=0.0,
-            layerdrop=0.0,
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = HubertModel(config)
-        first = model.feature_extractor.conv_layers[0].conv
-        first.weight.data[:, 0] = torch.from_numpy(mel_waves(n_filters))
-        model.save_pretrained(whole)
-        Wav2Vec2FeatureExtractor(
-            do_normalize=True, return_attention_mask=True
-        ).save_pretrained(whole)
-
     if not os.path.isdir(path):
-        make_folder(path, fill)
+        write = functools.partial(
+            write_hubert, dim, n_blocks, n_filters, dropout, seed
+        )
+        make_folder(path, write)
     return path
+
+
+def write_hubert(dim, n_blocks, n_filters, dropout, seed, folder):
+    """Writes the model of `fresh_hubert` into a folder."""
+    from transformers import (
+        HubertConfig,
+        HubertModel,
+        Wav2Vec2FeatureExtractor,
+    )
+
+    config = HubertConfig(
+        hidden_size=dim,
+        num_hidden_layers=n_blocks,
+        num_attention_heads=4,
+        intermediate_size=2 * dim,
+        conv_dim=(2 * n_filters, 96),
+        conv_kernel=KERNELS,
+        conv_stride=STRIDES,
+        num_feat_extract_layers=len(KERNELS),
+        num_conv_pos_embeddings=32,
+        num_conv_pos_embedding_groups=8,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        conv_bias=True,
+        hidden_dropout=dropout,
+        feat_proj_dropout=dropout,
+        attention_dropout=0.0,  # a quarter of a step's time on a CPU
+        activation_dropout=0.0,
+        layerdrop=0.0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = HubertModel(config)
+    first = model.feature_extractor.conv_layers[0].conv
+    first.weight.data[:, 0] = torch.from_numpy(mel_waves(n_filters))
+    model.save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(
+        do_normalize=True, return_attention_mask=True
+    ).save_pretrained(folder)
 
 
 def mel_waves(n_filters, sample_rate=16000):
