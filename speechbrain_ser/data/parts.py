@@ -15,6 +15,22 @@ class Parts:
     """
 
     @classmethod
+    def check_arguments(cls, settings):
+        """Refuses arguments that don't fit each other; overridden by methods.
+
+        Nothing is read or built yet.
+
+        Arguments
+        ---------
+        settings : dict
+            The plain arguments that the Brain is going to get.
+
+        Raises
+        ------
+        InputError
+        """
+
+    @classmethod
     def needs(cls, settings):
         """Says which parts there must be, besides train and test.
 

@@ -27,8 +27,8 @@ METRICS = "metrics.json"
 class Report:
     """Evaluates a trained Brain and writes what there is to say.
 
-    A method's own report overrides `columns`, `more_predictions`, `findings`
-    and `draw_figures`.
+    A method's own report overrides `load_selected`, `columns`,
+    `more_predictions`, `findings` and `draw_figures`.
 
     Arguments
     ---------
@@ -55,6 +55,13 @@ class Report:
         self.epoch = None
 
     # What methods override
+
+    def load_selected(self):
+        """Loads the selected epoch into the Brain and returns it.
+
+        Before anything is predicted.
+        """
+        return self.brain.load_selected()
 
     def columns(self, prediction):
         """Returns an utterance's columns in ``predictions.csv``."""
@@ -113,7 +120,7 @@ class Report:
             the Brain's.
         """
         parts = self.brain.datasets if parts is None else parts
-        self.epoch = self.brain.load_selected()
+        self.epoch = self.load_selected()
         predictions = {
             part: self.brain.predict(dataset) for part, dataset in parts.items()
         }

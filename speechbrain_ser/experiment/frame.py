@@ -170,6 +170,26 @@ class Experiment:
 
     # Before anything is built
 
+    def check_settings(self, settings):
+        """Refuses settings that don't fit each other; nothing is read yet.
+
+        Arguments
+        ---------
+        settings : dict
+
+        Raises
+        ------
+        InputError
+        """
+        n = settings.get("n_classes", len(self.labels))
+        if n != len(self.labels):
+            raise InputError(
+                f"n_classes is {n}, but labels has {len(self.labels)} words: "
+                "make them agree"
+            )
+        if self.brain is not None:
+            self.brain.func.check_arguments(self.brain.keywords)
+
     def read(self):
         """Returns the parts, or what `split` splits, once for one reading."""
         if not self.skip_prep:
@@ -395,7 +415,9 @@ class Recipe:
             path, overrides = self.on_mini(experiment, path, overrides)
         overrides, experiment = self.filled_in(path, overrides, None)
         check_settings(path, overrides)
-        parts, protocol = experiment.make_parts(peek(path, overrides))
+        settings = peek(path, overrides)
+        experiment.check_settings(settings)
+        parts, protocol = experiment.make_parts(settings)
         experiment.check(parts)
         overrides, experiment = self.filled_in(path, overrides, parts)
         settings = peek(path, overrides)

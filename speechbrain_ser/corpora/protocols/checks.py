@@ -105,7 +105,7 @@ def check_classes(annotation, labels, part_name):
     -------
     >>> check_classes({"a": {"emotion": "sad"}}, ["sad"], "train")
     """
-    present = {entry["emotion"] for entry in annotation.values()}
+    present = {entry.get("emotion") for entry in annotation.values()}
     missing = [label for label in labels if label not in present]
     if missing:
         raise InputError(
