@@ -34,8 +34,8 @@ from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.experiment import recipe
 from speechbrain_ser.experiment.plan import Plan
-from speechbrain_ser.figures import plots
-from speechbrain_ser.figures.plots import class_name
+from speechbrain_ser.figures.bars import plot_bars
+from speechbrain_ser.figures.style import class_name
 from speechbrain_ser.lobes.features import repeated_or_middle
 from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
 from speechbrain_ser.utils.errors import InputError
@@ -519,7 +519,7 @@ def report(runs, predictions, annotation, settings, facts, device):
         f"{settings['corpus']}"
     )
     folder = settings["output_folder"]
-    plots.plot_bars(
+    plot_bars(
         os.path.join(folder, "figures", "accuracy.png"),
         [bar(settings["system"], summary["mean"], shares[len(shares) < 2 :])]
         + [bar(f"always {class_name(w)}", always[w]) for w in always],

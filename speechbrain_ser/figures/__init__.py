@@ -1,1 +1,1 @@
-"""Every picture."""
+"""Every picture, one idea a file."""

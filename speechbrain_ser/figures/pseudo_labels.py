@@ -1,104 +1,28 @@
-"""Pictures of frame pseudo-labels, written as PNG files.
-
-How large the clusters are and what they say about emotion and gender, the
-pseudo-labels of an utterance over time, and how well masked frames' labels
-are predicted.
-"""
+"""The picture of an utterance's frame pseudo-labels over time."""
 
 import itertools
 
 import numpy as np
 from matplotlib.colors import to_rgb
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
 
-from speechbrain_ser.figures.mapping import WIDTH, draw_spectrogram, round_ticks
-from speechbrain_ser.figures.plots import (
-    BLUE,
+from speechbrain_ser.figures.spectrogram import (
+    as_wave,
+    draw_spectrogram,
+    set_time,
+)
+from speechbrain_ser.figures.style import (
     COLOURS,
     FONT_SIZE,
-    LINE_COLOURS,
-    LINE_STYLES,
-    MARKERS,
-    RED,
-    dress,
+    WIDTH,
+    finish,
     new_figure,
-    plain_text,
-    save,
+    write_beside,
 )
 
-
-def plot_clusters(path, sizes, information, title):
-    """Draws how large the clusters are, and what they say of the utterances.
-
-    At the top, for each scale, the frames of each cluster from the largest
-    down; clusters without frames are counted in the legend. Below, for each
-    kind of word, the normalised mutual information as bars, with the level of
-    chance.
-
-    Arguments
-    ---------
-    path : str
-        The PNG file to write.
-    sizes : dict
-        For each scale (number of clusters), the number of frames of each
-        cluster in any order.
-    information : dict
-        For each kind of word, such as ``emotion``, and for each scale, what
-        `cluster_information.cluster_information` gives; at least one kind.
-    title : str
-        The title of the picture.
-
-    Returns
-    -------
-    str
-        `path`.
-
-    Raises
-    ------
-    ValueError
-        If a scale has another number of sizes, or no frames.
-
-    Example
-    -------
-    >>> target = getfixture("tmp_path") / "clusters.png"
-    >>> _ = plot_clusters(
-    ...     target,
-    ...     {2: [30, 10], 4: [20, 10, 10, 0]},
-    ...     {
-    ...         "emotion": {
-    ...             2: {"nmi": 0.1, "chance": 0.02},
-    ...             4: {"nmi": 0.2, "chance": 0.04},
-    ...         }
-    ...     },
-    ...     "Clusters",
-    ... )
-    >>> target.exists()
-    True
-    """
-    sizes = {scale: np.sort(counts)[::-1] for scale, counts in sizes.items()}
-    for scale, counts in sizes.items():
-        if len(counts) != scale or not counts.any():
-            raise ValueError(
-                f"{len(counts)} sizes with {sum(counts)} frames of {scale} "
-                "clusters"
-            )
-    figure = new_figure(WIDTH, 5.8)
-    top, bottom = figure.subfigures(2)
-    draw_sizes(top.add_subplot(), sizes)
-    panels = bottom.subplots(1, len(information), squeeze=False)[0]
-    for axes, (name, found) in zip(panels, information.items()):
-        draw_information(axes, {scale: found[scale] for scale in sizes})
-        axes.set_title(plain_text(f"{name} of the utterance"), fontsize=10)
-    panels[0].set_ylabel("normalised mutual\ninformation")
-    bottom.legend(
-        [Line2D([], [], color="black", linewidth=2)],
-        ["chance: the same with the words permuted over the utterances"],
-        loc="outside lower center",
-        fontsize=FONT_SIZE,
-    )
-    figure.suptitle(plain_text(title))
-    return save(figure, path)
+NOTE = (
+    "A change of colour is a change of the frame's pseudo-label;\n"
+    "clusters that are never neighbours may share a colour."
+)
 
 
 def plot_labels_over_time(path, wave, sample_rate, labels, sizes, title):
@@ -137,20 +61,15 @@ def plot_labels_over_time(path, wave, sample_rate, labels, sizes, title):
     Example
     -------
     >>> target = getfixture("tmp_path") / "labels.png"
+    >>> wave, labels = np.sin(np.arange(9600)), [[0, 3], [0, 1], [1, 1]]
     >>> _ = plot_labels_over_time(
-    ...     target,
-    ...     np.sin(np.arange(9600)),
-    ...     16000,
-    ...     [[0, 3], [0, 1], [1, 1]],
-    ...     [2, 4],
-    ...     "An utterance",
+    ...     target, wave, 16000, labels, [2, 4], "An utterance"
     ... )
     >>> target.exists()
     True
     """
-    wave = np.array(wave, dtype=np.float32, order="C")
-    labels = np.asarray(labels, dtype=int)
-    check_labels(wave, labels, sizes)
+    wave, labels = as_wave(wave), np.asarray(labels, dtype=int)
+    check_labels(labels, sizes)
     duration = len(wave) / sample_rate
     heights = [1.6, *[0.45] * len(sizes)]
     figure = new_figure(WIDTH, 2 + sum(heights))
@@ -160,99 +79,12 @@ def plot_labels_over_time(path, wave, sample_rate, labels, sizes, title):
         draw_segments(axes, column, duration)
         axes.set_yticks([0.5], [f"{size} clusters"])
     stacked[-1].tick_params(axis="x", length=3.5)
-    stacked[-1].set_xlabel("time (s)")
-    stacked[-1].xaxis.set_major_locator(MaxNLocator(6))
-    stacked[-1].set_xlim(0, duration)
-    figure.suptitle(plain_text(title))
-    figure.supxlabel(
-        "A change of colour is a change of the frame's pseudo-label;\n"
-        "clusters that are never neighbours may share a colour.",
-        fontsize=FONT_SIZE,
-    )
-    return save(figure, path)
+    set_time(stacked[-1], duration)
+    figure.supxlabel(NOTE, fontsize=FONT_SIZE)
+    return finish(figure, path, title)
 
 
-def plot_masked_accuracy(path, rows, sizes, most_frequent, title):
-    """Draws how well the labels of masked frames are predicted, by epoch.
-
-    Values that are missing or None are skipped: the line goes on to the next.
-
-    Arguments
-    ---------
-    path : str
-        The PNG file to write.
-    rows : list of dict
-        One for each epoch, with the key ``epoch``, and ``masked_accuracy_64``
-        (of the training) and ``valid_masked_accuracy_64`` in 0..1 for the
-        scale of 64 clusters.
-    sizes : sequence of int
-        The number of clusters of each scale.
-    most_frequent : dict
-        For each scale the share, in 0..1, of the most frequent label: the
-        accuracy of always predicting it.
-    title : str
-        The title of the picture.
-
-    Returns
-    -------
-    str
-        `path`.
-
-    Example
-    -------
-    >>> target = getfixture("tmp_path") / "accuracy.png"
-    >>> _ = plot_masked_accuracy(
-    ...     target,
-    ...     [
-    ...         {"epoch": 1, "masked_accuracy_64": 0.1},
-    ...         {"epoch": 2, "masked_accuracy_64": 0.2},
-    ...     ],
-    ...     [64],
-    ...     {64: 0.05},
-    ...     "Stage 2",
-    ... )
-    >>> target.exists()
-    True
-    """
-    figure = new_figure(WIDTH, max(4, 1.1 + 1.6 * len(sizes)))
-    stacked = figure.subplots(len(sizes), sharex=True, squeeze=False)[:, 0]
-    handles = {}
-    for axes, size in zip(stacked, sizes):
-        for part, name, colour, marker in (
-            ("", "training", BLUE, "o"),
-            ("valid_", "validation", RED, "s"),
-        ):
-            key = f"{part}masked_accuracy_{size}"
-            known = [row for row in rows if row.get(key) is not None]
-            if known:
-                (handles[name],) = axes.plot(
-                    [row["epoch"] for row in known],
-                    [100 * float(row[key]) for row in known],
-                    color=colour,
-                    marker=marker,
-                    markersize=4,
-                    linewidth=1.8,
-                )
-        handles["most frequent label"] = axes.axhline(
-            100 * most_frequent[size], color="black", linestyle="--", zorder=1.5
-        )
-        axes.set_ylim(0, max(1.08 * axes.get_ylim()[1], 1e-3))
-        axes.set_title(f"{size} clusters", fontsize=10)
-        dress(axes, ())
-    stacked[-1].set_xlabel("epoch")
-    figure.supylabel("masked-prediction accuracy (%)", fontsize=10)
-    figure.suptitle(plain_text(title))
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=len(handles),
-        fontsize=FONT_SIZE,
-    )
-    return save(figure, path)
-
-
-def check_labels(wave, labels, sizes):
+def check_labels(labels, sizes):
     """Refuses what does not fit together.
 
     Raises
@@ -260,8 +92,6 @@ def check_labels(wave, labels, sizes):
     ValueError
         If shapes do not fit each other, or a label is no cluster.
     """
-    if wave.ndim != 1 or not len(wave):
-        raise ValueError(f"a waveform of shape {wave.shape}, not [samples]")
     if labels.ndim != 2 or not labels.size or labels.shape[1] != len(sizes):
         raise ValueError(
             f"labels of shape {labels.shape}, not [time, {len(sizes)}]"
@@ -272,61 +102,6 @@ def check_labels(wave, labels, sizes):
                 f"labels of {size} clusters go from 0 to {size - 1}, not "
                 f"from {column.min()} to {column.max()}"
             )
-
-
-def draw_sizes(axes, sizes):
-    """Draws the sorted sizes of the clusters of each scale."""
-    for index, (scale, counts) in enumerate(sizes.items()):
-        filled = np.count_nonzero(counts)
-        empty = scale - filled
-        axes.plot(
-            100 * np.arange(1, filled + 1) / scale,
-            counts[:filled],
-            label=f"{scale} clusters" + (f"\n({empty} empty)" if empty else ""),
-            color=LINE_COLOURS[index],
-            linestyle=LINE_STYLES[index % len(LINE_STYLES)],
-            marker=MARKERS[index],
-            markevery=0.1 if filled > 20 else 1,
-            markersize=5,
-            linewidth=1.8,
-        )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        ticks = round_ticks(*axis.get_view_interval())
-        axis.set_ticks(ticks, [f"{tick:,.10g}" for tick in ticks])
-        axis.set_minor_locator(NullLocator())
-    axes.grid(alpha=0.3)
-    axes.set_xlabel("rank of the cluster (% of all clusters)")
-    axes.set_ylabel("frames of the cluster")
-    axes.legend(
-        loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=FONT_SIZE
-    )
-
-
-def draw_information(axes, found):
-    """Draws the information of each scale as a bar, with a line at chance."""
-    values = [one["nmi"] for one in found.values()]
-    chances = [one["chance"] for one in found.values()]
-    places = np.arange(len(found))
-    axes.bar(places, values, width=0.6, color=LINE_COLOURS[: len(found)])
-    axes.hlines(chances, places - 0.4, places + 0.4, color="black", linewidth=2)
-    for place, value, chance in zip(places, values, chances):
-        axes.annotate(
-            f"{value:.3f}",
-            (place, max(value, chance)),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            fontsize=FONT_SIZE - 1,
-        )
-    axes.set_ylim(0, 1.2 * max(*values, *chances, 1e-3))
-    axes.set_xlim(-0.6, len(found) - 0.4)
-    axes.set_xticks(places, [str(scale) for scale in found], fontsize=FONT_SIZE)
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_xlabel("number of clusters")
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_axisbelow(True)
 
 
 def draw_segments(axes, labels, duration):
@@ -345,13 +120,7 @@ def draw_segments(axes, labels, duration):
     axes.tick_params(axis="both", length=0)
     changes = (len(starts) - 1) / duration
     noun = "segment" if len(starts) == 1 else "segments"
-    axes.annotate(
-        f"{len(starts)} {noun}\n{changes:.1f} changes/s",
-        (1.015, 0.5),
-        xycoords="axes fraction",
-        va="center",
-        fontsize=FONT_SIZE,
-    )
+    write_beside(axes, 0.5, f"{len(starts)} {noun}\n{changes:.1f} changes/s")
 
 
 def segment_colours(labels):

@@ -18,6 +18,7 @@ from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.evaluation.probing import language_probe
 from speechbrain_ser.figures import languages as language_plots
+from speechbrain_ser.figures.adversary import plot_adversary
 from speechbrain_ser.lobes.features import fixed_length
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate
 from speechbrain_ser.utils.audio import place
@@ -289,7 +290,7 @@ class DANNBrain(SERBrain):
         rows = [own]
         if self.system == "dann":
             rows = self.base_row() + rows
-            language_plots.plot_adversary(
+            plot_adversary(
                 self.figure("adversary"),
                 self.history.rows,
                 title,

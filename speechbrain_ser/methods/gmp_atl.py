@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.evaluation.metrics import classification_metrics
-from speechbrain_ser.figures import plots
+from speechbrain_ser.figures.curves import plot_curves
 from speechbrain_ser.lobes.masked_prediction import draw_mask
 from speechbrain_ser.lobes.multitask_head import CosineClassifier
 from speechbrain_ser.losses import AMSoftmaxLoss
@@ -266,7 +266,7 @@ class FineTuningBrain(SERBrain):
 
     def draw_figures(self, predictions, title):
         """Draws curves and embeddings."""
-        plots.plot_curves(
+        plot_curves(
             self.figure("curves"),
             self.history.rows,
             [

@@ -18,8 +18,9 @@ from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.evaluation.metrics import SHARES
-from speechbrain_ser.figures import plots
 from speechbrain_ser.figures import speakers as speaker_plots
+from speechbrain_ser.figures.curves import plot_curves
+from speechbrain_ser.figures.speaker_entropy import plot_speaker_entropy
 from speechbrain_ser.lobes.features import repeated_or_middle
 from speechbrain_ser.lobes.speaker_invariant import standardised
 from speechbrain_ser.losses import MaxEntropyLoss, entropy
@@ -342,7 +343,7 @@ class MEnANBrain(SERBrain):
 
     def draw_figures(self, predictions, title):
         """Draws curves, Figure 2, beside another run if it is there, and SC."""
-        plots.plot_curves(
+        plot_curves(
             self.figure("curves"),
             self.history.rows,
             [
@@ -368,7 +369,7 @@ class MEnANBrain(SERBrain):
             f"{title}: speakers that do not train",
         )
         if self.system != "emotion_only":
-            speaker_plots.plot_speaker_entropy(
+            plot_speaker_entropy(
                 self.figure("adversary"),
                 self.history.rows,
                 self.speaker_classifier[-1].out_features,

@@ -932,9 +932,12 @@ def test_curves_have_the_adversary(build):
 def drawn(monkeypatch):
     """What the plots are given."""
     held = {}
-    for name in ("plot_languages", "plot_adversary"):
+    for module, name in (
+        (language_plots, "plot_languages"),
+        (dann, "plot_adversary"),
+    ):
         monkeypatch.setattr(
-            language_plots,
+            module,
             name,
             lambda path, *args, name=name, **kwargs: held.update(
                 {name: (path, args, kwargs)}

@@ -25,6 +25,7 @@ from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.corpora.protocols import named as named_protocols
 from speechbrain_ser.evaluation.probing import speaker_probe
 from speechbrain_ser.experiment import recipe
+from speechbrain_ser.figures import planes
 from speechbrain_ser.figures import speakers as speaker_plots
 from speechbrain_ser.methods import menan
 from speechbrain_ser.methods.menan import SYSTEMS
@@ -67,7 +68,7 @@ def run(*arguments, hparams=SMALL, drawn=False, **settings):
                 lambda self, path, **kwargs: pathlib.Path(path).touch(),
             )
         patch.setattr(  # a t-SNE
-            speaker_plots, "neighbour_map", lambda features, start: start
+            planes, "neighbour_map", lambda features, start: start
         )
         line = words(hparams, **settings)
         return run_recipe(patch, *line, *arguments, script=MENAN)

@@ -1,0 +1,129 @@
+"""What the tests of all pictures have in common."""
+
+import contextlib
+import os
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from speechbrain_ser.figures import style
+
+
+def check_picture(draw, tmp_path, width, height, colours=50):
+    """It can be read back, has things on it, and nothing is left beside it.
+
+    `width` is what it is within, `height` the least, both in pixels.
+    """
+    path = tmp_path / "new folder" / "picture.png"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert draw(path) == path
+    assert os.listdir(path.parent) == ["picture.png"]
+    picture = imread(path)
+    assert width[0] <= picture.shape[1] <= width[1]
+    assert picture.shape[0] >= height
+    numbers = (255 * picture[:, :, :3]).astype(int) @ [1, 256, 65536]
+    assert len(np.unique(numbers)) > colours
+
+
+def drawn(draw):
+    """Gives the figure that a plot function would have written, laid out."""
+    figures = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "replacing", contextlib.nullcontext)
+        patch.setattr(
+            Figure, "savefig", lambda figure, *_, **__: figures.append(figure)
+        )
+        draw("unused.png")
+    figures[0].draw_without_rendering()
+    return figures[0]
+
+
+def texts(labels):
+    """Gives the words of drawn texts."""
+    return [label.get_text() for label in labels]
+
+
+def legends(figure):
+    """Gives all legends: the figure's, its parts' and those of the axes."""
+    found = [one for part in (figure, *figure.subfigs) for one in part.legends]
+    return found + [
+        axes.get_legend() for axes in figure.axes if axes.get_legend()
+    ]
+
+
+def legend_texts(figure):
+    """Gives the entries of each legend."""
+    return [texts(legend.get_texts()) for legend in legends(figure)]
+
+
+def words_of(figure):
+    """Gives all texts that can be seen on a figure that is laid out."""
+    words = [figure._suptitle, figure._supxlabel, figure._supylabel]
+    for legend in legends(figure):
+        words.extend([legend.get_title(), *legend.get_texts()])
+    for axes in figure.axes:
+        words.extend([*axes.texts, axes.title, axes._left_title])
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_visible():
+                words.extend([axis.label, axis.offsetText])
+                low, high = sorted(axis.get_view_interval())
+                for tick in axis.get_major_ticks():
+                    if low <= tick.get_loc() <= high:
+                        words.extend([tick.label1, tick.label2])
+    return [
+        word
+        for word in words
+        if word is not None and word.get_visible() and word.get_text()
+    ]
+
+
+def check_words(figure):
+    """No two texts overlap, and none leaves the picture."""
+    boxes = [
+        (word.get_text(), word.get_window_extent()) for word in words_of(figure)
+    ]
+    assert len(boxes) > 5
+    for place, (text, box) in enumerate(boxes):
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, text
+        assert box.y0 >= 0 and box.y1 <= figure.bbox.y1, text
+        for other_text, other in boxes[:place]:
+            assert not box.overlaps(other), (text, other_text)
+
+
+def check_legends(figure):
+    """Legends stay inside the picture and cover neither axes nor each other."""
+    for legend in legends(figure):
+        box = legend.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+        assert box.y0 >= 0
+        for other in (*figure.axes, *legends(figure)):
+            if other is not legend:
+                assert not box.overlaps(other.get_window_extent())
+
+
+def drawn_points(axes):
+    """Gives the places, colours and outlines of points in drawing order."""
+    (points,) = axes.collections
+    colours = [to_hex(colour) for colour in points.get_facecolors()]
+    return np.asarray(points.get_offsets()), colours, points.get_paths()
+
+
+def by_svd(embeddings):
+    """Computes two principal components; the largest weight is positive."""
+    embeddings = np.asarray(embeddings, dtype=np.float64)
+    centred = embeddings - embeddings.mean(axis=0)
+    _, sizes, weights = np.linalg.svd(centred, full_matrices=False)
+    for row in weights:
+        if row[np.argmax(np.abs(row))] < 0:
+            row *= -1
+    return centred @ weights[:2].T, (sizes**2 / (sizes**2).sum())[:2]
+
+
+def noise(samples):
+    """Makes up a waveform."""
+    return np.random.default_rng(0).normal(size=samples).astype(np.float32) / 9
