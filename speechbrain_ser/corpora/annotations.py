@@ -48,19 +48,7 @@ def read_annotation(path, data_root=None, labelled=True):
     >>> read_annotation(path)["a"]["wav"] == str(path.with_name("a.wav"))
     True
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError:
-        raise InputError(
-            f"The annotation '{path}' is missing: give the path of a JSON file."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The annotation '{path}' cannot be read ({error}): give a JSON "
-            "file in UTF-8."
-        ) from None
-    annotation = _parse(path, text)
+    annotation = _parse(path, _text(path))
     if not isinstance(annotation, dict):
         raise InputError(
             f"The annotation '{path}' is no JSON object: make it one of the "
@@ -147,20 +135,7 @@ def limit_duration(annotation, max_duration, how="cut"):
         pieces = []
         if entry["duration"] > max_duration:
             pieces = _pieces(entry, max_duration, how)
-        if not pieces:
-            limited[key] = entry
-        elif how == "cut":
-            limited[key] = pieces[0]
-        else:
-            original = entry.get("utterance", key)
-            for number, piece in enumerate(pieces, 1):
-                name = f"{key}-{number}"
-                if name in annotation:
-                    raise InputError(
-                        f"Entry '{key}' would be split into '{name}', which "
-                        "exists already: rename one of them."
-                    )
-                limited[name] = {**piece, "utterance": original}
+        limited |= _in_place_of(key, entry, pieces, how, annotation)
         n_changed += bool(pieces)
     return limited, n_changed
 
@@ -201,6 +176,22 @@ def class_table(parts, labels):
         )
         for row in rows
     )
+
+
+def _text(path):
+    """The text of a file in UTF-8."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise InputError(
+            f"The annotation '{path}' is missing: give the path of a JSON file."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"The annotation '{path}' cannot be read ({error}): give a JSON "
+            "file in UTF-8."
+        ) from None
 
 
 def _parse(path, text):
@@ -334,6 +325,26 @@ def _pieces(entry, max_duration, how):
         {**entry, "start": a, "stop": b, "duration": (b - a) / rate}
         for a, b in zip(edges, edges[1:])
     ]
+
+
+def _in_place_of(key, entry, pieces, how, annotation):
+    """What takes the place of an entry of an annotation: id -> entry."""
+    if not pieces:
+        return {key: entry}
+    if how == "cut":
+        return {key: pieces[0]}
+    names = [f"{key}-{number}" for number in range(1, len(pieces) + 1)]
+    for name in names:
+        if name in annotation:
+            raise InputError(
+                f"Entry '{key}' would be split into '{name}', which "
+                "exists already: rename one of them."
+            )
+    original = entry.get("utterance", key)
+    return {
+        name: {**piece, "utterance": original}
+        for name, piece in zip(names, pieces)
+    }
 
 
 def _list_of(words):

@@ -9,19 +9,25 @@ that a segment may have several of them, or none.
 import filecmp
 import json
 import os
-from pathlib import Path
 
 import h5py
 import numpy as np
 
+from speechbrain_ser.corpora.release import Folder, Place, few, refuse_neighbour
 from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import checked
 
 LABELS_FILE = "CMU_MOSEI_Labels.csd"
 EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 RATINGS = ("sentiment", *EMOTIONS)  # The columns, in their order.
 
 _RECORDINGS = os.path.join("Raw", "Audio", "Full", "WAV_16000")
+_FOLDER = Folder(
+    f"the path of CMU-MOSEI, the folder that holds {LABELS_FILE} and "
+    f"{_RECORDINGS}"
+)
+_LABELS_FILE = Place(f"the path of {LABELS_FILE}, or null")
 _LOWEST = np.array([-3, 0, 0, 0, 0, 0, 0])
 _HIGHEST = 3
 _SHORTEST = 0.1  # Seconds of a segment that its recording must hold.
@@ -36,11 +42,14 @@ _DAMAGE = (
 )
 
 
-def read_cmu_mosei(data_folder, labels_file=None):
+@checked
+def read_cmu_mosei(
+    data_folder: _FOLDER,
+    labels_file: _LABELS_FILE = None,
+):
     """Reads the segments of CMU-MOSEI and the ratings of their emotions.
 
-    Parts of the release that do not fit together are no error: they are left
-    out or mended, and told.
+    What does not fit together is left out or mended, and told.
 
     Arguments
     ---------
@@ -81,23 +90,40 @@ def read_cmu_mosei(data_folder, labels_file=None):
     >>> print(notes[0])
     Videos without a recording in '...', left out: 1 of 2, with 3 segments ...
     """
-    root = Path(os.path.abspath(data_folder))
-    if not root.is_dir():
-        raise InputError(
-            f"data_folder '{root}' is no folder: give the path of CMU-MOSEI, "
-            f"the folder that holds {LABELS_FILE} and {_RECORDINGS}."
-        )
+    root = _FOLDER.opened(data_folder)
     tables, folders = _look_through(root)
-    if labels_file is None:
-        table = _choose_table(root, tables)
-    else:
-        table = os.path.abspath(labels_file)
+    table = os.path.abspath(labels_file or _choose_table(root, tables))
     labels = _read_labels(table)
     folder = _choose_recordings(root, folders, labels, table)
     found = {v: folders[folder][v] for v in labels if v in folders[folder]}
-    infos = inspect_files(found.values())
+    annotation, oddities = _segments(labels, found)
+    if not annotation:
+        raise InputError(
+            f"No segment in '{table}' lies within its recording in '{folder}': "
+            "download labels and recordings again, both of one release."
+        )
+    return annotation, _notes(labels, found, folder, oddities)
+
+
+def _segments(labels, recordings):
+    """Fits segments into their recordings.
+
+    Arguments
+    ---------
+    labels : dict
+        Video -> ratings and intervals, lists of rows.
+    recordings : dict
+        Video -> WAV file.
+
+    Returns
+    -------
+    annotation : dict
+    oddities : dict
+        What did not fit -> ids.
+    """
+    infos = inspect_files(recordings.values())
     annotation, oddities = {}, {}
-    for video, wav in found.items():
+    for video, wav in recordings.items():
         info = infos[wav]
         for row, (ratings, interval) in enumerate(zip(*labels[video])):
             key = f"{video}_{row}"
@@ -106,26 +132,13 @@ def read_cmu_mosei(data_folder, labels_file=None):
                 oddities.setdefault(oddity, []).append(key)
             if span is None:
                 continue
-            start, stop = (round(time * info.sample_rate) for time in span)
             annotation[key] = {
                 "wav": wav,
-                "start": start,
-                "stop": stop,
-                "duration": (stop - start) / info.sample_rate,
+                **info.span(*(round(t * info.sample_rate) for t in span)),
                 "video": video,
                 "ratings": dict(zip(RATINGS, ratings)),
             }
-    if not annotation:
-        raise InputError(
-            f"No segment in '{table}' lies within its recording in '{folder}': "
-            "download labels and recordings again, both of one release."
-        )
-    notes = _note_missing(labels, found, folder)
-    notes += [
-        f"{oddity}: {len(keys)} ({_few(keys)})."
-        for oddity, keys in sorted(oddities.items())
-    ]
-    return annotation, notes
+    return annotation, oddities
 
 
 def _look_through(root):
@@ -161,13 +174,14 @@ def _look_through(root):
 
 def _choose_table(root, tables):
     """The file of labels; copies of it do no harm."""
-    for above in [*root.parents][:4]:
-        if not tables and os.path.isfile(above / LABELS_FILE):
-            raise InputError(
-                f"data_folder '{root}' is a folder inside of CMU-MOSEI: give "
-                f"'{above}'."
-            )
     if not tables:
+        refuse_neighbour(
+            root,
+            "CMU-MOSEI",
+            lambda folder: (folder / LABELS_FILE).is_file(),
+            levels=4,
+            children=False,
+        )
         raise InputError(
             f"There is no {LABELS_FILE} below '{root}': copy the file of the "
             "release there, or give its path as labels_file."
@@ -340,18 +354,18 @@ def _clamp(start, end, duration):
     return (first, last), told
 
 
-def _note_missing(labels, found, folder):
-    """The note on videos without a recording, if there are any."""
+def _notes(labels, found, folder, oddities):
+    """One sentence for each thing that did not fit."""
+    notes = []
     missing = [video for video in labels if video not in found]
-    if not missing:
-        return []
-    segments = sum(len(labels[video][0]) for video in missing)
-    return [
-        f"Videos without a recording in '{folder}', left out: {len(missing)} "
-        f"of {len(labels)}, with {segments} segments ({_few(missing)})."
+    if missing:
+        segments = sum(len(labels[video][0]) for video in missing)
+        notes.append(
+            f"Videos without a recording in '{folder}', left out: "
+            f"{len(missing)} of {len(labels)}, with {segments} segments "
+            f"({few(missing)})."
+        )
+    return notes + [
+        f"{oddity}: {len(keys)} ({few(keys)})."
+        for oddity, keys in sorted(oddities.items())
     ]
-
-
-def _few(names):
-    """'a, b, c, ...'."""
-    return ", ".join(names[:3] + ["..."] * (len(names) > 3))

@@ -8,14 +8,18 @@ import collections
 import functools
 import os
 import re
-from pathlib import Path
 
-from speechbrain.utils.logger import get_logger
-
+from speechbrain_ser.corpora.release import (
+    Classes,
+    Folder,
+    check_labels,
+    count_table,
+    refuse_neighbour,
+    tell_difference,
+)
 from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
-
-logger = get_logger(__name__)
+from speechbrain_ser.utils.settings import Switch, checked
 
 LABELS = ("ang", "hap", "sad", "neu")
 CODES = {
@@ -44,14 +48,20 @@ _SUMMARY = re.compile(
     rf"([a-z]{{3}})\t\[{_NUMBER}, {_NUMBER}, {_NUMBER}\]\s*"
 )
 _ANNOTATOR = re.compile(r"[CA]-[EFM]\d+:")
+_KNOWN = {*CODES.values(), NO_MAJORITY}
+_FOLDER = Folder(
+    "the path of IEMOCAP_full_release, the folder in which Session1 lies"
+)
 
 
+@checked
 def read_iemocap(
-    data_folder,
-    merge_excited=True,
-    labels=LABELS,
-    self_evaluations=False,
-    improvised_only=False,
+    data_folder: _FOLDER,
+    merge_excited: Switch() = True,
+    labels: Classes() = LABELS,
+    self_evaluations: Switch() = False,
+    improvised_only: Switch() = False,
+    with_audio: Switch() = True,
 ):
     """Reads the labels of IEMOCAP and the length of every audio file.
 
@@ -68,87 +78,84 @@ def read_iemocap(
         Whether the actors' own labels count among `votes`.
     improvised_only : bool
         Whether the scripted dialogs are left out.
+    with_audio : bool
+        Without a look at it, `start`, `stop` and `duration` are left out.
 
     Returns
     -------
     dict
         Id -> entry, sorted by id, with `wav`, `start`, `stop`, `duration`
-        (seconds), `emotion`, `speaker` (such as "Ses01_F"), `gender` ("F" or
-        "M"), `session` (1 to 5), `dialog`, `style` ("improvised" or
-        "scripted"), `votes` (the labels that each annotator gave),
-        `self_votes`, and `valence`, `arousal`, `dominance` (1 to 5).
+        (seconds), `emotion`, `speaker` ("Ses01_F"), `gender` ("F" or "M"),
+        `session` (1 to 5), `dialog`, `style` ("improvised" or "scripted"),
+        `votes` (the labels that each annotator gave), `self_votes`, and
+        `valence`, `arousal`, `dominance` (1 to 5).
 
     Raises
     ------
     InputError
-        If the folder is not IEMOCAP, a line in it is broken, a setting is
-        wrong, or an audio file is missing or broken.
+        If the folder is not IEMOCAP, or a line, an audio file or a setting is
+        broken.
 
     Example
     -------
-    >>> from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
-    >>> tree = mini_iemocap(getfixture("tmp_path"), utterances_per_speaker=4)
-    >>> entries = read_iemocap(tree).values()
-    >>> sorted({entry["session"] for entry in entries})
+    >>> tree = getfixture("mini_folder")
+    >>> sorted({entry["session"] for entry in read_iemocap(tree).values()})
     [1, 2, 3, 4, 5]
     """
-    annotation = read_labels(
-        data_folder, merge_excited, labels, self_evaluations, improvised_only
-    )
-    infos = inspect_files(entry["wav"] for entry in annotation.values())
-    for entry in annotation.values():
-        info = infos[entry["wav"]]
-        entry["start"], entry["stop"] = 0, info.frames
-        entry["duration"] = info.duration
-    return annotation
+    known = _known_labels(labels, merge_excited)
+    root = _FOLDER.opened(data_folder)
+    annotation, codes = {}, collections.Counter()
+    for code, key, entry in _utterances(root, merge_excited, self_evaluations):
+        codes[code] += 1
+        scripted = entry["style"] == "scripted"
+        if entry["emotion"] in known and not (improvised_only and scripted):
+            annotation[key] = entry
+    _check_found(root, annotation, known, codes)
+    if with_audio:
+        infos = inspect_files(entry["wav"] for entry in annotation.values())
+        for entry in annotation.values():
+            entry |= infos[entry["wav"]].span()
+    return {key: annotation[key] for key in sorted(annotation)}
 
 
-def read_labels(
-    data_folder,
-    merge_excited=True,
-    labels=LABELS,
-    self_evaluations=False,
-    improvised_only=False,
-):
+def read_labels(data_folder, **selection):
     """Reads the labels of IEMOCAP without a look at the audio.
 
     Arguments
     ---------
     data_folder : str
-        As for `read_iemocap`, like all other arguments.
-    merge_excited : bool
-        Whether `exc` becomes `hap`.
-    labels : list of str or None
-        Utterances with these labels are taken; None: all.
-    self_evaluations : bool
-        Whether the actors' own labels count among `votes`.
-    improvised_only : bool
-        Whether the scripted dialogs are left out.
+    **selection : dict
+        See `read_iemocap`.
 
     Returns
     -------
     dict
         As from `read_iemocap`, without `start`, `stop` and `duration`.
 
-    Raises
-    ------
-    InputError
-        If the folder is not IEMOCAP, a line in it is broken or a setting is
-        wrong.
-
     Example
     -------
-    >>> from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
-    >>> tree = mini_iemocap(getfixture("tmp_path"), utterances_per_speaker=4)
-    >>> entries = read_labels(tree, labels=["sad"]).values()
-    >>> {entry["emotion"] for entry in entries}
+    >>> entries = read_labels(getfixture("mini_folder"), labels=["sad"])
+    >>> {entry["emotion"] for entry in entries.values()}
     {'sad'}
     """
-    labels = _check_labels(labels, merge_excited)
-    root = Path(os.path.abspath(data_folder))
-    annotation = {}
+    return read_iemocap(data_folder, **selection, with_audio=False)
+
+
+def _known_labels(labels, merge_excited):
+    """The labels that are taken, if they are IEMOCAP's."""
+    if labels is None:
+        return sorted(_KNOWN)
+    known, why = list(dict.fromkeys(CODES.values())), ""
+    if merge_excited:
+        known.remove("exc")
+        why = " (exc is merged into hap)" if "exc" in labels else ""
+    check_labels(labels, known, why)
+    return labels
+
+
+def _utterances(root, merge_excited, self_evaluations):
+    """Yields each utterance's code in the release, its id and its entry."""
     seen = {}
-    codes = collections.Counter()
     for session in _find_sessions(root):
         folder = session / _EVALUATIONS
         audio = os.path.join(session, "sentences", "wav")
@@ -157,92 +164,53 @@ def read_labels(
             if name[0] == "." or not name.endswith(".txt"):
                 continue
             for summary, votes, self_votes in _read_dialog(path, merge_excited):
-                key, dialog, number, style, sex, code = summary.group(
-                    3, 4, 5, 6, 7, 8
-                )
+                key, code = summary[3], summary[8]
                 if key in seen:
                     raise InputError(
                         f"The utterance {key} stands in '{seen[key]}' and in "
                         f"'{path}': keep one of them."
                     )
                 seen[key] = path
-                codes[code] += 1
+                entry = _entry(summary, audio)
                 if merge_excited and code == "exc":
-                    code = "hap"
-                if labels is not None and code not in labels:
-                    continue
-                if improvised_only and style != "impro":
-                    continue
-                annotation[key] = {
-                    "wav": os.path.join(audio, dialog, key + ".wav"),
-                    "emotion": code,
-                    "speaker": f"Ses{number}_{sex}",
-                    "gender": sex,
-                    "session": int(number),
-                    "dialog": dialog,
-                    "style": "improvised" if style == "impro" else "scripted",
-                    "votes": (
-                        votes + self_votes if self_evaluations else votes
-                    ),
-                    "self_votes": self_votes,
-                    "valence": float(summary[9]),
-                    "arousal": float(summary[10]),
-                    "dominance": float(summary[11]),
-                }
-    if not annotation:
-        raise InputError(
-            f"'{data_folder}' has no utterance with a label among "
-            f"{', '.join(labels or _KNOWN)}: name other labels or unpack the "
-            "whole release."
-        )
-    _compare_counts(root, codes)
-    return {key: annotation[key] for key in sorted(annotation)}
+                    entry["emotion"] = "hap"
+                entry["votes"] = votes + self_votes * self_evaluations
+                entry["self_votes"] = self_votes
+                yield code, key, entry
 
 
-def _check_labels(labels, merge_excited):
-    """The labels as a tuple, if they are IEMOCAP's; None: all."""
-    if labels is None:
-        return None
-    known = list(dict.fromkeys(CODES.values()))
-    if merge_excited:
-        known.remove("exc")
-    labels = (labels,) if isinstance(labels, str) else tuple(labels)
-    wrong = [label for label in labels if label not in known]
-    if wrong or not labels:
-        merged = " (exc is merged into hap)" if "exc" in wrong else ""
-        raise InputError(
-            f"labels is {list(labels)}: choose among {', '.join(known)}"
-            f"{merged}."
-        )
-    return labels
+def _entry(summary, audio):
+    """What the summary of an utterance says of it."""
+    key, dialog, number, style, sex, code = summary.group(3, 4, 5, 6, 7, 8)
+    return {
+        "wav": os.path.join(audio, dialog, key + ".wav"),
+        "emotion": code,
+        "speaker": f"Ses{number}_{sex}",
+        "gender": sex,
+        "session": int(number),
+        "dialog": dialog,
+        "style": "improvised" if style == "impro" else "scripted",
+        "valence": float(summary[9]),
+        "arousal": float(summary[10]),
+        "dominance": float(summary[11]),
+    }
 
 
 def _find_sessions(root):
     """The folders Session1, Session2, ... of a release."""
-    if not root.is_dir():
-        raise InputError(
-            f"data_folder '{root}' is no folder: give the path of "
-            "IEMOCAP_full_release."
-        )
     sessions = _sessions_in(root)
-    if not sessions:
-        if (root / _EVALUATIONS).is_dir():
-            raise InputError(
-                f"data_folder '{root}' is one session: give the folder above "
-                f"it, '{root.parent}'."
-            )
-        for child in sorted(root.iterdir()):
-            if child.is_dir() and _sessions_in(child):
-                raise InputError(
-                    f"data_folder '{root}' is the folder above IEMOCAP: give "
-                    f"'{child}'."
-                )
+    if sessions:
+        return sessions
+    if (root / _EVALUATIONS).is_dir():
         raise InputError(
-            f"data_folder '{root}' is not IEMOCAP: give the folder "
-            "IEMOCAP_full_release, in which Session1/dialog/EmoEvaluation "
-            "lies."
+            f"--data_folder '{root}' is one session: give the folder above "
+            f"it, '{root.parent}'."
         )
-    return sessions
+    refuse_neighbour(root, "IEMOCAP", _sessions_in, levels=0)
+    raise InputError(
+        f"--data_folder '{root}' is not IEMOCAP: give the folder "
+        "IEMOCAP_full_release, in which Session1/dialog/EmoEvaluation lies."
+    )
 
 
 def _sessions_in(folder):
@@ -303,9 +271,6 @@ def _read_dialog(path, merge_excited):
     return utterances
 
 
-_KNOWN = {*CODES.values(), NO_MAJORITY}
-
-
 @functools.lru_cache(maxsize=None)
 def _parse_labels(field, merge_excited):
     """'Neutral; Anger;' -> ('neu', 'ang'); None if a word is unknown."""
@@ -326,44 +291,32 @@ def _broken(path, number, line, what):
     )
 
 
-def _compare_counts(root, codes):
-    """Logs how the labels found differ from those of the full release."""
+def _check_found(root, annotation, labels, codes):
+    """Refuses an empty annotation; tells how the tree is not the release."""
+    if not annotation:
+        raise InputError(
+            f"'{root}' has no utterance with a label among "
+            f"{', '.join(labels)}: name other labels or unpack the whole "
+            "release."
+        )
     total = sum(codes.values())
     found = {label: codes[label] for label in EXPECTED_COUNTS}
     found["hap"] += codes["exc"]
-    if total == EXPECTED_UTTERANCES:
-        if found != EXPECTED_COUNTS:
-            rows = ["class  found  expected"] + [
-                f"{label:5}  {found[label]:5}  {expected:8}"
-                for label, expected in EXPECTED_COUNTS.items()
-            ]
-            logger.warning(
-                "'%s' has all %d utterances but other labels than the "
-                "release (exc counted as hap):\n%s",
-                root,
-                total,
-                "\n".join(rows),
-            )
-    elif _says_other_corpus(root):
-        logger.info(
-            "'%s' is laid out as IEMOCAP but is not IEMOCAP: --corpus gives it "
-            "its name",
+    if total != EXPECTED_UTTERANCES:
+        tell_difference(
             root,
-        )
-    else:
-        logger.warning(
-            "'%s' has %d utterances; the full release of IEMOCAP has %d, so "
+            "IEMOCAP",
+            "has %d utterances; the full release of IEMOCAP has %d, so "
             "results cannot be compared with published ones",
-            root,
             total,
             EXPECTED_UTTERANCES,
         )
-
-
-def _says_other_corpus(root):
-    """Whether the tree's README says that it is something else."""
-    try:
-        with open(root / "README.txt", encoding="utf-8") as file:
-            return file.readline().startswith("This is NOT IEMOCAP")
-    except (OSError, UnicodeDecodeError):
-        return False
+    elif found != EXPECTED_COUNTS:
+        tell_difference(
+            root,
+            "IEMOCAP",
+            "has all %d utterances but other labels than the release (exc "
+            "counted as hap):\n%s",
+            total,
+            count_table(found, EXPECTED_COUNTS),
+        )

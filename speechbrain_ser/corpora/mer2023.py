@@ -9,22 +9,30 @@ taken out once, with ffmpeg, and kept.
 import collections
 import csv
 import hashlib
-import math
 import os
-import shutil
-import subprocess
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 
-import soundfile
-from speechbrain.utils.logger import get_logger
-from tqdm import tqdm
-
+from speechbrain_ser.corpora.release import (
+    Folder,
+    check_labels,
+    count_table,
+    finite,
+    others,
+    refuse_neighbour,
+    tell_difference,
+)
+from speechbrain_ser.corpora.video_sound import (
+    extract_all,
+    find_ffmpeg,
+    is_newer,
+)
 from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import cache_folder, replacing
-
-logger = get_logger(__name__)
+from speechbrain_ser.utils.files import cache_folder
+from speechbrain_ser.utils.settings import (
+    Labels,
+    OneOf,
+    checked,
+)
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 # Of the release, in the order of LABELS.
@@ -37,10 +45,20 @@ EXPECTED_COUNTS = {
 WITHOUT_VALENCE = ("test3",)
 
 _SUFFIXES = (".wav", ".avi", ".mp4")
-_SHOW_PROGRESS_FROM = 20
+_FOLDER = Folder(
+    "the path of MER2023, the folder in which mer2023train or train-label.csv "
+    "lies"
+)
+_AUDIO_FOLDER = Folder("a folder for the sound of the videos, or null")
 
 
-def read_mer2023(data_folder, labels=LABELS, audio_folder=None, part="train"):
+@checked
+def read_mer2023(
+    data_folder: _FOLDER,
+    labels: Labels() = LABELS,
+    audio_folder: _AUDIO_FOLDER = None,
+    part: OneOf(*EXPECTED_COUNTS) = "train",
+):
     """Reads the labels of MER2023 and the length of every clip.
 
     A clip's sound is the first that there is of
@@ -83,41 +101,38 @@ def read_mer2023(data_folder, labels=LABELS, audio_folder=None, part="train"):
     >>> sorted(entry["emotion"] for entry in entries)
     ['happy', 'sad']
     """
-    labels = _check_labels(labels)
-    if part not in EXPECTED_COUNTS:
-        raise InputError(
-            f"part is {part!r}: choose among {', '.join(EXPECTED_COUNTS)}."
-        )
+    check_labels(labels, LABELS)
     root, table = _find_table(data_folder, part)
     annotation, lines = _read_table(table, part not in WITHOUT_VALENCE)
     _compare_counts(root, part, annotation)
-    annotation = {
-        name: entry
-        for name, entry in sorted(annotation.items())
-        if entry["emotion"] in labels
-    }
-    if not annotation:
-        raise InputError(
-            f"'{table}' has no clip with a label among {', '.join(labels)}: "
-            "name other labels or copy the file again from the release."
-        )
+    annotation = _select(annotation, labels, table)
     files = _find_clips(root, part, table, {n: lines[n] for n in annotation})
-    if audio_folder is None:
-        place = hashlib.sha256(str(root).encode()).hexdigest()[:10]
-        audio_folder = os.path.join(cache_folder(), "mer2023_audio", place)
-    target = os.path.join(os.path.abspath(audio_folder), part)
+    target = os.path.join(_sound_folder(audio_folder, root), part)
     _add_sound(annotation, files, target, root)
     return annotation
 
 
-def _check_labels(labels):
-    """The labels as a tuple, if they are MER2023's."""
-    labels = (labels,) if isinstance(labels, str) else tuple(labels)
-    if not labels or not set(labels) <= set(LABELS):
+def _select(annotation, labels, table):
+    """The clips with some labels, sorted by name."""
+    selected = {
+        name: entry
+        for name, entry in sorted(annotation.items())
+        if entry["emotion"] in labels
+    }
+    if not selected:
         raise InputError(
-            f"labels is {list(labels)}: choose among {', '.join(LABELS)}."
+            f"'{table}' has no clip with a label among {', '.join(labels)}: "
+            "name other labels or copy the file again from the release."
         )
-    return labels
+    return selected
+
+
+def _sound_folder(audio_folder, root):
+    """The folder of the sound of videos."""
+    if audio_folder is None:
+        place = hashlib.sha256(str(root).encode()).hexdigest()[:10]
+        audio_folder = os.path.join(cache_folder(), "mer2023_audio", place)
+    return os.path.abspath(audio_folder)
 
 
 def _bases(root):
@@ -136,12 +151,7 @@ def _tables(root, part):
 
 def _find_table(data_folder, part):
     """The folder above `mer2023train` or `train`, and a part's labels."""
-    given = Path(os.path.abspath(data_folder))
-    if not given.is_dir():
-        raise InputError(
-            f"data_folder '{given}' is no folder: give the path of MER2023, "
-            "the folder in which mer2023train or train-label.csv lies."
-        )
+    given = _FOLDER.opened(data_folder)
     root = given.parent if given.name == "mer2023train" else given
     for table in _tables(root, part):
         if os.path.isfile(table):
@@ -158,20 +168,14 @@ def _find_table(data_folder, part):
             f"'{root}' has neither {name} nor the clips of {part}: unpack "
             "this part of the release there too."
         )
-    for child in sorted(given.iterdir()):
-        if any(os.path.isfile(table) for table in _tables(child, part)):
-            raise InputError(
-                f"data_folder '{given}' is the folder above MER2023: give "
-                f"'{child}'."
-            )
-    for above in (given.parent, given.parent.parent):
-        if any(os.path.isfile(table) for table in _tables(above, part)):
-            raise InputError(
-                f"data_folder '{given}' is a folder inside of MER2023: give "
-                f"'{above}'."
-            )
+    refuse_neighbour(
+        given,
+        "MER2023",
+        lambda folder: any(map(os.path.isfile, _tables(folder, part))),
+        levels=2,
+    )
     raise InputError(
-        f"data_folder '{given}' is not MER2023: give the folder in which "
+        f"--data_folder '{given}' is not MER2023: give the folder in which "
         f"mer2023train or {name} lies."
     )
 
@@ -255,11 +259,8 @@ def _rows(path):
 
 def _parse_valence(where, text):
     """'-0.25' -> -0.25."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = finite(text)
+    if value is None:
         raise InputError(
             f"{where} has the valence '{text}': make it a finite number."
         )
@@ -280,11 +281,11 @@ def _find_clips(root, part, table, lines):
     missing = [name for name in lines if name not in found]
     if missing:
         first = missing[0]
-        others = _others(missing[1:], "missing")
+        more = others(missing[1:], "missing")
         raise InputError(
             f"The clip '{first}' ('{table}', line {lines[first]}) is missing: "
             f"unpack {part} of the release so that {first}.avi, .mp4 or .wav "
-            f"lies in '{_part_folder(root, part)}'{others}."
+            f"lies in '{_part_folder(root, part)}'{more}."
         )
     # Sorting is stable: what is converted already comes first.
     rank = {suffix: place for place, suffix in enumerate(_SUFFIXES)}
@@ -337,140 +338,17 @@ def _add_sound(annotation, files, target, root):
         entry["wav"] = files[name]
         if _suffix(files[name]) != ".wav":
             entry["wav"] = os.path.join(target, name + ".wav")
-            if not _is_newer(entry["wav"], files[name]):
+            if not is_newer(entry["wav"], files[name]):
                 videos[files[name]] = entry["wav"]
-    ffmpeg = _find_ffmpeg(videos, root)
+    instead = os.path.join(root, "dataset-process", "audio")
+    ffmpeg = find_ffmpeg(videos, instead)
     waiting = set(videos.values())
     ready = {entry["wav"] for entry in annotation.values()} - waiting
     infos = inspect_files(sorted(ready))
-    _extract_all(videos, ffmpeg)
+    extract_all(videos, ffmpeg)
     infos |= inspect_files(sorted(waiting))
     for entry in annotation.values():
-        info = infos[entry["wav"]]
-        entry["start"], entry["stop"] = 0, info.frames
-        entry["duration"] = info.duration
-
-
-def _is_newer(wav, video):
-    """Whether a video's sound was taken after the video was put there."""
-    try:
-        taken = os.stat(wav).st_mtime
-    except OSError:
-        return False
-    # A video that is copied again with its old date changes its ctime only.
-    status = os.stat(video)
-    return taken >= max(status.st_mtime, status.st_ctime)
-
-
-def _find_ffmpeg(videos, root):
-    """The path of ffmpeg, if the videos need it and are no empty files."""
-    if not videos:
-        return None
-    empty = [video for video in videos if os.path.getsize(video) == 0]
-    if empty:
-        raise InputError(
-            f"The video '{empty[0]}' is empty (0 bytes): copy it again from "
-            f"the release{_others(empty[1:], 'empty')}."
-        )
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise InputError(
-            f"{len(videos)} clips are videos, such as '{next(iter(videos))}', "
-            "and there is no ffmpeg on PATH to take their sound: install it "
-            "(`apt install ffmpeg` or `conda install -c conda-forge ffmpeg`) "
-            "or put each clip's sound as 16 kHz mono <name>.wav into "
-            f"'{root / 'dataset-process' / 'audio'}'."
-        )
-    return ffmpeg
-
-
-def _extract_all(videos, ffmpeg):
-    """Takes the sound of many videos (video -> wav), several at once."""
-    if not videos:
-        return
-    folder = os.path.dirname(next(iter(videos.values())))
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder '{folder}' for the sound of the videos cannot be made "
-            f"({error.strerror}): set audio_folder to one that can."
-        ) from None
-    logger.info("Taking the sound of %d videos to '%s'.", len(videos), folder)
-    errors = {}
-    silent = True if len(videos) < _SHOW_PROGRESS_FROM else None
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        jobs = {
-            pool.submit(_extract, ffmpeg, video, wav): video
-            for video, wav in videos.items()
-        }
-        done = as_completed(jobs)
-        for job in tqdm(
-            done, "taking sound", len(jobs), disable=silent, unit="clip"
-        ):
-            try:
-                job.result()
-            except InputError as error:
-                errors[jobs[job]] = error
-    finally:
-        pool.shutdown(cancel_futures=True)
-    if errors:
-        first, *others = sorted(errors)
-        message = str(errors[first])[:-1]
-        raise InputError(f"{message}{_others(others, 'bad')}.")
-
-
-def _extract(ffmpeg, video, wav):
-    """Writes the sound of a video, 16 kHz and mono, whole or not at all."""
-    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", video]
-    command += ["-vn", "-ar", "16000", "-ac", "1", "-c:a", "pcm_s16le"]
-    try:
-        with replacing(wav) as beside:
-            run = subprocess.run(
-                [*command, beside],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-            )
-            said = run.stderr.strip().splitlines()
-            without = any("not contain any stream" in line for line in said)
-            if run.returncode and not without:
-                reason = said[-1] if said else f"exit code {run.returncode}"
-                raise InputError(
-                    f"ffmpeg cannot read the video '{video}' ({reason}): copy "
-                    "it again from the release."
-                )
-            if without or not _has_samples(beside):
-                raise InputError(
-                    f"The video '{video}' has no sound: copy it again from the "
-                    "release or delete its line from the label file."
-                )
-    except OSError as error:
-        raise InputError(
-            f"The sound of '{video}' cannot be written to '{wav}' ({error}): "
-            "mend this or set audio_folder to another folder."
-        ) from None
-
-
-def _has_samples(path):
-    """Whether a file is sound, and of some length."""
-    try:
-        return soundfile.info(path).frames > 0
-    except RuntimeError:
-        return False
-
-
-def _others(paths, what):
-    """' (2 more are bad: 'a', 'b')', or nothing."""
-    if not paths:
-        return ""
-    shown = ", ".join(f"'{os.path.basename(path)}'" for path in paths[:5])
-    dots = ", ..." if len(paths) > 5 else ""
-    verb = "is" if len(paths) == 1 else "are"
-    return f" ({len(paths)} more {verb} {what}: {shown}{dots})"
+        entry |= infos[entry["wav"]].span()
 
 
 def _compare_counts(root, part, annotation):
@@ -478,34 +356,16 @@ def _compare_counts(root, part, annotation):
     counts = collections.Counter(
         entry["emotion"] for entry in annotation.values()
     )
-    expected = collections.Counter(dict(zip(LABELS, EXPECTED_COUNTS[part])))
-    if counts == expected:
+    expected = dict(zip(LABELS, EXPECTED_COUNTS[part]))
+    if counts == collections.Counter(expected):
         return
-    if _says_other_corpus(root):
-        logger.info(
-            "'%s' is laid out as MER2023 but is not MER2023: --corpus gives it "
-            "its name",
-            root,
-        )
-        return
-    rows = ["class     found  expected"] + [
-        f"{label:8}  {counts[label]:5}  {expected[label]:8}" for label in LABELS
-    ]
-    logger.warning(
-        "'%s' has %d labelled clips in %s, the release of MER2023 has %d, so "
-        "results cannot be compared with published ones:\n%s",
+    tell_difference(
         root,
+        "MER2023",
+        "has %d labelled clips in %s, the release of MER2023 has %d, so "
+        "results cannot be compared with published ones:\n%s",
         len(annotation),
         part,
         sum(expected.values()),
-        "\n".join(rows),
+        count_table(counts, expected),
     )
-
-
-def _says_other_corpus(root):
-    """Whether the tree's README says that it is something else."""
-    try:
-        with open(root / "README.txt", encoding="utf-8") as file:
-            return file.readline().startswith("This is NOT MER2023")
-    except (OSError, UnicodeDecodeError):
-        return False

@@ -7,16 +7,22 @@ mean of all its ratings.
 """
 
 import collections
-import math
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_ser.corpora.release import (
+    Folder,
+    finite,
+    others,
+    refuse_neighbour,
+    tell_difference,
+)
 from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import checked
 
 logger = get_logger(__name__)
 
@@ -34,6 +40,9 @@ _PLACES = {
     "arousal": (os.path.join(_RATINGS, "arousal"), ".csv"),
     "valence": (os.path.join(_RATINGS, "valence"), ".csv"),
 }
+_FOLDER = Folder(
+    "the path of RECOLA, the folder in which RECOLA-Audio-recordings lies"
+)
 # Times are written with two decimals.
 _NEAR = 0.005
 _BEYOND = 0.05  # So many seconds of an utterance may lack in its recording.
@@ -52,7 +61,8 @@ class _Table(NamedTuple):
         return f"'{self.path}', line {self.lines[row]}"
 
 
-def read_recola(data_folder):
+@checked
+def read_recola(data_folder: _FOLDER):
     """Reads the utterances of RECOLA and their mean ratings.
 
     Arguments
@@ -84,7 +94,8 @@ def read_recola(data_folder):
     >>> entry["speaker"], -1 <= entry["arousal"] <= 1
     ('P16', True)
     """
-    root = _find_root(data_folder)
+    root = _FOLDER.opened(data_folder)
+    _check_root(root)
     files = _find_files(root)
     timings = {
         name: _read_timings(paths["timings"]) for name, paths in files.items()
@@ -100,23 +111,36 @@ def read_recola(data_folder):
     annotation, unrated = {}, []
     for name, paths in files.items():
         wav = paths["recording"]
-        spans = _spans(timings[name], wav, infos[wav])
-        for row, (start, stop) in enumerate(spans):
-            key = f"{name}_{row + 1:03d}"
-            means = [
-                _mean(t, *timings[name].values[row]) for t in ratings[name]
-            ]
-            if None in means:
-                unrated.append(key)
-                continue
-            annotation[key] = {
-                "wav": wav,
-                "start": start,
-                "stop": stop,
-                "duration": (stop - start) / infos[wav].sample_rate,
-                "speaker": name,
-                **dict(zip(DIMENSIONS, means)),
-            }
+        rated, without = _utterances(
+            name, wav, infos[wav], timings[name], ratings[name]
+        )
+        annotation |= rated
+        unrated += without
+    _tell_unrated(root, annotation, unrated)
+    _compare_counts(root, annotation, raters)
+    return dict(sorted(annotation.items()))
+
+
+def _utterances(name, wav, info, timings, ratings):
+    """The utterances of a recording, and the ids of those without a rating."""
+    annotation, unrated = {}, []
+    for row, (start, stop) in enumerate(_spans(timings, wav, info)):
+        key = f"{name}_{row + 1:03d}"
+        means = [_mean(table, *timings.values[row]) for table in ratings]
+        if None in means:
+            unrated.append(key)
+            continue
+        annotation[key] = {
+            "wav": wav,
+            **info.span(start, stop),
+            "speaker": name,
+            **dict(zip(DIMENSIONS, means)),
+        }
+    return annotation, unrated
+
+
+def _tell_unrated(root, annotation, unrated):
+    """Says how many utterances are left out; refuses if all are."""
     if not annotation:
         raise InputError(
             f"All utterances of '{root}' begin after their last rating: copy "
@@ -129,34 +153,15 @@ def read_recola(data_folder):
             len(unrated),
             unrated[0],
         )
-    _compare_counts(root, annotation, raters)
-    return dict(sorted(annotation.items()))
 
 
-def _find_root(data_folder):
-    """The folder of the corpus, if that is what was given."""
-    root = Path(os.path.abspath(data_folder))
-    if not root.is_dir():
-        raise InputError(
-            f"data_folder '{root}' is no folder: give the path of RECOLA, the "
-            "folder in which RECOLA-Audio-recordings lies."
-        )
+def _check_root(root):
+    """Refuses a folder that is not that of the corpus."""
     if _places_in(root):
-        return root
-    for child in sorted(root.iterdir()):
-        if _places_in(child):
-            raise InputError(
-                f"data_folder '{root}' is the folder above RECOLA: give "
-                f"'{child}'."
-            )
-    for above in [*root.parents][:3]:
-        if _places_in(above):
-            raise InputError(
-                f"data_folder '{root}' is a folder inside of RECOLA: give "
-                f"'{above}'."
-            )
+        return
+    refuse_neighbour(root, "RECOLA", _places_in, levels=3)
     raise InputError(
-        f"data_folder '{root}' is not RECOLA: give the folder in which "
+        f"--data_folder '{root}' is not RECOLA: give the folder in which "
         "RECOLA-Audio-recordings, RECOLA-Audio_timings and RECOLA-Annotation "
         "lie."
     )
@@ -197,10 +202,9 @@ def _find_files(root):
         if kind not in found[name]
     ]
     if missing:
-        (name, path), *others = missing
+        (name, path), *rest = missing
         there = next(iter(found[name].values()))
-        verb = "is" if len(others) == 1 else "are"
-        more = f" ({len(others)} more {verb} missing)" if others else ""
+        more = others(rest, "missing", shown=0)
         raise InputError(
             f"'{there}' has no '{path}' beside it: copy that from the release, "
             f"or take away the other files of {name}{more}."
@@ -342,11 +346,8 @@ def _parse_row(where, row, columns):
                 f"{where} has nothing under {column}: copy the file again from "
                 "the release."
             )
-        try:
-            value = float(cell)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
+        value = finite(cell)
+        if value is None:
             raise InputError(
                 f"{where} has '{cell}' under {column}: make it a finite number "
                 "with a decimal point."
@@ -423,25 +424,14 @@ def _compare_counts(root, annotation, raters):
     found = (speakers, len(annotation), raters)
     if found == (EXPECTED_SPEAKERS, EXPECTED_UTTERANCES, EXPECTED_RATERS):
         return
-    if _says_other_corpus(root):
-        logger.info("'%s' is laid out as RECOLA but is not RECOLA", root)
-        return
-    logger.warning(
-        "'%s' has %d speakers, %d utterances and %d annotators; the release "
-        "of RECOLA that papers use has %d, %d and %d, so results cannot be "
-        "compared with published ones",
+    tell_difference(
         root,
+        "RECOLA",
+        "has %d speakers, %d utterances and %d annotators; the release of "
+        "RECOLA that papers use has %d, %d and %d, so results cannot be "
+        "compared with published ones",
         *found,
         EXPECTED_SPEAKERS,
         EXPECTED_UTTERANCES,
         EXPECTED_RATERS,
     )
-
-
-def _says_other_corpus(root):
-    """Whether the tree's README says that it is something else."""
-    try:
-        with open(root / "README.txt", encoding="utf-8") as file:
-            return file.readline().startswith("This is NOT RECOLA")
-    except (OSError, UnicodeDecodeError):
-        return False

@@ -1,19 +1,24 @@
-"""Speech without labels: any folder of audio."""
+"""Speech without labels: any folder of audio, any annotation."""
 
 import os
 
-from speechbrain_ser.utils.audio_files import inspect_files
+from speechbrain_ser.corpora.annotations import read_annotation
+from speechbrain_ser.corpora.release import Folder
+from speechbrain_ser.utils.audio_files import check_audio, inspect_files
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import NOTHING, Word, checked
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+_FOLDER = Folder(f"one that holds files ending in {', '.join(SUFFIXES)}")
 
 
-def read_folder(folder):
+@checked
+def read_folder(audio_folder: _FOLDER):
     """Makes an annotation of all audio files in a folder and those below it.
 
     Arguments
     ---------
-    folder : str
+    audio_folder : str
 
     Returns
     -------
@@ -32,12 +37,7 @@ def read_folder(folder):
     >>> list(read_folder(getfixture("tmp_path")))[:2]
     ['tone0.wav', 'tone1.wav']
     """
-    if not os.path.isdir(folder):
-        raise InputError(
-            f"the folder of audio {folder} is missing: give one that holds "
-            f"files ending in {', '.join(SUFFIXES)}"
-        )
-    root = os.path.abspath(folder)
+    root = _FOLDER.opened(audio_folder, "audio_folder")
     paths = [
         os.path.join(place, name)
         for place, _, names in os.walk(root)
@@ -46,15 +46,51 @@ def read_folder(folder):
     ]
     if not paths:
         raise InputError(
-            f"the folder {folder} holds no audio: give one with files ending "
-            f"in {', '.join(SUFFIXES)}"
+            f"--audio_folder '{root}' holds no audio: give {_FOLDER.what}."
         )
     return {
-        os.path.relpath(path, root): {
-            "wav": path,
-            "start": 0,
-            "stop": info.frames,
-            "duration": info.duration,
-        }
+        os.path.relpath(path, root): {"wav": path, **info.span()}
         for path, info in sorted(inspect_files(paths).items())
     }
+
+
+@checked
+def read_speech(
+    audio_folder: _FOLDER = None,
+    train_annotation: Word(optional=True, counts=NOTHING) = None,
+):
+    """Reads speech from a folder of audio or from an annotation.
+
+    Arguments
+    ---------
+    audio_folder : str, optional
+        See `read_folder`.
+    train_annotation : str, optional
+        JSON file; emotions may be missing.
+
+    Returns
+    -------
+    dict
+        Id -> entry.
+
+    Raises
+    ------
+    InputError
+        If there is no speech, there are two sources of it, or a file can't be
+        used.
+
+    Example
+    -------
+    >>> _ = getfixture("tones")
+    >>> list(read_speech(getfixture("tmp_path")))[:2]
+    ['tone0.wav', 'tone1.wav']
+    """
+    if (audio_folder is None) == (train_annotation is None):
+        raise InputError(
+            "speech is needed from one place: give --audio_folder (any folder "
+            "of audio) or --train_annotation (a JSON file; labels are not "
+            "needed)"
+        )
+    if audio_folder is not None:
+        return read_folder(audio_folder)
+    return check_audio(read_annotation(train_annotation, labelled=False))

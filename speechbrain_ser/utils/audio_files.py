@@ -58,6 +58,18 @@ class AudioInfo:
         """Length in seconds."""
         return self.frames / self.sample_rate
 
+    def span(self, start=0, stop=None):
+        """Returns `start` and `stop` (samples) and `duration` for an entry.
+
+        Example
+        -------
+        >>> AudioInfo(frames=8000, sample_rate=16000, channels=1).span(4000)
+        {'start': 4000, 'stop': 8000, 'duration': 0.25}
+        """
+        stop = self.frames if stop is None else stop
+        duration = (stop - start) / self.sample_rate
+        return {"start": start, "stop": stop, "duration": duration}
+
 
 def inspect_audio(path):
     """Reads the header of a mono audio file and refuses what cannot be used.

@@ -28,25 +28,6 @@ def tree(tmp_path):
     return write_tree(tmp_path / "IEMOCAP_full_release")
 
 
-@pytest.fixture
-def warnings_of(monkeypatch):
-    """What the reader logs, as (level, text)."""
-    records = []
-
-    def keep(level):
-        """A logging function that keeps its text."""
-
-        def log(message, *arguments):
-            """Keeps the text."""
-            records.append((level, message % arguments))
-
-        return log
-
-    monkeypatch.setattr(iemocap.logger, "warning", keep(logging.WARNING))
-    monkeypatch.setattr(iemocap.logger, "info", keep(logging.INFO))
-    return records
-
-
 def replace_line(path, old, new):
     """Replaces text in a file."""
     text = path.read_text()
@@ -288,7 +269,7 @@ def test_one_session(tree):
 @pytest.mark.parametrize("labels", [["happy"], ["xxx"], ["exc"], []])
 def test_wrong_labels(tree, labels):
     """Unknown, the absence of a majority, merged away, none."""
-    with pytest.raises(InputError, match="choose among ang, hap, sad, neu"):
+    with pytest.raises(InputError, match="give words among ang, hap, sad, neu"):
         read_iemocap(str(tree), labels=labels)
 
 
@@ -298,20 +279,20 @@ def test_no_utterance_left(tree):
         read_iemocap(str(tree), labels=["sur"])
 
 
-def test_a_part_of_the_release_is_warned_of(tree, warnings_of):
+def test_a_part_of_the_release_is_warned_of(tree, logged):
     """Far fewer utterances."""
     read_iemocap(str(tree))
-    ((level, text),) = warnings_of
+    ((level, text),) = logged
     assert level == logging.WARNING
     assert f"has {len(UTTERANCES)} utterances" in text
     assert "10039" in text
 
 
-def test_another_corpus_is_no_warning(tree, warnings_of):
+def test_another_corpus_is_no_warning(tree, logged):
     """The README says that it is something else."""
     (tree / "README.txt").write_text("This is NOT IEMOCAP. It is EMO-DB.\n")
     read_iemocap(str(tree))
-    ((level, text),) = warnings_of
+    ((level, text),) = logged
     assert level == logging.INFO
     assert str(tree) in text
 
@@ -322,9 +303,7 @@ def test_expected_counts():
 
 
 @pytest.mark.parametrize("as_expected", [True, False])
-def test_the_full_release_is_compared(
-    tree, warnings_of, monkeypatch, as_expected
-):
+def test_the_full_release_is_compared(tree, logged, monkeypatch, as_expected):
     """All utterances are there: the classes are compared, excited in hap."""
     counts = {"ang": 1, "hap": 2, "sad": 2, "neu": 2}
     if not as_expected:
@@ -333,8 +312,8 @@ def test_the_full_release_is_compared(
     monkeypatch.setattr(iemocap, "EXPECTED_COUNTS", counts)
     assert len(read_iemocap(str(tree), labels=["sad"])) == 2
     if as_expected:
-        assert warnings_of == []
+        assert logged == []
     else:
-        ((level, text),) = warnings_of
+        ((level, text),) = logged
         assert level == logging.WARNING
         assert text.split("\n")[-1].split() == ["neu", "2", "3"]

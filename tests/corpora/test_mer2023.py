@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechbrain_ser.corpora import mer2023
+from speechbrain_ser.corpora import mer2023, video_sound
 from speechbrain_ser.corpora.mer2023 import LABELS, read_mer2023
 from speechbrain_ser.utils.errors import InputError
 
@@ -155,25 +155,6 @@ def ffmpeg(tmp_path, no_ffmpeg):
     return calls
 
 
-@pytest.fixture
-def logged(monkeypatch):
-    """What the reader logs, as (level, text)."""
-    records = []
-
-    def keep(level):
-        """A logging function that keeps its text."""
-
-        def log(message, *arguments):
-            """Keeps the text."""
-            records.append((level, message % arguments))
-
-        return log
-
-    monkeypatch.setattr(mer2023.logger, "warning", keep(logging.WARNING))
-    monkeypatch.setattr(mer2023.logger, "info", keep(logging.INFO))
-    return records
-
-
 def clip(root, number, part="train", suffix=".avi"):
     """The path of a clip of the first layout."""
     return root / "mer2023train" / part / f"sample_{number:08d}{suffix}"
@@ -238,15 +219,16 @@ def test_labels_select(tree):
     annotation = read_mer2023(tree, labels=["happy", "neutral"])
     assert list(annotation) == ["sample_00000003", "sample_00000012"]
     with pytest.raises(InputError, match="no clip with a label among sad:"):
-        read_mer2023(tree, labels="sad")
+        read_mer2023(tree, labels=["sad"])
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"labels": ["hap"]}, r"labels is \['hap'\]: choose among neutral,"),
-        ({"labels": []}, r"labels is \[\]: choose"),
-        ({"part": "valid"}, "part is 'valid': choose among train, test1"),
+        ({"labels": ["hap"]}, r"--labels is \['hap'\]: give words among neu"),
+        ({"labels": []}, r"--labels is \[\]: give words"),
+        ({"labels": "sad"}, "--labels is 'sad': give a list in brackets"),
+        ({"part": "valid"}, "--part is 'valid': give one of train, test1"),
     ],
 )
 def test_wrong_settings(tree, settings, message):
@@ -539,7 +521,7 @@ def test_a_stop_leaves_whole_files_and_the_next_call_goes_on(
 ):
     """What had not begun is not begun."""
     folder = tmp_path / "sound" / "train"
-    monkeypatch.setattr(mer2023.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(video_sound.os, "cpu_count", lambda: 1)
     real = subprocess.run
     started, stopped = [], threading.Event()
 
@@ -562,8 +544,8 @@ def test_a_stop_leaves_whole_files_and_the_next_call_goes_on(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mer2023.subprocess, "run", run)
-        patch.setattr(mer2023, "tqdm", Stops)
+        patch.setattr(video_sound.subprocess, "run", run)
+        patch.setattr(video_sound, "tqdm", Stops)
         with pytest.raises(KeyboardInterrupt):
             read_mer2023(videos, audio_folder=folder.parent)
     assert len(started) == 2 and len(os.listdir(folder)) == 2
@@ -573,7 +555,7 @@ def test_a_stop_leaves_whole_files_and_the_next_call_goes_on(
 
 def test_several_run_at_once(videos, tmp_path, ffmpeg, monkeypatch):
     """Two wait for each other."""
-    monkeypatch.setattr(mer2023.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(video_sound.os, "cpu_count", lambda: 2)
     meeting = threading.Barrier(2)
     real = subprocess.run
 
@@ -582,7 +564,7 @@ def test_several_run_at_once(videos, tmp_path, ffmpeg, monkeypatch):
         meeting.wait(20)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(mer2023.subprocess, "run", run)
+    monkeypatch.setattr(video_sound.subprocess, "run", run)
     assert len(read_mer2023(videos, audio_folder=tmp_path / "sound")) == 4
 
 

@@ -108,25 +108,6 @@ def tree(tmp_path):
     return make_tree(tmp_path / "RECOLA")
 
 
-@pytest.fixture
-def logged(monkeypatch):
-    """What the reader logs, as (level, text)."""
-    records = []
-
-    def keep(level):
-        """A logging function that keeps its text."""
-
-        def log(message, *arguments):
-            """Keeps the text."""
-            records.append((level, message % arguments))
-
-        return log
-
-    monkeypatch.setattr(recola.logger, "warning", keep(logging.WARNING))
-    monkeypatch.setattr(recola.logger, "info", keep(logging.INFO))
-    return records
-
-
 def edit(path, line, text):
     """Replaces a line, counted from 1; `text` may be None."""
     lines = path.read_text().splitlines()

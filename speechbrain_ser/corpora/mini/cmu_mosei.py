@@ -10,24 +10,25 @@ import os
 
 import h5py
 import numpy as np
-import soundfile
-from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser.corpora.cmu_mosei import LABELS_FILE, RATINGS
-from speechbrain_ser.corpora.mini.iemocap import APPLE_DOUBLE, write_text
+from speechbrain_ser.corpora.mini.tree import (
+    make_tree,
+    write_decoy,
+    write_sound,
+)
 from speechbrain_ser.corpora.mini.voice import (
     SAMPLE_RATE,
     blend,
     draw_speaker,
     synthesize,
 )
-from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import cache_folder, make_folder
-
-logger = get_logger(__name__)
+from speechbrain_ser.utils.settings import Whole, checked
 
 VERSION = 1  # A part of the tree's name: raise it when any byte would change.
 
+# The layout; the columns in their order.
+LABELS_FILE = "CMU_MOSEI_Labels.csd"
+RATINGS = ("sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear")
 # As long as the ids of the release, which begin and end as oddly; the last
 # ones there are plain numbers.
 IDS = ("-mini_mos{:02d}", "_mini-mos{:02d}", "mini_mos{:02d}_", "{:06d}")
@@ -178,7 +179,8 @@ def write_labels(path, videos):
             entry[0] = json.dumps(value)
 
 
-def mini_mosei(folder=None, seed=0, videos=12):
+@checked
+def mini_mosei(folder=None, seed: Whole(0) = 0, videos: Whole(1) = 12):
     """Makes the mini corpus in CMU-MOSEI's layout, if it is not there yet.
 
     Each video is of another speaker and has four or five segments, in no
@@ -206,43 +208,42 @@ def mini_mosei(folder=None, seed=0, videos=12):
     >>> sorted(os.listdir(path))[1:]
     ['CMU_MOSEI_Labels.csd', 'README.txt', 'Raw']
     """
-    if seed < 0 or videos < 1:
-        raise InputError(
-            "the mini corpus needs a seed of 0 or more and 1 or more videos, "
-            f"not {seed} and {videos}."
-        )
     name = f"mini_mosei-v{VERSION}-seed{seed}-{videos}"
-    path = os.path.join(folder or cache_folder(), name)
-    release = os.path.join(path, "CMU_MOSEI")
-    if os.path.isdir(release):
-        return release
+    return make_tree(
+        name,
+        "CMU_MOSEI",
+        README,
+        lambda root: write_videos(root, seed, videos),
+        folder,
+    )
 
-    def fill(whole):
-        """Writes the tree."""
-        root = os.path.join(whole, "CMU_MOSEI")
-        write_text(README, root, "README.txt")
-        sound = os.path.join(root, "Raw", "Audio", "Full", "WAV_16000")
-        os.makedirs(sound)
-        labels, emotions = {}, itertools.cycle(CYCLE)
-        for place in range(videos):
-            rng = np.random.default_rng([seed, 4000 + place])
-            video = IDS[place % len(IDS)].format(place)
-            speaker = draw_speaker(video, "FM"[place % 2], rng)
-            segments = [*itertools.islice(emotions, 4 + place % 2)]
-            samples, intervals = draw_video(
-                speaker, segments, place == 0, place == videos - 1, rng
-            )
-            wav = os.path.join(sound, f"{video}.wav")
-            soundfile.write(wav, samples, SAMPLE_RATE, subtype="PCM_16")
-            ratings = np.stack([draw_ratings(each, rng) for each in segments])
-            order = rng.permutation(len(segments))
-            labels[video] = ratings[order], intervals[order]
-        labels["mini_silent"] = tuple(values[:3] for values in labels[video])
-        write_labels(os.path.join(root, LABELS_FILE), labels)
-        for parent, child in (root, LABELS_FILE), (sound, f"{video}.wav"):
-            with open(os.path.join(parent, f"._{child}"), "wb") as file:
-                file.write(APPLE_DOUBLE)
 
-    logger.info("Making the mini corpus in %s.", path)
-    make_folder(path, fill)
-    return release
+def write_videos(root, seed, videos):
+    """Writes the recordings and the file of labels.
+
+    Arguments
+    ---------
+    root : str
+        The folder of the corpus.
+    seed, videos : int
+        See `mini_mosei`.
+    """
+    sound = os.path.join(root, "Raw", "Audio", "Full", "WAV_16000")
+    os.makedirs(sound)
+    labels, emotions = {}, itertools.cycle(CYCLE)
+    for place in range(videos):
+        rng = np.random.default_rng([seed, 4000 + place])
+        video = IDS[place % len(IDS)].format(place)
+        speaker = draw_speaker(video, "FM"[place % 2], rng)
+        segments = [*itertools.islice(emotions, 4 + place % 2)]
+        samples, intervals = draw_video(
+            speaker, segments, place == 0, place == videos - 1, rng
+        )
+        write_sound(samples, sound, f"{video}.wav")
+        ratings = np.stack([draw_ratings(each, rng) for each in segments])
+        order = rng.permutation(len(segments))
+        labels[video] = ratings[order], intervals[order]
+    labels["mini_silent"] = tuple(values[:3] for values in labels[video])
+    write_labels(os.path.join(root, LABELS_FILE), labels)
+    write_decoy(root, LABELS_FILE)
+    write_decoy(sound, f"{video}.wav")

@@ -9,19 +9,21 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
-from speechbrain.utils.logger import get_logger
 
+from speechbrain_ser.corpora.mini.tree import (
+    make_tree,
+    write_decoy,
+    write_sound,
+    write_text,
+)
 from speechbrain_ser.corpora.mini.voice import (
     SAMPLE_RATE,
     blend,
+    draw_blend,
     draw_speaker,
     synthesize,
 )
-from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import cache_folder, make_folder
-
-logger = get_logger(__name__)
+from speechbrain_ser.utils.settings import Whole, checked
 
 VERSION = 1  # A part of the tree's name: raise it when any byte would change.
 
@@ -68,8 +70,6 @@ in the layout of IEMOCAP_full_release. Speakers, emotions, annotators and texts
 are made up; the texts are not what the voice says. Numbers got here tell that
 the code runs, never how well a method does on people.
 """
-# An empty AppleDouble file, as macOS leaves beside the files of an archive.
-APPLE_DOUBLE = bytes.fromhex("0005160700020000") + bytes(74)
 
 
 class Turn(NamedTuple):
@@ -116,8 +116,7 @@ def draw_weights(index, rng):
     label = "fru" if index % 40 == 39 else CYCLE[index % len(CYCLE)]
     if index % 2 == 0 and index % 20 != 18:
         return {label: 1.0}
-    weight = rng.uniform(0.55, 0.75)
-    return {label: weight, str(rng.choice(NEIGHBOURS[label])): 1 - weight}
+    return draw_blend(label, NEIGHBOURS, 0.55, 0.75, rng)
 
 
 def draw_ballots(weights, rng):
@@ -189,13 +188,6 @@ def evaluation_block(turn, raters, rng):
     return "\n".join(lines) + "\n\n"
 
 
-def write_text(text, *path):
-    """Writes a text file, and makes its folder."""
-    os.makedirs(os.path.join(*path[:-1]), exist_ok=True)
-    with open(os.path.join(*path), "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-
-
 def write_evaluation(folder, name, turns, rng):
     """Writes what the annotators say of a dialog: all of F, then all of M."""
     three, two = (
@@ -253,8 +245,7 @@ def write_dialog(root, name, utterances, rng):
         if k < len(utterances[gender]):
             weights, ballots, samples = utterances[gender][k]
             turn = f"{name}_{gender}{k:03d}"
-            path = os.path.join(waves, f"{turn}.wav")
-            soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+            write_sound(samples, waves, f"{turn}.wav")
             end = now + len(samples) / SAMPLE_RATE
             turns.append(Turn(turn, gender, now, end, weights, ballots))
             now = end + rng.uniform(-0.3, 1.2)
@@ -284,15 +275,15 @@ def write_session(root, session, seed, utterances_per_speaker):
     for place, (name, share) in enumerate(zip(dialogs, shares)):
         rng = np.random.default_rng([seed, session, 2, place])
         write_dialog(folder, name, share, rng)
-    for decoy in (
-        f"dialog/EmoEvaluation/._{dialogs[0]}.txt",
-        f"sentences/wav/{dialogs[0]}/._{dialogs[0]}_F000.wav",
-    ):
-        with open(os.path.join(folder, decoy), "wb") as file:
-            file.write(APPLE_DOUBLE)
+    first = dialogs[0]
+    write_decoy(folder, "dialog", "EmoEvaluation", f"{first}.txt")
+    write_decoy(folder, "sentences", "wav", first, f"{first}_F000.wav")
 
 
-def mini_iemocap(folder=None, seed=0, utterances_per_speaker=40):
+@checked
+def mini_iemocap(
+    folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 40
+):
     """Makes the mini corpus, if it is not there yet.
 
     It has ten speakers in five sessions, as IEMOCAP has. About half of the
@@ -319,24 +310,11 @@ def mini_iemocap(folder=None, seed=0, utterances_per_speaker=40):
     >>> sorted(os.listdir(path))[:2]
     ['README.txt', 'Session1']
     """
-    if seed < 0 or utterances_per_speaker < 1:
-        raise InputError(
-            "the mini corpus needs a seed of 0 or more and 1 or more "
-            f"utterances per speaker, not {seed} and {utterances_per_speaker}."
-        )
-    name = f"mini_iemocap-v{VERSION}-seed{seed}-{utterances_per_speaker}"
-    path = os.path.join(folder or cache_folder(), name)
-    release = os.path.join(path, "IEMOCAP_full_release")
-    if os.path.isdir(release):
-        return release
 
-    def fill(whole):
-        """Writes the tree."""
-        root = os.path.join(whole, "IEMOCAP_full_release")
-        write_text(README, root, "README.txt")
+    def fill(root):
+        """Writes the sessions."""
         for session in range(1, 6):
             write_session(root, session, seed, utterances_per_speaker)
 
-    logger.info("Making the mini corpus in %s.", path)
-    make_folder(path, fill)
-    return release
+    name = f"mini_iemocap-v{VERSION}-seed{seed}-{utterances_per_speaker}"
+    return make_tree(name, "IEMOCAP_full_release", README, fill, folder)

@@ -4,23 +4,20 @@ import os
 from collections import Counter
 
 import numpy as np
-import soundfile
-from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser.corpora.mini.iemocap import (
-    APPLE_DOUBLE,
+from speechbrain_ser.corpora.mini.tree import (
+    make_tree,
+    write_decoy,
+    write_sound,
     write_text,
 )
 from speechbrain_ser.corpora.mini.voice import (
-    SAMPLE_RATE,
     blend,
+    draw_blend,
     draw_speaker,
     synthesize,
 )
-from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import cache_folder, make_folder
-
-logger = get_logger(__name__)
+from speechbrain_ser.utils.settings import Whole, checked
 
 VERSION = 1  # A part of the tree's name: raise it when any byte would change.
 
@@ -106,8 +103,7 @@ def draw_weights(emotion, rng):
     """Draws an utterance's blend: half of them are of one emotion alone."""
     if rng.random() < 0.5:
         return {emotion: 1.0}
-    weight = rng.uniform(0.55, 0.8)
-    return {emotion: weight, str(rng.choice(NEIGHBOURS[emotion])): 1 - weight}
+    return draw_blend(emotion, NEIGHBOURS, 0.55, 0.8, rng)
 
 
 def draw_valence(weights, rng):
@@ -150,18 +146,18 @@ def write_part(root, part, names, sizes, seed):
         voices = {VOICES[word]: weight for word, weight in weights.items()}
         speaker = speakers[rng.integers(N_SPEAKERS)]
         samples = synthesize(voices, speaker, rng)
-        path = os.path.join(folder, f"{name}.wav")
-        soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+        write_sound(samples, folder, f"{name}.wav")
     if part == "test3":
         rows = [row.rsplit(",", 1)[0] for row in rows]
     write_text("\n".join(rows) + "\n", *os.path.split(table))
-    decoys = (os.path.join(folder, f"{names[0]}.wav"), table)
-    for beside, name in map(os.path.split, decoys):
-        with open(os.path.join(beside, f"._{name}"), "wb") as file:
-            file.write(APPLE_DOUBLE)
+    write_decoy(folder, f"{names[0]}.wav")
+    write_decoy(table)
 
 
-def mini_mer2023(folder=None, seed=0, utterances=300):
+@checked
+def mini_mer2023(
+    folder=None, seed: Whole(0) = 0, utterances: Whole(6, 5000) = 300
+):
     """Makes the mini corpus in MER2023's layout, if it is not there yet.
 
     Twelve voices say clips of six emotions, about half of them blends of two.
@@ -188,21 +184,9 @@ def mini_mer2023(folder=None, seed=0, utterances=300):
     >>> sorted(os.listdir(path))
     ['README.txt', 'mer2023train', 'test-labels', 'test1']
     """
-    if seed < 0 or not 6 <= utterances <= 5000:
-        raise InputError(
-            "the mini corpus needs a seed of 0 or more and 6 to 5000 "
-            f"utterances, not {seed} and {utterances}."
-        )
-    name = f"mini_mer2023-v{VERSION}-seed{seed}-{utterances}"
-    path = os.path.join(folder or cache_folder(), name)
-    release = os.path.join(path, "MER2023")
-    if os.path.isdir(release):
-        return release
 
-    def fill(whole):
-        """Writes the tree."""
-        root = os.path.join(whole, "MER2023")
-        write_text(README, root, "README.txt")
+    def fill(root):
+        """Writes the parts."""
         few = max(6, utterances // 10)
         numbers = np.random.default_rng(seed).permutation(N_NAMES)
         for place, (part, count) in enumerate(
@@ -215,6 +199,5 @@ def mini_mer2023(folder=None, seed=0, utterances=300):
                 root, part, names, class_sizes(count), [seed, 1000 + place]
             )
 
-    logger.info("Making the mini corpus in %s.", path)
-    make_folder(path, fill)
-    return release
+    name = f"mini_mer2023-v{VERSION}-seed{seed}-{utterances}"
+    return make_tree(name, "MER2023", README, fill, folder)

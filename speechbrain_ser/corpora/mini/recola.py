@@ -3,26 +3,30 @@
 import os
 
 import numpy as np
-import soundfile
 from scipy.signal import lfilter
-from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser.corpora.mini.iemocap import APPLE_DOUBLE, write_text
+from speechbrain_ser.corpora.mini.tree import (
+    make_tree,
+    write_decoy,
+    write_sound,
+    write_text,
+)
 from speechbrain_ser.corpora.mini.voice import (
     SAMPLE_RATE,
     SECOND_LANGUAGE,
     blend,
+    draw_blend,
     draw_speaker,
     synthesize,
 )
-from speechbrain_ser.corpora.recola import DIMENSIONS, STEP
-from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import cache_folder, make_folder
-
-logger = get_logger(__name__)
+from speechbrain_ser.utils.settings import Whole, checked
 
 VERSION = 1  # A part of the tree's name: raise it when any byte would change.
 
+# The layout.
+DIMENSIONS = ("arousal", "valence")
+RATINGS = os.path.join("RECOLA-Annotation", "emotional_behaviour")
+STEP = 0.04  # Seconds from one rating to the next.
 # Of the release's recordings.
 SPEAKERS = ("P16", "P17", "P19", "P21", "P23", "P25", "P26", "P28")
 RATERS = ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3")
@@ -57,8 +61,7 @@ def draw_weights(emotion, rng):
     """Draws an utterance's blend: half of them are of one emotion alone."""
     if rng.random() < 0.5:
         return {emotion: 1.0}
-    weight = rng.uniform(0.6, 0.85)
-    return {emotion: weight, str(rng.choice(NEIGHBOURS[emotion])): 1 - weight}
+    return draw_blend(emotion, NEIGHBOURS, 0.6, 0.85, rng)
 
 
 def rate(target, habit, rng):
@@ -161,8 +164,7 @@ def write_recording(root, speaker, seed, utterances):
     samples, spans, targets = draw_recording(speaker, seed, utterances)
     folder = os.path.join(root, "RECOLA-Audio-recordings")
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, f"{speaker.name}.wav")
-    soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+    write_sound(samples, folder, f"{speaker.name}.wav")
     rows = ["start;stop"] + [f"{start:.2f};{stop:.2f}" for start, stop in spans]
     file = f"{speaker.name}.csv"
     write_text("\n".join(rows) + "\n", root, "RECOLA-Audio_timings", file)
@@ -180,17 +182,13 @@ def write_recording(root, speaker, seed, utterances):
         for step, ratings in enumerate(np.round(np.stack(columns, 1), 2) + 0.0):
             cells = [step * STEP, *ratings]
             rows.append(";".join(f"{cell:.2f}" for cell in cells))
-        write_text(
-            "\n".join(rows) + "\n",
-            root,
-            "RECOLA-Annotation",
-            "emotional_behaviour",
-            dimension,
-            file,
-        )
+        write_text("\n".join(rows) + "\n", root, RATINGS, dimension, file)
 
 
-def mini_recola(folder=None, seed=0, utterances_per_speaker=24):
+@checked
+def mini_recola(
+    folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 24
+):
     """Makes the mini corpus in RECOLA's layout, if it is not there yet.
 
     Eight voices of `SECOND_LANGUAGE`, each with a recording of its own, and
@@ -217,35 +215,18 @@ def mini_recola(folder=None, seed=0, utterances_per_speaker=24):
     >>> sorted(os.listdir(path))[:2]
     ['README.txt', 'RECOLA-Annotation']
     """
-    if seed < 0 or utterances_per_speaker < 1:
-        raise InputError(
-            "the mini corpus needs a seed of 0 or more and 1 or more "
-            f"utterances per speaker, not {seed} and {utterances_per_speaker}."
-        )
-    name = f"mini_recola-v{VERSION}-seed{seed}-{utterances_per_speaker}"
-    path = os.path.join(folder or cache_folder(), name)
-    release = os.path.join(path, "RECOLA")
-    if os.path.isdir(release):
-        return release
 
-    def fill(whole):
-        """Writes the tree."""
-        root = os.path.join(whole, "RECOLA")
-        write_text(README, root, "README.txt")
+    def fill(root):
+        """Writes the recordings with their ratings."""
         for place, who in enumerate(SPEAKERS):
             own = [seed, 3000 + place]
             rng = np.random.default_rng([*own, 1])
             speaker = draw_speaker(who, "FM"[place % 2], rng)
             write_recording(root, speaker, own, utterances_per_speaker)
-        ratings = os.path.join("RECOLA-Annotation", "emotional_behaviour")
-        for place in (
-            "RECOLA-Audio_timings",
-            *(os.path.join(ratings, dimension) for dimension in DIMENSIONS),
-        ):
-            decoy = os.path.join(root, place, f"._{SPEAKERS[0]}.csv")
-            with open(decoy, "wb") as file:
-                file.write(APPLE_DOUBLE)
+        first = f"{SPEAKERS[0]}.csv"
+        write_decoy(root, "RECOLA-Audio_timings", first)
+        for dimension in DIMENSIONS:
+            write_decoy(root, RATINGS, dimension, first)
 
-    logger.info("Making the mini corpus in %s.", path)
-    make_folder(path, fill)
-    return release
+    name = f"mini_recola-v{VERSION}-seed{seed}-{utterances_per_speaker}"
+    return make_tree(name, "RECOLA", README, fill, folder)

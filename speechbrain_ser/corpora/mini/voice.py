@@ -193,6 +193,35 @@ def blend(table, emotion_weights):
     return np.average(rows, axis=0, weights=list(emotion_weights.values()))
 
 
+def draw_blend(emotion, neighbours, least, most, rng):
+    """Draws a blend of an emotion with one of its neighbours.
+
+    Arguments
+    ---------
+    emotion : str
+        Its weight is the larger one.
+    neighbours : dict
+        Emotion -> what it may be blended with.
+    least, most : float
+        Between which its weight is drawn.
+    rng : numpy.random.Generator
+        The source of chance.
+
+    Returns
+    -------
+    dict
+        Emotion -> weight; the first is the emotion itself.
+
+    Example
+    -------
+    >>> rng = np.random.default_rng(0)
+    >>> list(draw_blend("sad", {"sad": ("neu",)}, 0.6, 0.8, rng))
+    ['sad', 'neu']
+    """
+    weight = rng.uniform(least, most)
+    return {emotion: weight, str(rng.choice(neighbours[emotion])): 1 - weight}
+
+
 def draw_prosody(emotion_weights, speaker, language, rng):
     """Draws the prosody of one utterance: the emotions' blend, and chance."""
     neutral = np.array(PROSODY["neu"])
@@ -279,6 +308,23 @@ def envelope(bounds, gains, time, power):
     return total
 
 
+def draw_formants(speaker, language, syllables, frames, rng):
+    """Draws a vowel for each syllable and moves between them: [frames, 4]."""
+    vowels = np.array(language.vowels)
+    targets = vowels[rng.integers(len(vowels), size=len(syllables))]
+    middles = syllables[:, 1:].mean(axis=1)
+    return speaker.formants * np.stack(
+        [np.interp(frames, middles, row) for row in targets.T], axis=1
+    )
+
+
+def draw_consonants(voiced, language, syllables, time, rng):
+    """Draws a burst of hiss at the beginning of each syllable."""
+    hiss = lfilter([1, -0.9], [1], rng.normal(size=len(time)))
+    bursts = rng.uniform(*language.bursts, len(syllables)) * voiced.std()
+    return hiss * envelope(syllables[:, :2], bursts, time, 2)
+
+
 def synthesize(
     emotion_weights,
     speaker,
@@ -325,18 +371,11 @@ def synthesize(
     source = glottal_source(f0, prosody, speaker.breath, sample_rate, rng)
     loudness = 10 ** (rng.normal(0, 1.5, len(syllables)) / 20)
     voiced = source * envelope(syllables[:, 1:], loudness, time, 0.6)
-    vowels = np.array(language.vowels)
-    targets = vowels[rng.integers(len(vowels), size=len(syllables))]
-    middles = syllables[:, 1:].mean(axis=1)
-    frames = time[:: sample_rate // 100]
-    formants = speaker.formants * np.stack(
-        [np.interp(frames, middles, row) for row in targets.T], axis=1
+    formants = draw_formants(
+        speaker, language, syllables, time[:: sample_rate // 100], rng
     )
     voiced = formant_filter(voiced, formants, sample_rate)
-
-    hiss = lfilter([1, -0.9], [1], rng.normal(size=len(time)))
-    bursts = rng.uniform(*language.bursts, len(syllables)) * voiced.std()
-    speech = voiced + hiss * envelope(syllables[:, :2], bursts, time, 2)
+    speech = voiced + draw_consonants(voiced, language, syllables, time, rng)
     level = 10 ** ((-27 + speaker.level + prosody.energy) / 20)
     speech *= level / (speech.std() + 1e-9)
     speech += 0.0005 * rng.normal(size=len(time))

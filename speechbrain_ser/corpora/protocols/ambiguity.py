@@ -136,8 +136,7 @@ def ambiguity_split(
     Raises
     ------
     InputError
-        If a size cannot be had, a part would be empty, or an entry has no
-        votes.
+        If a size can't be had, a part would be empty, or votes are missing.
 
     Example
     -------

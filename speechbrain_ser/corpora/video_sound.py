@@ -1,0 +1,162 @@
+"""The sound of videos, taken out once with ffmpeg: 16 kHz and mono."""
+
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import soundfile
+from speechbrain.utils.logger import get_logger
+from tqdm import tqdm
+
+from speechbrain_ser.corpora.release import others
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import replacing
+
+logger = get_logger(__name__)
+
+_SHOW_PROGRESS_FROM = 20
+
+
+def is_newer(wav, video):
+    """Whether a video's sound was taken after the video was put there."""
+    try:
+        taken = os.stat(wav).st_mtime
+    except OSError:
+        return False
+    # A video that is copied again with its old date changes its ctime only.
+    status = os.stat(video)
+    return taken >= max(status.st_mtime, status.st_ctime)
+
+
+def find_ffmpeg(videos, instead):
+    """Finds ffmpeg, if videos need it and are no empty files.
+
+    Arguments
+    ---------
+    videos : iterable of str
+    instead : str
+        The folder into which sound may be put instead.
+
+    Returns
+    -------
+    str or None
+        None if there is no video.
+
+    Raises
+    ------
+    InputError
+        If a video is empty or there is no ffmpeg.
+    """
+    if not videos:
+        return None
+    empty = [video for video in videos if os.path.getsize(video) == 0]
+    if empty:
+        more = others([*map(os.path.basename, empty[1:])], "empty")
+        raise InputError(
+            f"The video '{empty[0]}' is empty (0 bytes): copy it again from "
+            f"the release{more}."
+        )
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise InputError(
+            f"{len(videos)} clips are videos, such as '{next(iter(videos))}', "
+            "and there is no ffmpeg on PATH to take their sound: install it "
+            "(`apt install ffmpeg` or `conda install -c conda-forge ffmpeg`) "
+            "or put each clip's sound as 16 kHz mono <name>.wav into "
+            f"'{instead}'."
+        )
+    return ffmpeg
+
+
+def extract_all(videos, ffmpeg):
+    """Takes the sound of many videos, several at once.
+
+    Arguments
+    ---------
+    videos : dict
+        Video -> where its sound goes, all in one folder.
+    ffmpeg : str
+
+    Raises
+    ------
+    InputError
+        For the first bad video, with the number of further bad ones; the
+        others' sound is taken.
+    """
+    if not videos:
+        return
+    folder = os.path.dirname(next(iter(videos.values())))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder '{folder}' for the sound of the videos cannot be made "
+            f"({error.strerror}): set audio_folder to one that can."
+        ) from None
+    logger.info("Taking the sound of %d videos to '%s'.", len(videos), folder)
+    errors = {}
+    silent = True if len(videos) < _SHOW_PROGRESS_FROM else None
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        jobs = {
+            pool.submit(extract, ffmpeg, video, wav): video
+            for video, wav in videos.items()
+        }
+        done = as_completed(jobs)
+        for job in tqdm(
+            done, "taking sound", len(jobs), disable=silent, unit="clip"
+        ):
+            try:
+                job.result()
+            except InputError as error:
+                errors[jobs[job]] = error
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if errors:
+        first, *rest = sorted(errors)
+        message = str(errors[first])[:-1]
+        more = others([*map(os.path.basename, rest)], "bad")
+        raise InputError(f"{message}{more}.")
+
+
+def extract(ffmpeg, video, wav):
+    """Writes the sound of a video, whole or not at all."""
+    command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", video]
+    command += ["-vn", "-ar", "16000", "-ac", "1", "-c:a", "pcm_s16le"]
+    try:
+        with replacing(wav) as beside:
+            run = subprocess.run(
+                [*command, beside],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+            said = run.stderr.strip().splitlines()
+            without = any("not contain any stream" in line for line in said)
+            if run.returncode and not without:
+                reason = said[-1] if said else f"exit code {run.returncode}"
+                raise InputError(
+                    f"ffmpeg cannot read the video '{video}' ({reason}): copy "
+                    "it again from the release."
+                )
+            if without or not _has_samples(beside):
+                raise InputError(
+                    f"The video '{video}' has no sound: copy it again from the "
+                    "release or delete its line from the label file."
+                )
+    except OSError as error:
+        raise InputError(
+            f"The sound of '{video}' cannot be written to '{wav}' ({error}): "
+            "mend this or set audio_folder to another folder."
+        ) from None
+
+
+def _has_samples(path):
+    """Whether a file is sound, and of some length."""
+    try:
+        return soundfile.info(path).frames > 0
+    except RuntimeError:
+        return False

@@ -1,0 +1,27 @@
+"""What the readers log."""
+
+import logging
+
+import pytest
+
+from speechbrain_ser.corpora import recola, release
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What the readers log of a tree, as (level, text)."""
+    records = []
+
+    def keep(level):
+        """A logging function that keeps its text."""
+
+        def log(message, *arguments):
+            """Keeps the text."""
+            records.append((level, message % arguments))
+
+        return log
+
+    for logger in (release.logger, recola.logger):
+        monkeypatch.setattr(logger, "warning", keep(logging.WARNING))
+        monkeypatch.setattr(logger, "info", keep(logging.INFO))
+    return records
