@@ -93,8 +93,7 @@ def read_iemocap(
     Raises
     ------
     InputError
-        If the folder is not IEMOCAP, or a line, an audio file or a setting is
-        broken.
+        If the folder is not IEMOCAP, or a line, file or setting is broken.
 
     Example
     -------

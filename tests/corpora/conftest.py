@@ -1,4 +1,4 @@
-"""What the readers log."""
+"""What the readers log, and a PATH without ffmpeg."""
 
 import logging
 
@@ -25,3 +25,12 @@ def logged(monkeypatch):
         monkeypatch.setattr(logger, "warning", keep(logging.WARNING))
         monkeypatch.setattr(logger, "info", keep(logging.INFO))
     return records
+
+
+@pytest.fixture
+def no_ffmpeg(tmp_path, monkeypatch):
+    """A PATH without ffmpeg."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
