@@ -184,11 +184,11 @@ def test_changes_reach_the_split(name):
 @pytest.mark.parametrize("name", LINGUAL)
 def test_the_recipe_has_the_settings_of_the_two_languages(name):
     """Its defaults are the protocol; the name says what else is given."""
-    from speechbrain_ser.experiment import recipe
+    from speechbrain_ser.experiment import hparams
     from tests.recipes.helpers import ROOT
 
     path = ROOT / "recipes" / "RECOLA" / "hparams" / "dann.yaml"
-    settings = recipe.peek(str(path), "")
+    settings = hparams.peek(str(path), "")
     assert named_protocols.full_name(name, settings) == name
     protocol = named_protocols.PROTOCOLS[name]
     for key in protocol.reading | protocol.splitting:
@@ -238,8 +238,8 @@ def test_the_name_says_every_change():
 
 def import_settings():
     """The settings of the IPR recipe's YAML."""
-    from speechbrain_ser.experiment import recipe
+    from speechbrain_ser.experiment import hparams
     from tests.recipes.helpers import ROOT
 
     path = ROOT / "recipes" / "IEMOCAP" / "hparams" / "ipr.yaml"
-    return recipe.peek(str(path), "")
+    return hparams.peek(str(path), "")
