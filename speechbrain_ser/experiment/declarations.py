@@ -4,6 +4,7 @@ An argument's declaration (`utils.settings`) says what it may be and what it
 counts for; a hparams file says which of its settings is whose argument.
 """
 
+import functools
 import importlib
 import inspect
 
@@ -13,6 +14,7 @@ from speechbrain_ser.experiment.hparams import (
     nodes,
     plain,
     tag_of,
+    text_of,
     written,
 )
 from speechbrain_ser.utils.errors import InputError
@@ -164,11 +166,18 @@ def counts(path, names):
         Setting to `RUN`, `REPORT` or `NOTHING`: the most that an argument says
         which takes it; `RUN` if none does.
     """
+    found = counts_of(path, text_of(path))
+    return {name: found.get(name, RUN) for name in names}
+
+
+@functools.lru_cache(maxsize=64)
+def counts_of(path, text):
+    """Says what the settings that some argument takes can change."""
     found = dict.fromkeys(FREE_OPTIONS, NOTHING)
     for key, setting in uses(path):
         own = setting.counts if setting is not None else RUN
         found[key] = max(found.get(key, NOTHING), own, key=ORDER.index)
-    return {name: found.get(name, RUN) for name in names}
+    return found
 
 
 def check_settings(path, overrides):

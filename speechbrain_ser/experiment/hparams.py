@@ -1,5 +1,10 @@
-"""HyperPyYAML files: their settings, before and after objects are built."""
+"""HyperPyYAML files: their settings, before and after objects are built.
 
+Reading YAML is slow, and a table plans hundreds of runs of one file: what was
+read is kept, by its text, and never changed.
+"""
+
+import functools
 import io
 import json
 import os
@@ -7,6 +12,7 @@ from difflib import get_close_matches
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from speechbrain_ser.experiment import renamed
@@ -72,7 +78,24 @@ def peek(path, overrides):
 
 def nodes(path, overrides):
     """Reads a hparams file as YAML nodes, its references replaced."""
-    return YAML(typ="rt").load(resolved(path, overrides))
+    return parsed(resolved(path, overrides))
+
+
+def written(path):
+    """Reads a hparams file as YAML nodes, its references as they stand."""
+    return parsed(text_of(path))
+
+
+def text_of(path):
+    """Reads a file as text."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+@functools.lru_cache(maxsize=256)
+def parsed(text):
+    """Reads YAML text as nodes that keep their tags; not to be changed."""
+    return YAML(typ="rt").load(text)
 
 
 def resolved(path, overrides):
@@ -94,10 +117,7 @@ def resolved(path, overrides):
         If an override names no setting of the file.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return resolve_references(
-                file, overrides, overrides_must_match=True
-            ).read()
+        return resolved_text(text_of(path), overrides)
     except KeyError as failure:
         raise InputError(
             unknown_setting(path, overrides)
@@ -109,6 +129,14 @@ def resolved(path, overrides):
             f"{path} and the settings on the command line do not make one YAML "
             f"file ({reason}): give each setting once, as --name value"
         ) from None
+
+
+@functools.lru_cache(maxsize=256)
+def resolved_text(text, overrides):
+    """Replaces the references of a hparams file's text."""
+    return resolve_references(
+        io.StringIO(text), overrides, overrides_must_match=True
+    ).read()
 
 
 def unknown_setting(path, overrides):
@@ -137,12 +165,6 @@ def unknown_setting(path, overrides):
                 mend = f"did you mean --{near[0]}?"
             return f"{path} has no setting {name}: {mend}"
     return None
-
-
-def written(path):
-    """Reads a hparams file as YAML nodes, its references as they stand."""
-    with open(path, encoding="utf-8") as file:
-        return YAML(typ="rt").load(file)
 
 
 def tag_of(node):
@@ -204,13 +226,21 @@ def load_alone(path, overrides, name, plain_alone=False):
             f"{path} has no {name} that is made of a class: give a hparams "
             "file of this recipe, as they are made now"
         )
-    node = found[name]
-    if plain_alone:
-        for argument in [k for k, v in node.items() if not is_plain_in(v)]:
-            del node[argument]
+    node = CommentedMap(
+        (argument, value)
+        for argument, value in found[name].items()
+        if not plain_alone or is_plain_in(value)
+    )
+    node.yaml_set_ctag(found[name].tag)
     text = io.StringIO()
     YAML(typ="rt").dump({name: node}, text)
-    return load_hyperpyyaml(text.getvalue())[name]
+    return built(text.getvalue())[name]
+
+
+@functools.lru_cache(maxsize=256)
+def built(text):
+    """Builds the objects of YAML text."""
+    return load_hyperpyyaml(text)
 
 
 def is_plain_in(value):

@@ -12,11 +12,10 @@ import os
 import re
 from importlib import metadata
 
-from ruamel.yaml import YAML
-
 import speechbrain_ser
 from speechbrain_ser.experiment.declarations import counts
 from speechbrain_ser.experiment.hparams import (
+    parsed,
     plain,
     resolved,
     with_overrides,
@@ -103,7 +102,7 @@ def hparams_content(path, overrides, settings, kinds=(RUN,)):
     own = counts(path, settings)
     free = [name for name in settings if own[name] not in kinds]
     text = resolved(path, with_overrides(overrides, **dict.fromkeys(free)))
-    return without_tags(YAML(typ="rt").load(text))
+    return without_tags(parsed(text))
 
 
 def counted(path, settings, kinds=(RUN,)):
