@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from speechbrain.nnet.losses import AngularMargin
 
+from speechbrain_ser.utils.settings import Number, checked
+
 
 class PrototypeContrastiveLoss(torch.nn.Module):
     """Pulls together the utterances that share a pseudo-label (Eq. 5 of IPR).
@@ -24,7 +26,7 @@ class PrototypeContrastiveLoss(torch.nn.Module):
 
     Raises
     ------
-    ValueError
+    InputError
         If the temperature is not positive.
 
     Example
@@ -36,10 +38,9 @@ class PrototypeContrastiveLoss(torch.nn.Module):
     0.5944
     """
 
-    def __init__(self, temperature=0.1):
+    @checked
+    def __init__(self, temperature: Number(above=0) = 0.1):
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}")
         self.temperature = temperature
 
     def forward(self, embeddings, augmented, labels, labels_augmented):
@@ -153,13 +154,13 @@ class AMSoftmaxLoss(torch.nn.Module):
     Arguments
     ---------
     margin : float
-        m (>= 0), taken off the cosine of the target alone.
+        m, from 0 to 2, taken off the cosine of the target alone.
     scale : float
         s (> 0).
 
     Raises
     ------
-    ValueError
+    InputError
         If one of them is out of range.
 
     Example
@@ -174,12 +175,13 @@ class AMSoftmaxLoss(torch.nn.Module):
     tensor(0.3133)
     """
 
-    def __init__(self, margin=0.2, scale=30.0):
+    @checked
+    def __init__(
+        self,
+        margin: Number(0, 2) = 0.2,
+        scale: Number(1e-6, 1e6) = 30.0,
+    ):
         super().__init__()
-        if margin < 0 or scale <= 0:
-            raise ValueError(
-                f"margin must be >= 0 and scale > 0, got {margin} and {scale}"
-            )
         self.angular = AngularMargin(margin, scale)
 
     def logits(self, cosines, targets=None):

@@ -2,6 +2,8 @@
 
 import math
 
+from speechbrain_ser.utils.settings import Number, Whole, checked
+
 
 class PseudoLabelWeight:
     """The weight beta of the pseudo-label loss: grows from 0, ever faster.
@@ -22,7 +24,7 @@ class PseudoLabelWeight:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of its range.
 
     Example
@@ -34,12 +36,13 @@ class PseudoLabelWeight:
     0.1201
     """
 
-    def __init__(self, n_epochs, maximum=0.5, growth=10.0):
-        if n_epochs <= 0 or maximum < 0 or growth <= 0:
-            raise ValueError(
-                "PseudoLabelWeight needs n_epochs > 0, maximum >= 0 and growth "
-                f"> 0, got {n_epochs}, {maximum} and {growth}"
-            )
+    @checked
+    def __init__(
+        self,
+        n_epochs: Whole(1),
+        maximum: Number(0) = 0.5,
+        growth: Number(above=0) = 10.0,
+    ):
         self.n_epochs = n_epochs
         self.maximum = maximum
         self.growth = growth
@@ -73,7 +76,7 @@ class ReversalRamp:
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of its range.
 
     Example
@@ -83,12 +86,12 @@ class ReversalRamp:
     (0.0, 0.4621, 0.9999)
     """
 
-    def __init__(self, maximum=1.0, steepness=10.0):
-        if maximum < 0 or steepness <= 0:
-            raise ValueError(
-                "ReversalRamp needs maximum >= 0 and steepness > 0, got "
-                f"{maximum} and {steepness}"
-            )
+    @checked
+    def __init__(
+        self,
+        maximum: Number(0) = 1.0,
+        steepness: Number(above=0) = 10.0,
+    ):
         self.maximum = maximum
         self.steepness = steepness
 

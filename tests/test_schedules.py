@@ -45,10 +45,13 @@ def test_growth_of_one_is_a_straight_line():
     assert line(2.5) == 0.25
 
 
-@pytest.mark.parametrize("arguments", [(0,), (10, -0.1), (10, 0.5, 0.0)])
-def test_bad_arguments_are_refused(arguments):
+@pytest.mark.parametrize(
+    "name, arguments",
+    [("n_epochs", (0,)), ("maximum", (10, -0.1)), ("growth", (10, 0.5, 0.0))],
+)
+def test_bad_arguments_are_refused(name, arguments):
     """Each with what was given."""
-    with pytest.raises(ValueError, match="PseudoLabelWeight needs"):
+    with pytest.raises(ValueError, match=f"--{name} is {arguments[-1]}: give"):
         PseudoLabelWeight(*arguments)
 
 
@@ -82,10 +85,17 @@ def test_ramp_begins_at_0_and_rises_ever_slower():
     assert (rises > 0).all() and (np.diff(rises) < 0).all()
 
 
-@pytest.mark.parametrize("arguments", [(-0.1,), (1.0, 0.0), (1.0, -1.0)])
-def test_bad_ramps_are_refused(arguments):
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("maximum", (-0.1,)),
+        ("steepness", (1.0, 0.0)),
+        ("steepness", (1.0, -1.0)),
+    ],
+)
+def test_bad_ramps_are_refused(name, arguments):
     """With what was given."""
-    with pytest.raises(ValueError, match="ReversalRamp needs"):
+    with pytest.raises(ValueError, match=f"--{name} is {arguments[-1]}: give"):
         ReversalRamp(*arguments)
 
 

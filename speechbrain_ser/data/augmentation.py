@@ -17,8 +17,10 @@ from speechbrain.processing.signal_processing import reverberate
 from torchaudio.functional import phase_vocoder, resample
 
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import ListOf, Number, Whole, Word
 
 AUDIO = (".wav", ".flac", ".ogg")
+SEMITONES = ListOf(Number(-60, 60), shortest=1, example="[-1, 1]")
 
 
 def choose(n):
@@ -76,7 +78,7 @@ class Noise:
     torch.Size([2, 1600])
     """
 
-    def __init__(self, folder=None):
+    def __init__(self, folder: Word(optional=True) = None):
         self.files = audio_files(folder) if folder else None
 
     def __call__(self, wavs):
@@ -118,7 +120,11 @@ class Reverb(torch.nn.Module):
     """
 
     def __init__(
-        self, folder=None, sample_rate=16000, rt60_low=0.1, rt60_high=0.4
+        self,
+        folder: Word(optional=True) = None,
+        sample_rate: Whole(1) = 16000,
+        rt60_low: Number(above=0) = 0.1,
+        rt60_high: Number(above=0) = 0.4,
     ):
         super().__init__()
         self.files = audio_files(folder) if folder else None
@@ -176,7 +182,11 @@ class PitchShift(torch.nn.Module):
     torch.Size([2, 8000])
     """
 
-    def __init__(self, semitones=(-3, -2, -1, 1, 2, 3), n_fft=512):
+    def __init__(
+        self,
+        semitones: SEMITONES = (-3, -2, -1, 1, 2, 3),
+        n_fft: Whole(4) = 512,
+    ):
         super().__init__()
         self.ratios = [
             Fraction(2 ** (steps / 12)).limit_denominator(40)

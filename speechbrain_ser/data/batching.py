@@ -5,6 +5,7 @@ from speechbrain.utils.distributed import get_rank, is_distributed_initialized
 from torch.utils.data import Sampler
 
 from speechbrain_ser.utils.distributed import world_size
+from speechbrain_ser.utils.settings import Number, Switch, Whole, checked
 
 
 class LengthBatchSampler(Sampler):
@@ -45,20 +46,16 @@ class LengthBatchSampler(Sampler):
     [[1, 2], [0, 3]]
     """
 
+    @checked
     def __init__(
         self,
         durations,
-        batch_size,
-        seed=0,
-        jitter=0.015,
+        batch_size: Whole(1),
+        seed: Whole(0) = 0,
+        jitter: Number(0) = 0.015,
         first_epochs=None,
-        shuffle=True,
+        shuffle: Switch() = True,
     ):
-        if batch_size < 1 or jitter < 0:
-            raise ValueError(
-                f"batch_size must be >= 1 and jitter >= 0, got {batch_size} "
-                f"and {jitter}"
-            )
         self.durations = np.asarray(durations, dtype=np.float64)
         if first_epochs is None:
             first_epochs = np.ones(len(self.durations), dtype=int)
@@ -143,11 +140,18 @@ class PairedBatchSampler(Sampler):
     [0, 1, 2, 3]
     """
 
-    def __init__(self, n_source, n_target, batch_size, seed=0):
-        if n_source < 2 or n_target < 0 or batch_size < 2:
+    @checked
+    def __init__(
+        self,
+        n_source,
+        n_target,
+        batch_size: Whole(2),
+        seed: Whole(0) = 0,
+    ):
+        if n_source < 2 or n_target < 0:
             raise ValueError(
-                "PairedBatchSampler needs two utterances of the source and a "
-                f"batch_size of 2 or more, got {n_source} and {batch_size}"
+                "PairedBatchSampler needs two utterances of the source and 0 "
+                f"or more of the target, got {n_source} and {n_target}"
             )
         self.n_source = n_source
         self.n_target = n_target

@@ -7,6 +7,7 @@ from speechbrain.utils.data_pipeline import provides, takes
 
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import OneOf, check
 
 UNLABELLED = -1
 CLASS_WEIGHTS = ("none", "balanced")
@@ -123,7 +124,7 @@ def entries(dataset):
     return [dataset.data[key]["entry"] for key in dataset.data_ids]
 
 
-def class_weights(annotation, labels, how="none"):
+def class_weights(annotation, labels, how: OneOf(*CLASS_WEIGHTS) = "none"):
     """Returns the weight of each class in the cross entropy.
 
     Arguments
@@ -150,10 +151,7 @@ def class_weights(annotation, labels, how="none"):
     >>> class_weights(part, ["a", "b"], "balanced")
     tensor([0.7500, 1.5000])
     """
-    if how not in CLASS_WEIGHTS:
-        raise InputError(
-            f"class_weights is {how!r}: give one of {', '.join(CLASS_WEIGHTS)}"
-        )
+    check(class_weights, {"how": how}, {"how": "--class_weights"})
     if how == "none":
         return None
     words = [entry["emotion"] for entry in annotation.values()]

@@ -26,6 +26,7 @@ from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.utils.audio import load_audio, place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing, write_json
+from speechbrain_ser.utils.settings import NOTHING, Switch, Whole, Word
 
 logger = get_logger(__name__)
 
@@ -73,7 +74,13 @@ class FrameCache:
     torch.Size([99, 32])
     """
 
-    def __init__(self, folder, encoder, sample_rate=16000, half=True):
+    def __init__(
+        self,
+        folder: Word(counts=NOTHING),
+        encoder,
+        sample_rate: Whole(1) = 16000,
+        half: Switch() = True,
+    ):
         self.digest = encoder.prefix_digest()
         self.folder = os.path.join(folder, f"{self.digest}-{sample_rate}")
         self.channels = encoder.dim

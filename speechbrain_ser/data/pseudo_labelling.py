@@ -48,6 +48,7 @@ from speechbrain_ser.data.pseudo_labels import (
 from speechbrain_ser.data.reading import file_digest, progress
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing, write_json
+from speechbrain_ser.utils.settings import Number, Whole
 
 logger = get_logger(__name__)
 
@@ -58,9 +59,9 @@ def make_pseudo_labels(
     fitted,
     labelled,
     sizes,
-    seed=0,
-    max_frames=None,
-    memory=4.0,
+    seed: Whole(0) = 0,
+    max_frames: Whole(1, 1e12, optional=True) = None,
+    memory: Number(1e-6, 1e6) = 4.0,
     about=None,
     show=True,
 ):

@@ -11,6 +11,7 @@ from speechbrain_ser.utils.distributed import (
     mean_over_processes,
     sum_over_processes,
 )
+from speechbrain_ser.utils.settings import Number, Switch, Whole
 
 # Numbers in one of the work arrays; the caches of a CPU are small.
 WORK_SIZE = {"cpu": 2**19, "cuda": 2**25}
@@ -62,11 +63,11 @@ class Codebook(torch.nn.Module):
 
     def __init__(
         self,
-        n_prototypes,
-        dim,
-        codebook_weight=1.0,
-        commitment_weight=1.0,
-        squared=False,
+        n_prototypes: Whole(1),
+        dim: Whole(1),
+        codebook_weight: Number(0) = 1.0,
+        commitment_weight: Number(0) = 1.0,
+        squared: Switch() = False,
     ):
         super().__init__()
         self.codebook_weight = codebook_weight

@@ -7,6 +7,8 @@ Adversarial Neural Network", Cai et al. 2021, section 2.1 and 4.1.
 import torch
 import torch.nn.functional as F
 
+from speechbrain_ser.utils.settings import Whole
+
 
 class GlobalAttention(torch.nn.Module):
     """Averages frames, weighted by how well each answers one learnt query.
@@ -23,7 +25,7 @@ class GlobalAttention(torch.nn.Module):
     torch.Size([2, 4])
     """
 
-    def __init__(self, dim):
+    def __init__(self, dim: Whole(1)):
         super().__init__()
         self.query = torch.nn.Parameter(torch.empty(dim))
         torch.nn.init.normal_(self.query, std=dim**-0.5)
@@ -112,12 +114,12 @@ class ConvAttentionEncoder(torch.nn.Module):
 
     def __init__(
         self,
-        n_mels=26,
-        n_frames=750,
-        filters=200,
-        kernel_size=10,
-        stride=3,
-        pool_size=30,
+        n_mels: Whole(1) = 26,
+        n_frames: Whole(1) = 750,
+        filters: Whole(1) = 200,
+        kernel_size: Whole(1) = 10,
+        stride: Whole(1) = 3,
+        pool_size: Whole(1) = 30,
     ):
         super().__init__()
         self.shape = (n_frames, n_mels)

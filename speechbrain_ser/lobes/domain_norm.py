@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch.distributed.nn.functional import all_reduce
 
 from speechbrain_ser.utils.distributed import world_size
+from speechbrain_ser.utils.settings import Number, OneOf, Whole, checked
 
 # Way to whose statistics normalise (source, target) on their way to the emotion
 # classifier, and to the language classifier.
@@ -122,7 +123,7 @@ class DomainBatchNorm(torch.nn.Module):
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no such way.
 
     Example
@@ -135,12 +136,15 @@ class DomainBatchNorm(torch.nn.Module):
     torch.Size([2, 4])
     """
 
-    def __init__(self, dim, way="bn1", momentum=0.1, eps=1e-5):
+    @checked
+    def __init__(
+        self,
+        dim: Whole(1),
+        way: OneOf(*WAYS) = "bn1",
+        momentum: Number(0, 1) = 0.1,
+        eps: Number(0) = 1e-5,
+    ):
         super().__init__()
-        if way not in WAYS:
-            raise ValueError(
-                f"there is no batch norm {way!r}: give one of {', '.join(WAYS)}"
-            )
         self.way = way
         self.use = STATISTICS.get(way, {})
         names = sorted({n for pair in self.use.values() for n in pair})

@@ -6,7 +6,8 @@ import json
 import torch
 from speechbrain.processing.features import STFT, Filterbank
 
-from speechbrain_ser.lobes.pitch import Pitch
+from speechbrain_ser.lobes.pitch import CUTOFF, Pitch
+from speechbrain_ser.utils.settings import Number, Whole
 
 DIGEST_VERSION = 1  # raise it when the same settings would give other numbers
 
@@ -64,11 +65,11 @@ class LogMel(torch.nn.Module):
 
     def __init__(
         self,
-        n_mels=40,
-        sample_rate=16000,
-        win_length=25,
-        hop_length=10,
-        n_fft=512,
+        n_mels: Whole(1) = 40,
+        sample_rate: Whole(1) = 16000,
+        win_length: Number(above=0) = 25,
+        hop_length: Number(above=0) = 10,
+        n_fft: Whole(1) = 512,
     ):
         super().__init__()
         self.settings = {
@@ -168,13 +169,13 @@ class LogMelPitchEnergy(torch.nn.Module):
 
     def __init__(
         self,
-        n_mels=40,
-        sample_rate=16000,
-        win_length=40,
-        hop_length=10,
-        n_fft=1024,
-        lowest_f0=60.0,
-        highest_f0=500.0,
+        n_mels: Whole(1) = 40,
+        sample_rate: Whole(4 * CUTOFF) = 16000,
+        win_length: Number(above=0) = 40,
+        hop_length: Number(above=0) = 10,
+        n_fft: Whole(1) = 1024,
+        lowest_f0: Number(above=0, below=CUTOFF) = 60.0,
+        highest_f0: Number(above=0, below=CUTOFF) = 500.0,
     ):
         super().__init__()
         self.log_mel = LogMel(
@@ -263,7 +264,7 @@ class Standardisation(torch.nn.Module):
     tensor([[0.]])
     """
 
-    def __init__(self, dim):
+    def __init__(self, dim: Whole(1)):
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))

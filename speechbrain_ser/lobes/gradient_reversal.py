@@ -2,6 +2,8 @@
 
 import torch
 
+from speechbrain_ser.utils.settings import Number
+
 
 class _Reverse(torch.autograd.Function):
     """Identity whose gradient is multiplied by minus a scale."""
@@ -51,7 +53,7 @@ class GradientReversal(torch.nn.Module):
     >>> reverse.scale = 0.1
     """
 
-    def __init__(self, scale=1.0):
+    def __init__(self, scale: Number(0) = 1.0):
         super().__init__()
         self.scale = scale
 

@@ -13,6 +13,7 @@ from speechbrain_ser.lobes.local_prototypes import (
 )
 from speechbrain_ser.lobes.pooling import frame_mask
 from speechbrain_ser.utils.distributed import sum_over_processes
+from speechbrain_ser.utils.settings import Number, Switch, Whole, checked
 
 
 class FisherImportance(torch.nn.Module):
@@ -33,7 +34,7 @@ class FisherImportance(torch.nn.Module):
 
     Raises
     ------
-    ValueError
+    InputError
         If the decay is out of its range.
 
     Example
@@ -53,10 +54,14 @@ class FisherImportance(torch.nn.Module):
     torch.Size([6])
     """
 
-    def __init__(self, n_prototypes, decay=0.99, of_direction=True):
+    @checked
+    def __init__(
+        self,
+        n_prototypes: Whole(1),
+        decay: Number(0, below=1) = 0.99,
+        of_direction: Switch() = True,
+    ):
         super().__init__()
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {decay}")
         self.decay = decay
         self.of_direction = of_direction
         self.register_buffer("importance", torch.zeros(n_prototypes))

@@ -8,6 +8,7 @@ import torch
 
 from speechbrain_ser.lobes.codebook import pieces
 from speechbrain_ser.lobes.pooling import valid_frames
+from speechbrain_ser.utils.settings import Number, Switch, checked
 
 # Below this length a frame or a prototype has no direction: its cosines are 0.
 NO_DIRECTION = 1e-8
@@ -280,7 +281,7 @@ class LocalPrototypicalMapping(torch.nn.Module):
 
     Raises
     ------
-    ValueError
+    InputError
         If the temperature is not positive.
 
     Example
@@ -292,10 +293,14 @@ class LocalPrototypicalMapping(torch.nn.Module):
     (torch.Size([2, 6]), 6)
     """
 
-    def __init__(self, codebook, tau=1.0, in_chance=True):
+    @checked
+    def __init__(
+        self,
+        codebook,
+        tau: Number(above=0) = 1.0,
+        in_chance: Switch() = True,
+    ):
         super().__init__()
-        if tau <= 0:
-            raise ValueError(f"tau must be > 0, got {tau}")
         self.codebook = codebook
         self.tau = tau
         self.in_chance = in_chance

@@ -6,6 +6,9 @@ from speechbrain.nnet.normalization import LayerNorm
 
 from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.lobes.pooling import frame_mask
+from speechbrain_ser.utils.settings import ListOf, Number, Switch, Whole
+
+STRIDES = ListOf(Whole(1), shortest=1, example="[2, 2, 1, 1]")
 
 
 class ConvBlock(torch.nn.Module):
@@ -106,14 +109,14 @@ class LogMelEncoder(torch.nn.Module):
 
     def __init__(
         self,
-        n_mels=40,
-        channels=96,
-        strides=(2, 2, 1, 1),
-        kernel_size=5,
-        dropout=0.1,
-        sample_rate=16000,
-        hop_length=10,
-        normalize=True,
+        n_mels: Whole(1) = 40,
+        channels: Whole(1) = 96,
+        strides: STRIDES = (2, 2, 1, 1),
+        kernel_size: Whole(1) = 5,
+        dropout: Number(0, below=1) = 0.1,
+        sample_rate: Whole(1) = 16000,
+        hop_length: Number(above=0) = 10,
+        normalize: Switch() = True,
     ):
         super().__init__()
         self.normalize = normalize

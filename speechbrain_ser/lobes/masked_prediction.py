@@ -12,6 +12,8 @@ import hashlib
 import numpy as np
 import torch
 
+from speechbrain_ser.utils.settings import ListOf, Number, Whole
+
 
 @contextlib.contextmanager
 def numpy_seed(*parts):
@@ -31,7 +33,13 @@ def numpy_seed(*parts):
         np.random.set_state(state)
 
 
-def draw_mask(n_frames, mask_prob, mask_length, min_spans, *seed):
+def draw_mask(
+    n_frames,
+    mask_prob: Number(1e-6, 1),
+    mask_length: Whole(1, 1e6),
+    min_spans: Whole(0, 1e6),
+    *seed,
+):
     """Draws the frames of an utterance that are masked, as HuBERT does.
 
     transformers draws spans of `mask_length` frames, which may overlap. An
@@ -91,7 +99,12 @@ class PseudoLabelHeads(torch.nn.Module):
     [4, 16]
     """
 
-    def __init__(self, input_size, hidden_size, sizes):
+    def __init__(
+        self,
+        input_size: Whole(1),
+        hidden_size: Whole(1),
+        sizes: ListOf(Whole(1), shortest=1, example="[64, 512]"),
+    ):
         super().__init__()
         self.heads = torch.nn.ModuleList(
             torch.nn.Sequential(

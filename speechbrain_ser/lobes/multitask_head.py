@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from speechbrain_ser.lobes.pooling import StatisticsPooling, valid_frames
+from speechbrain_ser.utils.settings import Whole
 
 
 class BLSTMHead(torch.nn.Module):
@@ -30,7 +31,12 @@ class BLSTMHead(torch.nn.Module):
     torch.Size([2, 5])
     """
 
-    def __init__(self, input_size, hidden_size=256, output_size=256):
+    def __init__(
+        self,
+        input_size: Whole(1),
+        hidden_size: Whole(1) = 256,
+        output_size: Whole(1) = 256,
+    ):
         super().__init__()
         # one LSTM a direction: as packed sequences, which a bidirectional one
         # needs for padded frames, they take 20 times as long on a CPU
@@ -110,7 +116,7 @@ class CosineClassifier(torch.nn.Module):
     tensor([[1., 0.]], grad_fn=...)
     """
 
-    def __init__(self, input_size, n_classes):
+    def __init__(self, input_size: Whole(1), n_classes: Whole(1)):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.empty(n_classes, input_size))
         torch.nn.init.xavier_uniform_(self.weight)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torchaudio.functional import fftconvolve
 
-from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import Number, Whole, checked
 
 CUTOFF = 1000  # Hz; what lies above is not looked at
 REACH = 4  # zero crossings of a filter on each side
@@ -45,7 +45,8 @@ class Pitch(torch.nn.Module):
     Raises
     ------
     InputError
-        If the sample rate is too low.
+        If an argument is out of its range, such as a sample rate that is too
+        low to find a pitch.
 
     Example
     -------
@@ -59,24 +60,20 @@ class Pitch(torch.nn.Module):
     (tensor(1.), tensor(120.))
     """
 
+    @checked
     def __init__(
         self,
-        sample_rate=16000,
-        win_length=40,
-        hop_length=10,
-        lowest=60.0,
-        highest=500.0,
-        n_lags=150,
-        ballast=0.001,
-        short_lags=10.0,
-        penalty=0.5,
+        sample_rate: Whole(4 * CUTOFF) = 16000,
+        win_length: Number(above=0) = 40,
+        hop_length: Number(above=0) = 10,
+        lowest: Number(above=0, below=CUTOFF) = 60.0,
+        highest: Number(above=0, below=CUTOFF) = 500.0,
+        n_lags: Whole(3) = 150,
+        ballast: Number(0) = 0.001,
+        short_lags: Number() = 10.0,
+        penalty: Number(0) = 0.5,
     ):
         super().__init__()
-        if sample_rate < 4 * CUTOFF:
-            raise InputError(
-                f"pitch is not found in speech of {sample_rate} Hz: give a "
-                f"--sample_rate of {4 * CUTOFF} or more"
-            )
         self.settings = {
             "sample_rate": sample_rate,
             "win_length": win_length,

@@ -3,6 +3,8 @@
 import torch
 from speechbrain.dataio.dataio import length_to_mask
 
+from speechbrain_ser.utils.settings import OneOf, checked
+
 STATISTICS = ("mean", "mean_std")
 
 
@@ -69,7 +71,7 @@ class StatisticsPooling(torch.nn.Module):
 
     Raises
     ------
-    ValueError
+    InputError
         If `statistics` is another word.
 
     Example
@@ -80,12 +82,9 @@ class StatisticsPooling(torch.nn.Module):
     tensor([[2.]])
     """
 
-    def __init__(self, statistics="mean"):
+    @checked
+    def __init__(self, statistics: OneOf(*STATISTICS) = "mean"):
         super().__init__()
-        if statistics not in STATISTICS:
-            raise ValueError(
-                f"statistics must be one of {STATISTICS}, got {statistics!r}"
-            )
         self.statistics = statistics
 
     def forward(self, frames, lengths):

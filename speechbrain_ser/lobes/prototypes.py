@@ -7,6 +7,8 @@ Recognition", Sun et al. 2024 (https://arxiv.org/abs/2408.00325).
 import torch
 import torch.nn.functional as F
 
+from speechbrain_ser.utils.settings import Number, OneOf, Whole, checked
+
 UPDATES = ("agreed", "weighted")
 
 
@@ -35,7 +37,7 @@ class PrototypeBank(torch.nn.Module):
 
     Raises
     ------
-    ValueError
+    InputError
         If an argument is out of its range.
 
     Example
@@ -48,23 +50,16 @@ class PrototypeBank(torch.nn.Module):
     tensor([[0.5000, 0.5000]])
     """
 
+    @checked
     def __init__(
         self,
-        n_classes,
-        dim,
-        gamma=0.99,
-        temperature=0.1,
-        update_rule="agreed",
+        n_classes: Whole(1),
+        dim: Whole(1),
+        gamma: Number(0, 1) = 0.99,
+        temperature: Number(above=0) = 0.1,
+        update_rule: OneOf(*UPDATES) = "agreed",
     ):
         super().__init__()
-        if not 0 <= gamma <= 1:
-            raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}")
-        if update_rule not in UPDATES:
-            raise ValueError(
-                f"update_rule must be one of {UPDATES}, got {update_rule!r}"
-            )
         self.gamma = gamma
         self.temperature = temperature
         self.update_rule = update_rule

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from speechbrain_ser.utils.files import cache_folder, make_folder
+from speechbrain_ser.utils.settings import NOTHING, Number, Whole, Word
 
 # Raised when the same settings give other weights.
 VERSION = 1
@@ -16,7 +17,12 @@ KERNELS, STRIDES = (400, 8), (80, 4)  # 25 ms windows, frames 20 ms apart
 
 
 def fresh_hubert(
-    dim=64, n_blocks=6, n_filters=32, dropout=0.1, seed=0, folder=None
+    dim: Whole(16) = 64,
+    n_blocks: Whole(1) = 6,
+    n_filters: Whole(1) = 32,
+    dropout: Number(0, below=1) = 0.1,
+    seed: Whole(0) = 0,
+    folder: Word(optional=True, counts=NOTHING) = None,
 ):
     """Makes a HuBERT that was not trained, if it is not there yet.
 

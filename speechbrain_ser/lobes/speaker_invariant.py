@@ -7,6 +7,7 @@ Training", Li et al. 2020, section 3.1 and Table 1.
 import torch
 
 from speechbrain_ser.lobes.pooling import MaxPooling, StatisticsPooling
+from speechbrain_ser.utils.settings import ListOf, Whole
 
 
 class MEnANEncoder(torch.nn.Module):
@@ -36,7 +37,11 @@ class MEnANEncoder(torch.nn.Module):
     """
 
     def __init__(
-        self, n_features=43, channels=32, kernel_sizes=(10, 5), stride=2
+        self,
+        n_features: Whole(1) = 43,
+        channels: Whole(1) = 32,
+        kernel_sizes: ListOf(Whole(1), shortest=1, example="[10, 5]") = (10, 5),
+        stride: Whole(1) = 2,
     ):
         super().__init__()
         self.dim = 3 * channels
@@ -115,7 +120,12 @@ class MEnANClassifier(torch.nn.Sequential):
     torch.Size([2, 4])
     """
 
-    def __init__(self, n_classes, input_size=96, hidden_sizes=(32, 10)):
+    def __init__(
+        self,
+        n_classes,
+        input_size: Whole(1) = 96,
+        hidden_sizes: ListOf(Whole(1), example="[32, 10]") = (32, 10),
+    ):
         layers = []
         for size in hidden_sizes:
             layers += [torch.nn.Linear(input_size, size), torch.nn.PReLU()]
@@ -147,7 +157,7 @@ class EmbeddingMemory(torch.nn.Module):
     ([2.0, 3.0, 4.0], [1, 0, 1])
     """
 
-    def __init__(self, size, dim):
+    def __init__(self, size: Whole(0, 1e9), dim: Whole(1)):
         super().__init__()
         self.size = size
         self.register_buffer("embeddings", torch.zeros(size, dim))

@@ -19,6 +19,7 @@ from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.lobes.ssl_prefix import before_blocks, prefix_digest
 from speechbrain_ser.lobes.ssl_source import load_wrapper, write_model
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import NOTHING, Switch, Whole, Word
 
 # Of the prefix's digest in a checkpoint.
 PREFIX = "prefix_sha256"
@@ -77,14 +78,14 @@ class SSLEncoder(torch.nn.Module):
 
     def __init__(
         self,
-        source,
-        save_path,
-        layer=-1,
-        frozen=False,
-        frozen_layers=0,
-        freeze_feature_extractor=True,
-        gradient_checkpointing=False,
-        mask_embedding=False,
+        source: Word(),
+        save_path: Word(optional=True, counts=NOTHING),
+        layer: Whole() = -1,
+        frozen: Switch() = False,
+        frozen_layers: Whole(0) = 0,
+        freeze_feature_extractor: Switch() = True,
+        gradient_checkpointing: Switch(counts=NOTHING) = False,
+        mask_embedding: Switch() = False,
     ):
         super().__init__()
         wrapper = load_wrapper(source, save_path)

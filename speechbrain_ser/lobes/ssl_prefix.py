@@ -6,6 +6,7 @@ import json
 import torch
 
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import OneOf, Whole, checked
 
 FINETUNE = ("none", "last1", "last2")
 # Raised when the same weights and settings give another prefix output.
@@ -30,7 +31,8 @@ DECISIVE_CONFIG = (
 )
 
 
-def frozen_blocks(n_blocks, finetune):
+@checked
+def frozen_blocks(n_blocks: Whole(0), finetune: OneOf(*FINETUNE)):
     """Returns how many of the first blocks are frozen.
 
     Arguments
@@ -54,14 +56,10 @@ def frozen_blocks(n_blocks, finetune):
     >>> frozen_blocks(19, "last2")
     17
     """
-    if finetune not in FINETUNE:
-        raise InputError(
-            f"finetune is {finetune!r}: give one of {', '.join(FINETUNE)}"
-        )
     trained = FINETUNE.index(finetune)
     if trained > n_blocks:
         raise InputError(
-            f"finetune is {finetune}, but there are {n_blocks} blocks: give "
+            f"--finetune is {finetune}, but there are {n_blocks} blocks: give "
             "a number of blocks that is not smaller"
         )
     return n_blocks - trained

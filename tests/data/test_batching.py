@@ -224,8 +224,10 @@ def test_every_process_gets_something(monkeypatch):
         assert len(PairedBatchSampler(n_source, 5, 2)) == count
 
 
-@pytest.mark.parametrize("arguments", [(1, 5, 4), (5, -1, 4), (5, 5, 1)])
+@pytest.mark.parametrize("arguments", [(1, 5, 4), (5, -1, 4)])
 def test_too_few_for_batch_norm_are_refused(arguments):
     """A batch has two of the source, or no variance."""
     with pytest.raises(ValueError, match="PairedBatchSampler needs two"):
         PairedBatchSampler(*arguments)
+    with pytest.raises(ValueError, match="--batch_size is 1: .*from 2"):
+        PairedBatchSampler(5, 5, 1)

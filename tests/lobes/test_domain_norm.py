@@ -342,7 +342,7 @@ def test_a_batch_of_one_is_refused_in_training(way):
 
 def test_there_are_no_other_ways():
     """With those that there are."""
-    with pytest.raises(ValueError, match="'bn5'.*bn1, bn2, bn3, bn4, none"):
+    with pytest.raises(ValueError, match="'bn5': .*bn1, bn2, bn3, bn4, none"):
         DomainBatchNorm(DIM, "bn5")
 
 

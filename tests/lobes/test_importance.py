@@ -139,5 +139,5 @@ def test_moving_average_and_ranking(batch, classifier):
 
 def test_bad_arguments():
     """Refused by name."""
-    with pytest.raises(ValueError, match="decay"):
+    with pytest.raises(ValueError, match="--decay is 1.0: .*below 1"):
         FisherImportance(2, decay=1.0)

@@ -200,5 +200,5 @@ def test_plain_version_is_finite_too():
 @pytest.mark.parametrize("bad", [0, -1.0])
 def test_bad_arguments(bad):
     """Refused by name."""
-    with pytest.raises(ValueError, match="tau"):
+    with pytest.raises(ValueError, match=f"--tau is {bad}: .*above 0"):
         LocalPrototypicalMapping(Codebook(2, 2), tau=bad)

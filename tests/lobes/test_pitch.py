@@ -341,7 +341,7 @@ def test_lowest_sample_rate():
     wav = torch.sin(2 * math.pi * 120 * torch.arange(rate) / rate)
     nccf, f0 = Pitch(rate)(wav[None], torch.ones(1))[0, 4:-4].T
     assert nccf.min() > 0.9 and (f0 / 120 - 1).abs().max() < 0.02
-    with pytest.raises(InputError, match="3999 Hz: .*--sample_rate of 4000"):
+    with pytest.raises(InputError, match="--sample_rate is 3999: .*from 4000"):
         Pitch(3999)
 
 

@@ -1,0 +1,38 @@
+"""Two domains of speech, say languages: which one an utterance is of."""
+
+SOURCE, TARGET = 0, 1
+NAMES = ("source", "target")
+
+
+def marked(annotation, domain):
+    """Returns an annotation whose entries say their domain.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id to entry; it is not changed.
+    domain : int
+        `SOURCE` or `TARGET`.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> marked({"a": {"wav": "a.wav"}}, TARGET)
+    {'a': {'wav': 'a.wav', 'domain': 1}}
+    """
+    return {key: e | {"domain": domain} for key, e in annotation.items()}
+
+
+def of_domain(annotation, domain):
+    """Returns the entries of one domain.
+
+    Example
+    -------
+    >>> both = {"a": {"domain": SOURCE}, "b": {"domain": TARGET}}
+    >>> of_domain(both, TARGET)
+    {'b': {'domain': 1}}
+    """
+    return {k: e for k, e in annotation.items() if e["domain"] == domain}
