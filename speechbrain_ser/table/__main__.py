@@ -14,8 +14,9 @@ import sys
 
 import speechbrain as sb
 
-from speechbrain_ser.experiment import recipe
-from speechbrain_ser.experiment.plan import digest
+from speechbrain_ser.experiment.command_line import whole_values
+from speechbrain_ser.experiment.hparams import find_hparams, read_overrides
+from speechbrain_ser.experiment.identity import counted, digest
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.execute import (
     LocalWorkers,
@@ -30,6 +31,7 @@ from speechbrain_ser.table.markup import to_text
 from speechbrain_ser.table.pages import write_pages
 from speechbrain_ser.table.spec import read_table
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import safe_name
 
 STOPPED = 130
 LONGEST = 100  # letters of a folder's name
@@ -48,12 +50,12 @@ def parse(arguments):
         prog="python -m speechbrain_ser.table",
         description="Makes the runs of a table file that have no result yet, "
         "and the table. Other --name value pairs go to the recipe, for all "
-        "rows: its settings (--data_folder, --corpus) and SpeechBrain's options "
-        "(--device, --precision).",
+        "rows: its settings (--data_folder, --corpus_name) and SpeechBrain's "
+        "options (--device, --precision).",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("table", help="a table file, e.g. recipes/IEMOCAP/tables/*.yaml")
+    add("table", help="a table file, e.g. tables/IEMOCAP/*.yaml")
     add("--dry_run", action="store_true", help="list the runs, make none")
     add("--jobs", type=positive, help="runs side by side (default 1)")
     add("--results_folder", default="results", help="(default %(default)s)")
@@ -122,9 +124,10 @@ def find_settings(options, rest, file):
     """
     path = options.hparams or file.hparams
     if options.hparams:
-        path = recipe.find_hparams(options.hparams, file.script)
-    _, run_opts, text = sb.parse_arguments([path, *rest])
-    overrides = recipe.read_overrides(text)
+        path = find_hparams(options.hparams, file.script)
+    words = whole_values([path, *rest])
+    _, run_opts, text = sb.parse_arguments(words)
+    overrides = read_overrides(text)
     arguments, name = [], None
     for word in rest:
         if word.startswith("--"):
@@ -217,7 +220,7 @@ def list_runs(jobs):
         if job.run.status == MISSING and Lock(job.run.folder).held():
             job.run.status = RUNNING
         note = f"  {job.run.note}" if job.run.note else ""
-        if job.run.status != DONE and share_done(job):
+        if job.run.status != DONE and not note and share_done(job):
             note = f"  {100 * share_done(job):.0f} % of its epochs are done"
         print(
             f"{job.run.name.ljust(width)}  {job.run.status.ljust(7)}  "
@@ -225,6 +228,24 @@ def list_runs(jobs):
         )
     done = sum(job.run.status == DONE for job in jobs)
     print(f"{done} of {len(jobs)} runs are done")
+
+
+def folder_name(hparams, changes):
+    """Names a folder for a hparams file and the settings that are changed.
+
+    What is too long or no name for a folder has a digest behind it.
+
+    Example
+    -------
+    >>> folder_name("hparams/ipr.yaml", {"seed": 3, "lr": 0.1})
+    'ipr+lr=0.1+seed=3'
+    >>> folder_name("ipr.yaml", {"labels": ["a/b"]})
+    'ipr+labels=_a_b_+...'
+    """
+    name = os.path.splitext(os.path.basename(hparams))[0]
+    name += "".join(f"+{key}={changes[key]}" for key in sorted(changes))
+    kept = re.sub(r"[^\w.+=-]+", "_", name)[:LONGEST]
+    return kept if kept == name else f"{kept}+{digest(changes)[:8]}"
 
 
 def write_table(file, settings, jobs):
@@ -239,19 +260,14 @@ def write_table(file, settings, jobs):
         Whether every cell that runs belong in has a number.
     """
     plan = jobs[0].plan
-    changes = recipe.lasting(settings.overrides)
-    changes.pop("corpus", None)
-    name = os.path.splitext(os.path.basename(plan.path))[0]
-    name += "".join(f"+{key}={changes[key]}" for key in sorted(changes))
-    name = re.sub(r"[^\w.+=-]+", "_", name)
-    if len(name) > LONGEST:
-        name = f"{name[:LONGEST]}+{digest(changes)[:8]}"
+    changes = counted(plan.path, settings.overrides)
+    changes.pop("corpus_name", None)
     folder = os.path.join(
         settings.results_folder,
         "tables",
-        file.name,
-        str(plan.settings["corpus"]),
-        name,
+        safe_name(file.name),
+        safe_name(plan.settings["corpus_name"]),
+        folder_name(plan.path, changes),
     )
     file.hparams, file.overrides = plan.path, file.overrides | changes
     table = fill(file, [job.run for job in jobs], plan.settings["labels"])

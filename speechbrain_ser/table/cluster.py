@@ -4,7 +4,7 @@ import os
 import time
 
 from speechbrain_ser.table.execute import Lock, launch, log_tail
-from speechbrain_ser.table.grid import look_up, read_json
+from speechbrain_ser.table.finished import look_up, read_json
 from speechbrain_ser.table.layout import DONE, FOREIGN, QUEUED, RUNNING
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_json
@@ -177,7 +177,7 @@ class ClusterWorkers:
         for job, ticket in list(self.jobs):
             if ticket.done():
                 code = exit_code(job, ticket)
-                if code == 0 and self.awaits_file(job, ticket):
+                if code == 0 and self.awaits_report(job, ticket):
                     continue
                 self.jobs.remove((job, ticket))
                 ended.append((job, code))
@@ -185,11 +185,11 @@ class ClusterWorkers:
                 job.run.status = RUNNING
         return ended
 
-    def awaits_file(self, job, ticket):
+    def awaits_report(self, job, ticket):
         """Whether a finished job's metrics may still be on their way here."""
-        path = os.path.join(job.run.folder, "metrics.json")
         end = self.patience.setdefault(ticket.job_id, time.time() + LATE)
-        return not os.path.exists(path) and time.time() < end
+        look_up(job.run)
+        return job.run.status not in (DONE, FOREIGN) and time.time() < end
 
     def stop(self):
         """Stops watching; the jobs go on."""

@@ -107,7 +107,7 @@ def number(column, cell):
     Example
     -------
     >>> from speechbrain_ser.table.layout import Cell, Column
-    >>> number(Column("UA", "UA", ("evaluation",)), Cell([], 70.0, 1.125))
+    >>> number(Column("UA", "UA", ("test",)), Cell([], 70.0, 1.125))
     '70.00 ± 1.12'
     """
     if cell.mean is None:
@@ -125,7 +125,7 @@ def digits(column, value, places):
     Example
     -------
     >>> from speechbrain_ser.table.layout import Column
-    >>> gap = Column("gap", "UA", ("evaluation",), minus="validation")
+    >>> gap = Column("gap", "UA", ("test",), minus="valid")
     >>> digits(gap, -2.561, 2), digits(gap, 2.561, 2), digits(gap, -1e-9, 2)
     ('-2.56', '+2.56', '+0.00')
     """

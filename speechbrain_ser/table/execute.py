@@ -10,7 +10,7 @@ import time
 from tqdm import tqdm
 
 import speechbrain_ser
-from speechbrain_ser.table.grid import look_up
+from speechbrain_ser.table.finished import look_up
 from speechbrain_ser.table.layout import DONE, FAILED, FOREIGN, MISSING, RUNNING
 from speechbrain_ser.utils.files import Lock
 

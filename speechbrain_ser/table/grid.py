@@ -1,18 +1,23 @@
-"""From a table file to the runs of its grid, and what is done of them."""
+"""From a table file to the runs of its grid."""
 
 import dataclasses
-import difflib
 import importlib.util
 import json
 import os
 import sys
 
-from speechbrain_ser.experiment import recipe
-from speechbrain_ser.table.layout import DONE, FOREIGN, LEAKAGE, SHARES, Run
+from speechbrain_ser.experiment.command_line import say_once
+from speechbrain_ser.experiment.hparams import peek, with_overrides
+from speechbrain_ser.table.finished import finished_runs, look_up
+from speechbrain_ser.table.grid_checks import (
+    check_columns,
+    check_protocols,
+    check_settings,
+    check_splits,
+)
+from speechbrain_ser.table.layout import DONE, Run
 from speechbrain_ser.utils.errors import InputError
 
-TABLES_OWN = ("seed", "output_folder", "save_folder")
-UNWALKED = ("save", "figures", "env")
 MINI_FIRST = 2  # seeds, and folds, on the mini corpus
 # The settings that name its corpora, of a recipe that has no such list.
 CORPUS_FOLDERS = ("data_folder",)
@@ -54,13 +59,22 @@ class Job:
     run : Run
     plan : Plan
         Of the recipe.
-    command : list of str
-        From the recipe's script on.
+    recipe : list of str
+        The recipe's script and hparams file.
+    arguments : list of str
+        Of the recipe, but for the run's folder.
     """
 
     run: Run
     plan: object
-    command: list
+    recipe: list
+    arguments: list
+
+    @property
+    def command(self):
+        """The command line, from the recipe's script on."""
+        folder = ["--output_folder", self.run.folder]
+        return [*self.recipe, *folder, *self.arguments]
 
 
 def import_recipe(file):
@@ -150,7 +164,7 @@ def make_jobs(file, settings, module):
             job.run.status = DONE
             job.run.metrics = job.plan.facts(settings.run_opts)
         else:
-            look_up(job.run, found.get(job.run.key))
+            look_up(job.run, found.get(job.run.key, ()))
     return jobs
 
 
@@ -158,7 +172,7 @@ def plan_run(file, settings, module, row, fold, seed):
     """Plans one run; errors name the row's line."""
     chosen = file.overrides | settings.overrides | file.rows[row]
     chosen = chosen | file.settings_of(fold) | {"seed": seed}
-    text = recipe.with_overrides("", **chosen)
+    text = with_overrides("", **chosen)
     try:
         plan = module.plan(settings.hparams, text)
     except InputError as error:
@@ -168,76 +182,17 @@ def plan_run(file, settings, module, row, fold, seed):
         raise InputError(
             f"{file.where('rows', row)}, {place}: {error}"
         ) from None
-    key = plan.key(settings.run_opts, settings.processes)
+    decisive = settings.run_opts, settings.processes
+    key = plan.key(*decisive)
     stem = os.path.splitext(os.path.basename(file.script))[0]
     folder = os.path.join(settings.results_folder, "runs", stem, key[:16])
-    command = [file.script, settings.hparams, "--output_folder", folder]
+    arguments = []
     for name, value in chosen.items():
-        command += [f"--{name}", json.dumps(value)]
-    command += [*settings.arguments, "--noprogressbar"]
+        arguments += [f"--{name}", json.dumps(value)]
+    arguments += [*settings.arguments, "--noprogressbar"]
     run = Run(row, fold, seed, key, folder, fold_word=file.fold_word)
-    return Job(run, plan, command)
-
-
-def check_settings(file, settings):
-    """Refuses overrides that the hparams file has no such setting for."""
-    known = recipe.peek(settings.hparams, "")
-    places = {
-        ("overrides", name): value for name, value in file.overrides.items()
-    }
-    for row, overrides in file.rows.items():
-        places |= {("rows", row, name): v for name, v in overrides.items()}
-    for fold in file.folds:
-        group = ("conditions", fold) if file.conditions else ("folds",)
-        places |= {(*group, n): v for n, v in file.settings_of(fold).items()}
-    for place, value in places.items():
-        if place[-1] in TABLES_OWN:
-            raise InputError(
-                f"{file.where(*place)}: {place[-1]} is set by the table "
-                "itself: take it out"
-            )
-        check_setting(
-            file.where(*place), settings.hparams, known, place[-1], value
-        )
-    own = [*file.rows.values(), *map(file.settings_of, file.folds)]
-    taken = set(TABLES_OWN).union(*own)
-    for name, value in settings.overrides.items():
-        if name in taken:
-            raise InputError(
-                f"--{name} can't be given for all rows: {file.path} sets it"
-            )
-        check_setting(f"--{name}", settings.hparams, known, name, value)
-
-
-def check_setting(where, hparams, known, name, value):
-    """Refuses a setting that is not there, or of another kind.
-
-    Arguments
-    ---------
-    where : str
-        Begins the sentence.
-    hparams : str
-        The hparams file.
-    known : dict
-        Its settings.
-    name : str
-    value : object
-
-    Raises
-    ------
-    InputError
-    """
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        meant = f" (is {near[0]} meant?)" if near else ""
-        raise InputError(f"{where}: {hparams} has no setting {name}{meant}")
-    kinds = {bool: "switch", int: "number", float: "number"}
-    wanted = kinds.get(type(known[name]))
-    if wanted and value is not None and kinds.get(type(value)) != wanted:
-        raise InputError(
-            f"{where}: {name} is {known[name]} in {hparams}, and {value!r} is "
-            f"no {wanted}: give one"
-        )
+    run.report = plan.report_key(*decisive)
+    return Job(run, plan, [file.script, settings.hparams], arguments)
 
 
 def shorten(file, settings, corpus_folders):
@@ -252,10 +207,8 @@ def shorten(file, settings, corpus_folders):
         The settings that name the recipe's corpora: without any of them the
         mini corpus takes their place.
     """
-    overrides = recipe.with_overrides(
-        "", **(file.overrides | settings.overrides)
-    )
-    chosen = recipe.peek(settings.hparams, overrides)
+    overrides = with_overrides("", **(file.overrides | settings.overrides))
+    chosen = peek(settings.hparams, overrides)
     given = [name for name in corpus_folders if chosen.get(name) is not None]
     if not given and not chosen.get("skip_prep"):
         seeds, folds = len(file.seeds), len(file.folds)
@@ -264,49 +217,9 @@ def shorten(file, settings, corpus_folders):
             file.folds, kept = file.folds[:MINI_FIRST], "seeds and folds"
         if (seeds, folds) != (len(file.seeds), len(file.folds)):
             missing = " and no ".join(f"--{name}" for name in corpus_folders)
-            recipe.say_once(
+            say_once(
                 f"No {missing}: the first {MINI_FIRST} {kept} "
                 "alone, as the embedded mini corpus shows the way and no more."
-            )
-
-
-def check_splits(file, row, fold, jobs):
-    """Refuses a cell whose seeds have different splits."""
-    for job in jobs[1:]:
-        if job.plan.split != jobs[0].plan.split:
-            raise InputError(
-                f"{file.where('rows', row)}: {jobs[0].run.name}, and "
-                f"{job.run.name}, have different splits "
-                f"({jobs[0].plan.split[:8]} and {job.plan.split[:8]}) and can't "
-                "stand in one cell: take a protocol whose split does not depend "
-                "on the seed, or make the parts rows or folds"
-            )
-
-
-def check_protocols(file, jobs):
-    """Refuses a protocol that is not the file's, or not one in all folds.
-
-    Conditions may have protocols of their own, each a single one.
-    """
-    first = {}
-    for job in jobs:
-        run = job.run
-        own = file.protocol_of(run.fold, job.plan.protocol)
-        place, others = run.row, "folds"
-        if file.conditions:
-            place, others = (run.row, run.fold), "seeds"
-        other = first.setdefault(place, own)
-        if own != other:
-            raise InputError(
-                f"{file.where_fold(run.fold)}: {run.name}, has the protocol "
-                f"{own}, other {others} have {other}: they can't be averaged"
-            )
-        name = job.plan.protocol.split(" with ")[0]
-        if run.row == jobs[0].run.row and file.protocol not in (None, name):
-            where = f" in condition {run.fold}" if file.conditions else ""
-            raise InputError(
-                f"{file.where('protocol')}: the recipe's protocol is {name}"
-                f"{where}, not {file.protocol}: give that, or take the line out"
             )
 
 
@@ -350,130 +263,3 @@ def join_rows(file, jobs):
                 )
         first.more_rows += (run.row,)
     return list(owner.values())
-
-
-def check_columns(file, jobs, metrics):
-    """Refuses a metric or a part that the recipe does not report."""
-    plans = {(job.run.row, job.run.fold): job.plan for job in jobs}
-    for fold in file.folds:
-        check_metrics(file, fold, plans[jobs[0].run.row, fold], metrics)
-    for (row, fold), plan in plans.items():
-        check_parts(file, row, fold, plan)
-
-
-def columns_of(file, fold):
-    """Lists the columns that read a fold's or a condition's runs, by name."""
-    return [
-        (name, column)
-        for name, column in file.columns.items()
-        if column.covers(fold)
-    ]
-
-
-def check_parts(file, row, fold, plan):
-    """Refuses a part, or the probe, that a row's runs do not report."""
-    known = [*plan.parts, *plan.more_parts]
-    for name, column in columns_of(file, fold):
-        if column.metric in LEAKAGE:
-            if not plan.settings.get("speaker_probe"):
-                raise InputError(
-                    f"{file.where('columns', name, 'metric')}: in row {row} no "
-                    "probe looks for speakers: give speaker_probe: True under "
-                    "overrides, or take the column out"
-                )
-            continue
-        for split in column.parts:
-            part = file.part_of(row, split)
-            key = "minus" if split == column.minus else "split"
-            place = ("columns", name, key)
-            if split in file.reads.get(row, {}):
-                place = ("reads", row, split)
-            if part not in known:
-                raise InputError(
-                    f"{file.where(*place)}: in row {row} the recipe has no "
-                    f"part {part}: give one of {', '.join(known)}"
-                )
-
-
-def check_metrics(file, fold, plan, metrics):
-    """Refuses a metric that the recipe does not report."""
-    known = [*SHARES, "n", *LEAKAGE, *metrics]
-    known += [f"recall_{word}" for word in plan.settings["labels"]]
-    for name, column in columns_of(file, fold):
-        where = file.where("columns", name, "metric")
-        if column.metric not in known:
-            raise InputError(
-                f"{where}: there is no metric {column.metric}: give one of "
-                f"{', '.join(known)}"
-            )
-        if column.epochs == "last" and (
-            column.metric not in SHARES or column.splits != ("evaluation",)
-        ):
-            raise InputError(
-                f"{file.where('columns', name, 'epochs')}: the mean of the last "
-                f"epochs is there for {', '.join(SHARES)} of evaluation alone"
-            )
-        if column.epochs == "best" and (
-            column.metric not in SHARES
-            or not {"validation", "evaluation"}.issuperset(column.parts)
-        ):
-            raise InputError(
-                f"{file.where('columns', name, 'epochs')}: the best epoch is "
-                f"there for {', '.join(SHARES)} of validation and evaluation"
-            )
-
-
-def finished_runs(results_folder):
-    """Finds all finished runs, wherever they lie in the results folder.
-
-    Arguments
-    ---------
-    results_folder : str
-
-    Returns
-    -------
-    dict
-        Key of the run to its folder.
-    """
-    found = {}
-    for folder, names, files in os.walk(results_folder):
-        names[:] = sorted(set(names).difference(UNWALKED))
-        if "metrics.json" in files:
-            metrics = read_json(os.path.join(folder, "metrics.json"))
-            if metrics is not None and "run" in metrics:
-                found.setdefault(metrics["run"], folder)
-    return found
-
-
-def read_json(path):
-    """Reads a JSON object; None where there is none that is whole."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def look_up(run, elsewhere=None):
-    """Sets a run's status by what lies in its folder.
-
-    Arguments
-    ---------
-    run : Run
-        Its status, note, folder and metrics are set.
-    elsewhere : str, optional
-        Another folder that holds the same run.
-    """
-    own = os.path.join(run.folder, "metrics.json")
-    if elsewhere is not None and not os.path.exists(own):
-        run.folder = elsewhere
-    metrics = read_json(os.path.join(run.folder, "metrics.json"))
-    if metrics is not None and metrics.get("run") == run.key:
-        run.status, run.note, run.metrics = DONE, "", metrics
-    elif os.path.exists(own):
-        run.status = FOREIGN
-        run.note = (
-            f"{own} is not of this run (other settings, split or code, or "
-            "broken): delete its folder"
-        )

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from speechbrain_ser.evaluation.metrics import SHARES
+from speechbrain_ser.scores import SHARES
 
 DONE, RUNNING, QUEUED = "done", "running", "queued"
 FAILED, MISSING, FOREIGN = "failed", "missing", "foreign"
@@ -30,8 +30,8 @@ class Column:
         The parts it is computed on; more than one for ``n`` alone.
     epochs : str
         ``selected``, ``last``: the mean over the run's last epochs, or
-        ``best``: of the epoch that did best on the validation part, where a
-        run that selects its last epoch reports that too.
+        ``best``: of the epoch that did best on the part ``valid``, where a run
+        that selects its last epoch reports that too.
     folds : str
         ``mean`` of the folds' values, or ``pooled``: of the metric over the
         utterances of all folds together.
@@ -67,6 +67,11 @@ class Column:
         return self.share or self.from_confusion or self.metric in LEAKAGE
 
     @property
+    def reported(self):
+        """Whether runs report such a number: last epochs of one part alone."""
+        return self.epochs != "last" or self.splits == ("test",)
+
+    @property
     def parts(self):
         """All parts that it reads."""
         return self.splits + (() if self.minus is None else (self.minus,))
@@ -77,10 +82,10 @@ class Column:
 
         Example
         -------
-        >>> Column("D1", "n", ("precise", "validation")).formula
-        'precise + validation'
-        >>> Column("UA", "UA", ("evaluation",), minus="validation").formula
-        'evaluation - validation'
+        >>> Column("D1", "n", ("train", "valid")).formula
+        'train + valid'
+        >>> Column("UA", "UA", ("test",), minus="valid").formula
+        'test - valid'
         """
         return (" + " if self.minus is None else " - ").join(self.parts)
 
@@ -174,15 +179,27 @@ class TableFile:
             return {self.fold_setting: fold}
         return self.conditions.get(fold, {})
 
+    def folds_of(self, column):
+        """Gives the folds, or conditions, that a column reads."""
+        return [fold for fold in self.folds if column.covers(fold)]
+
+    def over_seeds(self, column):
+        """Whether a column's mean goes over seeds, not over folds."""
+        return (
+            column.folds == "pooled"
+            or len(self.folds) == 1
+            or bool(self.conditions)
+        )
+
     def part_of(self, row, split):
         """Gives the part of a row's runs that is read as a split.
 
         Example
         -------
         >>> file = TableFile("", "", "", "", {"a": {}, "b": {}}, {}, [])
-        >>> file.reads = {"b": {"evaluation": "evaluation_512"}}
-        >>> file.part_of("a", "evaluation"), file.part_of("b", "evaluation")
-        ('evaluation', 'evaluation_512')
+        >>> file.reads = {"b": {"test": "test_512"}}
+        >>> file.part_of("a", "test"), file.part_of("b", "test")
+        ('test', 'test_512')
         """
         return self.reads.get(row, {}).get(split, split)
 
@@ -250,13 +267,16 @@ class Run:
         ``done``, ``running``, ``queued``, ``failed``, ``missing`` or
         ``foreign``.
     note : str
-        Why it failed or is foreign.
+        Why it failed, is foreign or, though finished, is missing.
     metrics : dict or None
         Its ``metrics.json`` when done.
     more_rows : tuple of str
         Rows that read other parts of it.
     fold_word : str
         See `TableFile.fold_word`.
+    report : str or None
+        SHA-256 of what decides what is reported of the result; None: whatever
+        is reported will do.
     """
 
     row: str
@@ -269,6 +289,7 @@ class Run:
     metrics: dict = None
     more_rows: tuple = ()
     fold_word: str = "fold"
+    report: str = None
 
     @property
     def rows(self):

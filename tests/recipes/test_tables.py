@@ -47,7 +47,7 @@ def test_every_table_can_be_planned(
         + ["--checkpoints", tmp_path / "menan"],
     }[path.parts[-2]]
     if path.name.startswith("ipr"):
-        arguments += ["--evaluation_size", 0.4]
+        arguments += ["--test_size", 0.4]
     if path.name.startswith("dann"):  # of 60 runs or so
         arguments += ["--seeds", 1]
     if path.parts[-2] == "CMU-MOSEI":  # whose models must be there
@@ -62,9 +62,9 @@ def test_every_table_can_be_planned(
 
 
 def test_table_1_counts_the_split(mini_folder, tmp_path):
-    """Nothing is trained; D1 counts its validation part."""
+    """Nothing is trained; D1 counts its valid part."""
     path = ROOT / "tables" / "IEMOCAP" / "ipr_table1.yaml"
-    arguments = ("--data_folder", mini_folder, "--evaluation_size", 0.4)
+    arguments = ("--data_folder", mini_folder, "--test_size", 0.4)
     done = make(path, tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "runs").exists()
@@ -73,7 +73,7 @@ def test_table_1_counts_the_split(mini_folder, tmp_path):
     from speechbrain_ser.corpora.iemocap import read_iemocap
     from speechbrain_ser.corpora.protocols.ambiguity import ambiguity_split
 
-    split = ambiguity_split(read_iemocap(mini_folder), evaluation_size=0.4)
+    split = ambiguity_split(read_iemocap(mini_folder), test_size=0.4)
     counted = map(len, split.values())
     assert [float(sizes[name]) for name in ("D1", "D2", "D3")] == list(counted)
 
@@ -121,9 +121,9 @@ def test_table_3_from_the_recipe_itself(mini_folder, tmp_path):
     for row in rows:
         metrics = found[systems[row["row"]]]
         if row["epochs"] == "last":
-            value = metrics["evaluation_mean_of_last_epochs"]["UA"]["mean"]
+            value = metrics["test_mean_of_last_epochs"]["UA"]["mean"]
         else:
-            value = metrics["metrics"]["evaluation"][row["metric"]]
+            value = metrics["metrics"]["test"][row["metric"]]
         assert float(row["mean"]) == pytest.approx(100 * value, abs=1e-5)
     page = (folder / "table.html").read_text()
     assert page.count("figures/confusion.png") == 4

@@ -9,7 +9,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 HPARAMS = """\
 seed: 0
-corpus: stub
+corpus_name: stub
 system: weak
 fold: null
 loso: False
@@ -39,10 +39,10 @@ rows:
   weak: {system: weak}
   strong: {system: strong}
 columns:
-  there arousal: {metric: UA, split: evaluation, condition: there arousal}
-  there valence: {metric: UA, split: evaluation, condition: there valence}
-  back: {metric: UA, split: evaluation, condition: back arousal}
-  average: {metric: UA, split: evaluation}
+  there arousal: {metric: UA, split: test, condition: there arousal}
+  there valence: {metric: UA, split: test, condition: there valence}
+  back: {metric: UA, split: test, condition: back arousal}
+  average: {metric: UA, split: test}
 stars:
   "*": weak
 """
@@ -55,7 +55,7 @@ rows:
   weak: {system: weak}
   strong: {system: strong}
 columns:
-  Acc: {metric: WA, split: evaluation}
+  Acc: {metric: WA, split: test}
 stars:
   "*": weak
 """

@@ -11,9 +11,10 @@ import time
 
 CLASSES = ["ang", "sad"]
 OF_TASK = {"valence": ["low", "high"]}  # instead of these
-PARTS = {"train": 8, "evaluation": 20}
-MORE_PARTS = {"strong": ("evaluation_5", "evaluation_2")}
+PARTS = {"train": 8, "test": 20}
+MORE_PARTS = {"strong": ("test_5", "test_2")}
 METRICS = ("valence_MSE",)
+REPORT = 1  # how results are reported
 
 
 @dataclasses.dataclass
@@ -28,21 +29,28 @@ class StubPlan:
 
     @property
     def more_parts(self):
-        """The strong system's, of the evaluation's utterances."""
+        """The strong system's, of the utterances of test."""
         return MORE_PARTS.get(self.settings["system"], ())
 
     def key(self, run_opts=None, processes=1):
         """SHA-256 of the settings that decide the result."""
-        free = ("seconds", "data_folder", "output_folder")
+        free = ("seconds", "data_folder", "output_folder", "speaker_probe")
         decisive = {k: v for k, v in self.settings.items() if k not in free}
         text = json.dumps([decisive, self.split], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def report_key(self, run_opts=None, processes=1):
+        """SHA-256 of the settings that decide what is reported."""
+        probe = bool(self.settings.get("speaker_probe"))
+        text = json.dumps([self.key(), REPORT, probe])
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def facts(self, run_opts=None):
         """What metrics.json says."""
-        sizes = PARTS | dict.fromkeys(self.more_parts, PARTS["evaluation"])
+        sizes = PARTS | dict.fromkeys(self.more_parts, PARTS["test"])
         return {
             "run": self.key(),
+            "report": self.report_key(),
             "labels": self.settings["labels"],
             "corpus": "stub",
             "protocol": self.protocol,
@@ -57,10 +65,10 @@ class StubPlan:
 
 def plan(path, overrides):
     """Settings from the file and the overrides."""
-    from speechbrain_ser.experiment import recipe
+    from speechbrain_ser.experiment.hparams import peek
     from speechbrain_ser.utils.errors import InputError
 
-    settings = recipe.peek(path, overrides)
+    settings = peek(path, overrides)
     if settings["system"] not in ("weak", "strong", "broken"):
         raise InputError(f"--system is {settings['system']}: give another")
     if settings.get("task") not in (None, "arousal", "valence"):
@@ -158,7 +166,7 @@ def scores(planned, key):
     strong = planned.settings["system"] == "strong"
     right = 5 + 3 * strong + draw.randint(0, 1)
     error = 0.9 - 0.3 * strong + draw.random() / 50
-    parts = ("evaluation", *planned.more_parts)
+    parts = ("test", *planned.more_parts)
     return {
         "device": "cpu",
         "wall_seconds": 1.0,
@@ -168,7 +176,7 @@ def scores(planned, key):
             )
             for less, part in enumerate(parts)
         },
-        "evaluation_mean_of_last_epochs": {"WA": {"mean": right / 10}},
+        "test_mean_of_last_epochs": {"WA": {"mean": right / 10}},
     }
 
 

@@ -9,15 +9,14 @@ from scipy import stats
 from sklearn.metrics import recall_score
 
 from speechbrain_ser.corpora.protocols import named as named_protocols
-from speechbrain_ser.evaluation.metrics import (
-    classification_metrics,
-    confusion_by_speaker,
-)
-from speechbrain_ser.table.cells import fill, value_of
+from speechbrain_ser.evaluation.metrics import confusion_by_speaker
+from speechbrain_ser.scores import classification_metrics
+from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.layout import Column, Run, TableFile
+from speechbrain_ser.table.values import value_of
 
 CLASSES = ["ang", "hap", "sad", "neu"]
-TEST = ("evaluation",)
+TEST = ("test",)
 UA = Column("UA", "UA", TEST)
 SPLIT = "29f14884" + "0" * 56
 
@@ -36,19 +35,19 @@ def table_file(rows=("ours",), columns=(UA,), seeds=(1, 2, 3), **more):
     )
 
 
-def done(row, seed, fold=None, evaluation=None, **more):
-    """A run that is done, with these metrics of the evaluation part."""
+def done(row, seed, fold=None, test=None, **more):
+    """A run that is done, with these metrics of the test part."""
     metrics = {
         "labels": CLASSES,
         "protocol": "p@1",
         "corpus": "nemo",
         "split_sha256": SPLIT,
-        "parts_sha256": {"precise": "p", "evaluation": f"e{fold}"},
+        "parts_sha256": {"train": "p", "test": f"e{fold}"},
         "device": "cpu",
         "code": "c0de",
-        "sizes": {"precise": 70, "evaluation": 30},
-        "metrics": {"evaluation": evaluation},
-        "evaluation_mean_of_last_epochs": None,
+        "sizes": {"train": 70, "test": 30},
+        "metrics": {"test": test},
+        "test_mean_of_last_epochs": None,
     }
     metrics.update(more)
     return Run(row, fold, seed, "key", "folder", "done", metrics=metrics)
@@ -156,32 +155,32 @@ def test_over_folds():
 def test_columns_read_what_they_name():
     """Shares in per cent, other numbers as they are."""
     columns = [
-        Column("size", "n", ("precise", "evaluation")),
+        Column("size", "n", ("train", "test")),
         Column("anger", "recall_ang", TEST),
         Column("error", "ccc_error", TEST, better="lower"),
         Column("last", "UA", TEST, epochs="last"),
-        Column("train", "WA", ("precise",)),
-        Column("own", "UA", ("validation",), epochs="best"),
-        Column("gap", "UA", TEST, epochs="best", minus="validation"),
+        Column("train", "WA", ("train",)),
+        Column("own", "UA", ("valid",), epochs="best"),
+        Column("gap", "UA", TEST, epochs="best", minus="valid"),
     ]
     metrics = {"UA": 0.5, "ccc_error": 3.5, "recall": {"ang": 0.25}}
     run = done(
         "ours",
         1,
-        evaluation=metrics,
-        evaluation_mean_of_last_epochs={
+        test=metrics,
+        test_mean_of_last_epochs={
             "epochs": [2, 3],
             "UA": {"mean": 0.45, "std": 0.1},
         },
         best_epoch={
             "epoch": 2,
-            "validation": {"UA": 0.625},
-            "evaluation": {"UA": 0.75},
+            "valid": {"UA": 0.625},
+            "test": {"UA": 0.75},
         },
     )
-    run.metrics["metrics"]["precise"] = {"WA": 0.9}
-    with pytest.raises(ValueError, match="no UA of precise over the last"):
-        value_of(run, Column("x", "UA", ("precise",), epochs="last"))
+    run.metrics["metrics"]["train"] = {"WA": 0.9}
+    with pytest.raises(ValueError, match="no UA of train over the last"):
+        value_of(run, Column("x", "UA", ("train",), epochs="last"))
     assert [value_of(run, column) for column in columns] == [
         100,
         0.25,
@@ -203,27 +202,27 @@ def test_columns_read_what_they_name():
         12.5,
     ]
     assert "last: each run's mean over its last epochs." in table.notes
-    said = "own, gap: at the epoch of each run that did best on its validation"
-    assert f"{said} part." in table.notes
+    said = "own, gap: at the epoch of each run that did best on its part"
+    assert f"{said} valid." in table.notes
 
 
 @pytest.mark.parametrize(
     "column, reason",
     [
-        (Column("x", "n", ("validation",)), "no n of validation"),
-        (Column("x", "recall_hap", TEST), "no recall_hap of evaluation"),
-        (Column("x", "recall_joy", TEST), "no recall_joy of evaluation"),
-        (Column("x", "ccc", TEST), "no ccc of evaluation"),
-        (Column("x", "loss", TEST), "loss of evaluation is not a finite"),
-        (Column("x", "recall", TEST), "recall of evaluation is not a finite"),
-        (Column("x", "UA", ("validation",)), "no UA of validation"),
+        (Column("x", "n", ("valid",)), "no n of valid"),
+        (Column("x", "recall_hap", TEST), "no recall_hap of test"),
+        (Column("x", "recall_joy", TEST), "no recall_joy of test"),
+        (Column("x", "ccc", TEST), "no ccc of test"),
+        (Column("x", "loss", TEST), "loss of test is not a finite"),
+        (Column("x", "recall", TEST), "recall of test is not a finite"),
+        (Column("x", "UA", ("valid",)), "no UA of valid"),
         (
             Column("x", "UA", TEST, epochs="last"),
-            "no UA of evaluation over the last epochs",
+            "no UA of test over the last epochs",
         ),
         (
             Column("x", "UA", TEST, epochs="best"),
-            "no UA of evaluation at the best epoch",
+            "no UA of test at the best epoch",
         ),
         (Column("x", "recall_joy", TEST, folds="pooled"), "no recall_joy of"),
     ],
@@ -237,10 +236,10 @@ def test_a_run_without_the_number(column, reason):
     }
     if column.folds != "pooled":
         with pytest.raises(ValueError, match=reason):
-            value_of(done("ours", 1, evaluation=metrics), column)
+            value_of(done("ours", 1, test=metrics), column)
     cell = only_cell(
         table_file(columns=[column], seeds=[1]),
-        [done("ours", 1, evaluation=metrics)],
+        [done("ours", 1, test=metrics)],
     )
     assert (cell.mean, cell.values, cell.runs) == (None, [], 0)
     (problem,) = cell.problems
@@ -327,7 +326,7 @@ def test_no_fold_has_runs():
 def test_different_splits_are_not_averaged():
     """Within a row and a fold; the other row keeps its numbers."""
     runs = [
-        done(row, seed, evaluation=scored(["ang", "sad"], ["ang", "ang"]))
+        done(row, seed, test=scored(["ang", "sad"], ["ang", "ang"]))
         for row in ("ours", "base")
         for seed in (1, 2, 3)
     ]
@@ -518,7 +517,7 @@ def test_a_pooled_class_without_utterances():
     """It has no recall."""
     labels, predictions, who = made_up(20, 1, ["ang", "sad"])
     column = Column("x", "recall_hap", TEST, folds="pooled")
-    runs = [done("ours", 1, evaluation=scored(labels, predictions, who))]
+    runs = [done("ours", 1, test=scored(labels, predictions, who))]
     cell = only_cell(table_file(columns=[column], seeds=[1]), runs)
     assert (cell.mean, cell.speakers) == (None, None)
     assert cell.problems == ["seed 1 has no recall_hap"]
@@ -556,7 +555,7 @@ def test_interval_over_speakers_of_seeds():
             if name == "s0":
                 predictions[i] = CLASSES[CLASSES.index(labels[i]) - 1]
     runs = [
-        done("ours", seed, evaluation=scored(*found))
+        done("ours", seed, test=scored(*found))
         for seed, found in enumerate(data, 1)
     ]
     table = fill(
@@ -619,7 +618,7 @@ def test_interval_over_speakers_of_pooled_folds():
 def test_no_interval_over_speakers(what, speakers):
     """Without speakers, with one, or with other ones."""
     runs = [
-        done("ours", seed, evaluation=scored(*made_up(20, seed)[:2], who))
+        done("ours", seed, test=scored(*made_up(20, seed)[:2], who))
         for seed, who in enumerate(speakers, 1)
     ]
     cell = only_cell(table_file(seeds=[1, 2]), runs)
@@ -635,8 +634,8 @@ def test_metrics_that_have_no_interval_over_speakers():
         done(
             "ours",
             1,
-            evaluation=scored(labels, labels, who),
-            evaluation_mean_of_last_epochs={"UA": {"mean": 0.5}},
+            test=scored(labels, labels, who),
+            test_mean_of_last_epochs={"UA": {"mean": 0.5}},
         )
     ]
     columns = [
@@ -700,7 +699,7 @@ def test_lower_is_better():
     """Of an error, the lower mean has the star."""
     column = Column("error", "err", TEST, better="lower")
     runs = [
-        done(row, seed, evaluation={"err": value})
+        done(row, seed, test={"err": value})
         for row, values in (("a", [3.0, 3.1, 3.3]), ("b", [2.0, 2.2, 2.1]))
         for seed, value in enumerate(values, 1)
     ]
@@ -799,7 +798,7 @@ def test_tests_over_folds_and_pooled():
     # Another evaluated part in one fold: no test.
     for run in runs:
         if (run.row, run.fold) == ("ours", "c"):
-            run.metrics["parts_sha256"] = {"evaluation": "other"}
+            run.metrics["parts_sha256"] = {"test": "other"}
     assert fill(file, runs, CLASSES).cells["ours", "UA"].p_values == {
         "base": None
     }
@@ -817,9 +816,7 @@ def test_tests_over_folds_and_pooled():
 )
 def test_when_there_is_no_test(ours, parts, note):
     """Too few seeds, no variance, other utterances; the note says which."""
-    runs = with_ua(
-        "ours", ours, parts_sha256={"precise": "q", "evaluation": parts}
-    )
+    runs = with_ua("ours", ours, parts_sha256={"train": "q", "test": parts})
     runs += [absent("ours", s, "missing") for s in range(len(ours) + 1, 4)]
     runs += with_ua("base", [0.5, 0.5, 0.5])
     file = table_file(["base", "ours"], stars={"*": ("base",)})
@@ -850,7 +847,7 @@ def test_a_remark_names_its_columns():
     """Where others have their test."""
     columns = [UA, Column("WA", "WA", TEST), Column("n", "n", TEST)]
     runs = [
-        done(row, seed, evaluation={"UA": share, "WA": wa})
+        done(row, seed, test={"UA": share, "WA": wa})
         for row, pairs in (
             ("base", [(0.5, 0.5), (0.5, 0.5), (0.5, 0.5)]),
             ("ours", [(0.7, 0.7), (0.7, 0.8), (0.7, 0.9)]),
@@ -877,8 +874,8 @@ def test_one_seed_cannot_be_tested():
 
 
 def test_parts_without_a_hash_are_those_of_the_split():
-    """The validation part has none of its own."""
-    column = Column("UA", "UA", ("validation",))
+    """The valid part has none of its own."""
+    column = Column("UA", "UA", ("valid",))
     file = table_file(["base", "ours"], [column], stars={"*": ("base",)})
 
     def p_value(split):
@@ -887,7 +884,7 @@ def test_parts_without_a_hash_are_those_of_the_split():
         runs += with_ua("ours", [0.7, 0.7, 0.8], split_sha256=split)
         for run in runs:
             metrics = run.metrics["metrics"]
-            metrics["validation"] = metrics["evaluation"]
+            metrics["valid"] = metrics["test"]
         return fill(file, runs, None).cells["ours", "UA"].p_values["base"]
 
     assert p_value(SPLIT) == pytest.approx(
@@ -919,12 +916,12 @@ def test_the_papers_numbers():
 
 
 def test_confusions_are_summed_over_runs():
-    """Of the evaluation part, else of the first column's."""
+    """Of the test part, else of the first column's."""
     data = unbalanced()
     file = table_file(seeds=[1, 2], fold_setting="fold", folds=["a", "b"])
     runs = folded(data)
     expected = np.sum(
-        [run.metrics["metrics"]["evaluation"]["confusion"] for run in runs],
+        [run.metrics["metrics"]["test"]["confusion"] for run in runs],
         axis=0,
     ).tolist()
     table = fill(file, runs, CLASSES)
@@ -934,12 +931,12 @@ def test_confusions_are_summed_over_runs():
     assert fill(file, runs, CLASSES[::-1]).confusions == {"ours": None}
     for run in runs:
         metrics = run.metrics["metrics"]
-        metrics["validation"] = metrics.pop("evaluation")
+        metrics["valid"] = metrics.pop("test")
     assert fill(file, runs, CLASSES).confusions == {"ours": None}
-    file.columns = {"UA": Column("UA", "UA", ("validation",))}
+    file.columns = {"UA": Column("UA", "UA", ("valid",))}
     assert fill(file, runs, CLASSES).confusions == {"ours": expected}
     for run in runs:
-        run.metrics["metrics"]["evaluation"] = scored(["ang"], ["sad"])
+        run.metrics["metrics"]["test"] = scored(["ang"], ["sad"])
     assert np.sum(fill(file, runs, CLASSES).confusions["ours"]) == 4
 
 
@@ -990,7 +987,7 @@ def test_the_order_of_runs_does_not_matter():
 
 def test_the_setting_that_names_the_fold_is_no_other_protocol():
     """Each fold's protocol names its fold; that is no mixture."""
-    name = "iemocap-ambiguity@1 with evaluation_size 0.4, held_out_session"
+    name = "iemocap-ambiguity@1 with test_size 0.4, held_out_session"
     runs = [
         run for fold in (1, 2, 3) for run in with_ua("ours", [fold / 10], fold)
     ]
@@ -1008,9 +1005,7 @@ def test_the_setting_that_names_the_fold_is_no_other_protocol():
     assert cell.mean == pytest.approx(20) and cell.problems == []
     data = [note for note in table.notes if note.startswith("Data")]
     assert len(data) == 1
-    assert (
-        "iemocap-ambiguity@1 with evaluation_size 0.4, splits 1111" in data[0]
-    )
+    assert "iemocap-ambiguity@1 with test_size 0.4, splits 1111" in data[0]
     runs[2].metrics["protocol"] = f"{name} 3, valid_share 0.2"
     cell = fill(file, runs, CLASSES).cells["ours", "UA"]
     assert cell.mean is None and "different protocols" in cell.problems[0]
@@ -1055,28 +1050,26 @@ def shared_runs(seeds=(1, 2, 3), folds=(None,)):
             parts = {
                 part: scored(*made_up(40, f"{part}{who}", skill=skill))
                 for part, skill in (
-                    ("evaluation", 0.8),
-                    ("evaluation_512", 0.6),
+                    ("test", 0.8),
+                    ("test_512", 0.6),
                 )
             }
-            parts["evaluation_200"] = scored(["ang", "sad"], ["ang", "ang"])
+            parts["test_200"] = scored(["ang", "sad"], ["ang", "ang"])
             run = done("all", seed, fold)
             run.more_rows = ("ps-512", "ps-200")
             run.metrics["metrics"] = parts
-            run.metrics["evaluation_mean_of_last_epochs"] = {
-                "UA": {"mean": 0.75}
-            }
+            run.metrics["test_mean_of_last_epochs"] = {"UA": {"mean": 0.75}}
             for facts in ("parts_sha256", "sizes"):
-                of_all = run.metrics[facts]["evaluation"]
-                for part in ("evaluation_512", "evaluation_200"):
+                of_all = run.metrics[facts]["test"]
+                for part in ("test_512", "test_200"):
                     run.metrics[facts][part] = of_all
             runs.append(run)
     return runs
 
 
 READS = {
-    "ps-512": {"evaluation": "evaluation_512"},
-    "ps-200": {"evaluation": "evaluation_200"},
+    "ps-512": {"test": "test_512"},
+    "ps-200": {"test": "test_200"},
 }
 ROWS = ("base", "all", "ps-512", "ps-200")
 
@@ -1086,8 +1079,8 @@ def own_runs(runs):
     found = []
     for run in runs:
         for row in run.rows:
-            part = READS.get(row, {}).get("evaluation", "evaluation")
-            metrics = {"evaluation": run.metrics["metrics"][part]}
+            part = READS.get(row, {}).get("test", "test")
+            metrics = {"test": run.metrics["metrics"][part]}
             own = done(row, run.seed, run.fold, **run.metrics)
             own.metrics["metrics"] = metrics
             found.append(own)
@@ -1100,7 +1093,7 @@ def test_a_row_reads_its_part_in_all_numbers(folds):
     columns = [
         UA,
         Column("sad", "recall_sad", TEST),
-        Column("n", "n", ("precise", "evaluation")),
+        Column("n", "n", ("train", "test")),
     ]
     more = {}
     if len(folds) > 1:
@@ -1134,8 +1127,8 @@ def test_a_row_reads_its_part_in_all_numbers(folds):
     assert table.cells["ps-512", "n"].mean == 100
     assert len(table.runs) == 6 * len(folds)
     assert (
-        "Rows read other parts of a run: ps-512 (evaluation_512 as evaluation), "
-        "ps-200 (evaluation_200 as evaluation)." in table.notes
+        "Rows read other parts of a run: ps-512 (test_512 as test), "
+        "ps-200 (test_200 as test)." in table.notes
     )
     assert not any("Rows read" in note for note in expected.notes)
 
@@ -1155,7 +1148,7 @@ def test_a_part_has_no_mean_over_the_last_epochs():
     assert table.cells["all", "last"].p_values == {"ps-200": None}
     assert (
         "last: nothing for ps-512, ps-200, as runs report a mean over the last "
-        "epochs for the part evaluation alone." in table.notes
+        "epochs for the part test alone." in table.notes
     )
 
 

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speechbrain_ser.table import grid, html_page, pages
+from speechbrain_ser.table import (
+    grid,
+    grid_checks,
+    html_page,
+    html_pictures,
+    pages,
+)
 from speechbrain_ser.table.__main__ import find_settings, parse
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.layout import Column
@@ -77,7 +83,7 @@ def test_the_file_is_read(folder):
 
 
 BACK = "back arousal: {direction: back, task: arousal}"
-AVERAGE = "average: {metric: UA, split: evaluation}"
+AVERAGE = "average: {metric: UA, split: test}"
 # What is replaced in the file, by what, the line and words of the error.
 REFUSED = [
     ("rows:", "folds: {fold: [1, 2]}\nrows:", 5, "folds and conditions: keep"),
@@ -95,7 +101,7 @@ REFUSED = [
     ),
     ("ition: back arousal", "ition: back arosal", 15, "write back arousal"),
     ("ition: back arousal", "ition: [a]", 15, "no condition empty"),
-    ("UA, split: evaluation}", "n, split: evaluation}", 16, "no mean over"),
+    ("UA, split: test}", "n, split: test}", 16, "no mean over"),
     (AVERAGE, AVERAGE[:-1] + ", folds: pooled}", 16, "to pool: delete this$"),
     (
         CROSS[CROSS.index("conditions:") : CROSS.index("rows:")],
@@ -139,28 +145,28 @@ REFUSED = [
         "protocol is stub-back@1 in condition back arousal, not stub@1",
     ),
     (
-        "UA, split: evaluation}",
-        "recall_ang, split: evaluation}",
+        "UA, split: test}",
+        "recall_ang, split: test}",
         16,
         "recall_low, ",
     ),
     (
-        "UA, split: evaluation}",
-        "recall_low, split: evaluation}",
+        "UA, split: test}",
+        "recall_low, split: test}",
         16,
         "recall_ang, ",
     ),
     (
-        "{metric: UA, split: evaluation, condition: there v",
-        "{metric: recall_ang, split: evaluation, condition: there v",
+        "{metric: UA, split: test, condition: there v",
+        "{metric: recall_ang, split: test, condition: there v",
         14,
         "recall_low, recall_high",
     ),
     (
-        "{metric: UA, split: evaluation, condition: there v",
         "{metric: UA, split: test, condition: there v",
+        "{metric: UA, split: tests, condition: there v",
         14,
-        "no part test",
+        "no part tests",
     ),
 ]
 
@@ -190,7 +196,7 @@ def test_a_class_of_one_condition_has_its_column(folder):
     """And n is counted in one."""
     table = CROSS.replace(
         AVERAGE,
-        "low: {metric: recall_low, split: evaluation, "
+        "low: {metric: recall_low, split: test, "
         "condition: there valence}\n"
         "  n: {metric: n, split: train, condition: back arousal}",
     )
@@ -232,13 +238,13 @@ def test_a_condition_has_one_protocol(folder):
         task = job.plan.settings["task"]
         job.plan.protocol = f"p@1 with share 0.2, task {task}"
     file.protocol = "p@1"
-    grid.check_protocols(file, jobs)
+    grid_checks.check_protocols(file, jobs)
     assert file.protocol_of(jobs[3].run.fold, jobs[3].plan.protocol) == (
         "p@1 with share 0.2"
     )
     jobs[4].plan.protocol = "p@1 with share 0.3"
     with pytest.raises(InputError) as refused:
-        grid.check_protocols(file, jobs)
+        grid_checks.check_protocols(file, jobs)
     assert str(refused.value).endswith(
         "line 7: weak, condition there valence, seed 2, has the protocol p@1 "
         "with share 0.3, other seeds have p@1 with share 0.2: they can't be "
@@ -259,7 +265,7 @@ def test_a_recipe_names_its_corpora(folder, capsys, arguments, seeds):
     """Without all of them two seeds are kept, and every condition."""
     with open(folder / "stub_recipe.py", "a", encoding="utf-8") as script:
         script.write(FOLDERS)
-    grid.recipe.say_once.cache_clear()
+    grid.say_once.cache_clear()
     file, jobs = planned(folder, *arguments)
     assert len(file.folds) == 3 and len(file.seeds) == seeds
     assert len(jobs) == 2 * 3 * seeds
@@ -394,8 +400,8 @@ def test_other_numbers_and_means_of_last_epochs():
             seed,
             fold,
             {"error": 10 * seed + base, "recall": {"ang": base / 10}},
-            evaluation_mean_of_last_epochs={"UA": {"mean": base / 10}},
-            sizes={"evaluation": 30 + base},
+            test_mean_of_last_epochs={"UA": {"mean": base / 10}},
+            sizes={"test": 30 + base},
         )
         for fold, base in ((ARO, 4), (VAL, 6))
         for seed in (1, 2, 3)
@@ -464,7 +470,7 @@ def test_stars_of_a_condition_and_of_the_average():
     # another evaluated part in one condition
     for run in runs:
         if (run.row, run.fold) == ("ours", VAL):
-            run.metrics["parts_sha256"] = {"evaluation": "other"}
+            run.metrics["parts_sha256"] = {"test": "other"}
     table = fill(file, runs, CLASSES)
     assert table.cells["ours", ARO].stars == "*"
     assert table.cells["ours", VAL].p_values == {"base": None}
@@ -484,8 +490,7 @@ def test_matrices_and_speakers():
     ]
     table = fill(cross_file(), runs, CLASSES)
     matrices = [
-        np.array(run.metrics["metrics"]["evaluation"]["confusion"])
-        for run in runs
+        np.array(run.metrics["metrics"]["test"]["confusion"]) for run in runs
     ]
     assert table.confusions == {"ours": sum(matrices).tolist()}
     alone = table_file(columns=COLUMNS[2:])
@@ -566,7 +571,7 @@ def test_a_table_of_conditions_is_made(folder):
     own = {}
     for run in runs:
         text = (where / run["folder"] / "metrics.json").read_text()
-        ua = 100 * json.loads(text)["metrics"]["evaluation"]["UA"]
+        ua = 100 * json.loads(text)["metrics"]["test"]["UA"]
         own[run["row"], run["condition"], int(run["seed"])] = ua
         # a run stands in its condition's column, and in the average's
         column = run["condition"].replace("back arousal", "back")
@@ -610,9 +615,11 @@ def test_a_table_of_conditions_is_made(folder):
 def test_bars_of_conditions_and_of_the_average(tmp_path, monkeypatch):
     """Points are seeds; one of a condition is not drawn in another."""
     drawn = {}
-    monkeypatch.setattr(html_page, "picture", lambda draw, *_: draw("p") or "")
     monkeypatch.setattr(
-        html_page.plots,
+        html_pictures, "picture", lambda draw, *_: draw("p") or ""
+    )
+    monkeypatch.setattr(
+        html_pictures,
         "plot_bars",
         lambda path, bars, name, title, unit, top: drawn.update(
             {name: (bars, unit)}

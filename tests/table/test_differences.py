@@ -7,10 +7,11 @@ import warnings
 import pytest
 from scipy import stats
 
-from speechbrain_ser.table import html_page, markup, pages
-from speechbrain_ser.table.cells import fill, value_of
+from speechbrain_ser.table import html_page, html_pictures, markup, pages
+from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.table.values import value_of
 from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import TABLE, run_command, write_stub
 from tests.table.test_cells import (
@@ -24,13 +25,13 @@ from tests.table.test_cells import (
 from tests.table.test_grid import planned
 from tests.table.test_pages import Page
 
-GAP = Column("Δ", "UA", TEST, minus="validation")
+GAP = Column("Δ", "UA", TEST, minus="valid")
 
 
-def both(row, seed, evaluation, validation, fold=None, **more):
+def both(row, seed, test, valid, fold=None, **more):
     """A run that is done, with a UA of two parts."""
-    run = done(row, seed, fold, {"UA": evaluation}, **more)
-    run.metrics["metrics"]["validation"] = {"UA": validation}
+    run = done(row, seed, fold, {"UA": test}, **more)
+    run.metrics["metrics"]["valid"] = {"UA": valid}
     return run
 
 
@@ -38,7 +39,7 @@ def both(row, seed, evaluation, validation, fold=None, **more):
 
 CALM = TABLE.replace(
     "columns:\n",
-    "columns:\n  Δ:\n    metric: WA\n    split: evaluation\n"
+    "columns:\n  Δ:\n    metric: WA\n    split: test\n"
     "    minus: train\n    better: higher\n",
 )
 
@@ -54,15 +55,15 @@ def test_the_file_is_read(folder):
     """What is subtracted is one part."""
     table = read_table(write_stub(folder, CALM))
     column = table.columns["Δ"]
-    assert column == Column("Δ", "WA", ("evaluation",), minus="train")
-    assert column.parts == ("evaluation", "train")
+    assert column == Column("Δ", "WA", ("test",), minus="train")
+    assert column.parts == ("test", "train")
     assert table.columns["Acc"].minus is None
-    assert table.columns["Acc"].parts == ("evaluation",)
+    assert table.columns["Acc"].parts == ("test",)
 
 
 # What is replaced in the file, by what, the line and words of the error.
 REFUSED = [
-    ("minus: train", "minus: evaluation", 12, "evaluation minus itself: give"),
+    ("minus: train", "minus: test", 12, "test minus itself: give"),
     ("minus: train", "minus: [train]", 12, "'minus' is ..train.*one line"),
     ("minus: train", "minus: 3", 12, "'minus' is 3"),
     ("minus: train", "minus:", 12, "'minus' is empty"),
@@ -71,8 +72,13 @@ REFUSED = [
     ("better: higher", "epochs: last", 12, "the last epochs are of one part"),
     # what the recipe says to it
     ("better: higher", "epochs: best", 13, "the best epoch is there for WA, "),
-    ("minus: train", "minus: test", 12, "in row weak the recipe has no part t"),
-    ("split: evaluation\n", "split: test\n", 11, "has no part test"),
+    (
+        "minus: train",
+        "minus: tests",
+        12,
+        "in row weak the recipe has no part te",
+    ),
+    ("split: test\n", "split: tests\n", 11, "has no part tests"),
     ("metric: WA\n", "metric: WER\n", 10, "no metric WER"),
 ]
 
@@ -101,25 +107,22 @@ def test_pooled_folds_have_no_difference(folder):
 
 def test_a_row_may_read_another_part_there(folder):
     """On either side of the minus."""
-    text = CALM + (
-        "reads:\n  strong: {train: evaluation_5, evaluation: evaluation_2}\n"
-    )
+    text = CALM + ("reads:\n  strong: {train: test_5, test: test_2}\n")
     table = read_table(write_stub(folder, text))
     column = table.column_of("strong", "Δ")
-    assert column.parts == ("evaluation_2", "evaluation_5")
-    assert table.column_of("weak", "Δ").parts == ("evaluation", "train")
+    assert column.parts == ("test_2", "test_5")
+    assert table.column_of("weak", "Δ").parts == ("test", "train")
     assert len(planned(folder)) == 6
-    write_stub(folder, text.replace("evaluation_5", "evaluation_6"))
+    write_stub(folder, text.replace("test_5", "test_6"))
     with pytest.raises(InputError, match="line 18: in row strong the rec.*_6"):
         planned(folder)
 
 
 def test_rows_that_subtract_other_parts_are_two_rows(folder):
     """Of one run."""
-    text = TABLE.replace("evaluation}", "train, minus: evaluation}").replace(
+    text = TABLE.replace("test}", "train, minus: test}").replace(
         "columns:",
-        "  more: {system: strong}\nreads:\n"
-        "  more: {evaluation: evaluation_5}\ncolumns:",
+        "  more: {system: strong}\nreads:\n  more: {test: test_5}\ncolumns:",
     )
     write_stub(folder, text)
     assert [job.run.rows for job in planned(folder)[::3]] == [
@@ -153,7 +156,7 @@ def test_the_difference_is_run_by_run():
     assert (cell.unit, cell.runs, cell.planned) == ("folds", 4, 4)
     assert cell.problems == []
     assert (
-        "Differences between two parts of a run: Δ (evaluation - validation)."
+        "Differences between two parts of a run: Δ (test - valid)."
         in table.notes
     )
     # over seeds where there is one fold
@@ -168,7 +171,7 @@ def test_the_difference_is_run_by_run():
 def test_of_conditions_it_is_the_mean():
     """A column may be of one, as any other."""
     conditions = {"x": {"task": "x"}, "y": {"task": "y"}}
-    one = Column("x Δ", "UA", TEST, condition="x", minus="validation")
+    one = Column("x Δ", "UA", TEST, condition="x", minus="valid")
     runs = [both("ours", 1, 0.5, 0.6, "x"), both("ours", 1, 0.7, 0.3, "y")]
     file = table_file(
         columns=[one, GAP], seeds=[1], conditions=conditions, folds=["x", "y"]
@@ -181,24 +184,24 @@ def test_of_conditions_it_is_the_mean():
 def test_other_metrics_have_differences():
     """A recall in points, a recipe's own number as it is."""
     metrics = {"recall": {"ang": 0.5, "hap": None}, "error": 3.5}
-    run = done("ours", 1, evaluation=metrics)
-    run.metrics["metrics"]["precise"] = {
+    run = done("ours", 1, test=metrics)
+    run.metrics["metrics"]["train"] = {
         "recall": {"ang": 0.75, "hap": 0.5},
         "error": 3.0,
     }
     columns = [
-        Column("ang", "recall_ang", TEST, minus="precise"),
-        Column("hap", "recall_hap", TEST, minus="precise"),
-        Column("error", "error", TEST, minus="precise"),
+        Column("ang", "recall_ang", TEST, minus="train"),
+        Column("hap", "recall_hap", TEST, minus="train"),
+        Column("error", "error", TEST, minus="train"),
     ]
     cells = fill(table_file(columns=columns, seeds=[1]), [run], CLASSES).cells
     assert [cell.mean for cell in cells.values()] == [-25, None, 0.5]
     assert cells["ours", "hap"].problems == [
-        "1 of 1 runs without a value: no recall_hap of evaluation"
+        "1 of 1 runs without a value: no recall_hap of test"
     ]
 
 
-@pytest.mark.parametrize("part", ["validation", "evaluation"])
+@pytest.mark.parametrize("part", ["valid", "test"])
 def test_a_run_that_lacks_a_side_is_left_out(part):
     """And said; the others still count."""
     runs = [both("ours", 1, 0.5, 0.6), both("ours", 2, 0.5, 0.75)]
@@ -220,7 +223,7 @@ def test_there_is_no_interval_over_speakers():
     runs = [done("ours", seed, None, parts, labels=["a", "b"]) for seed in "12"]
     for run, seed in zip(runs, (1, 2)):
         run.seed = seed
-        run.metrics["metrics"]["validation"] = parts
+        run.metrics["metrics"]["valid"] = parts
     columns = [GAP, Column("UA", "UA", TEST)]
     table = fill(table_file(columns=columns, seeds=[1, 2]), runs, ["a", "b"])
     assert table.cells["ours", "UA"].speakers is not None
@@ -229,7 +232,7 @@ def test_there_is_no_interval_over_speakers():
 
 def compared(runs, **changes):
     """The cell of ours, tested against base."""
-    column = Column("Δ", "UA", TEST, minus="validation", **changes)
+    column = Column("Δ", "UA", TEST, minus="valid", **changes)
     file = table_file(["base", "ours"], [column], stars={"*": ("base",)})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -258,19 +261,19 @@ def test_stars_go_by_the_difference():
 @pytest.mark.parametrize(
     "hashes, tested",
     [
-        ({"evaluation": "eNone", "validation": "v"}, True),
-        ({"evaluation": "eNone", "validation": "w"}, False),
-        ({"evaluation": "d", "validation": "v"}, False),
+        ({"test": "eNone", "valid": "v"}, True),
+        ({"test": "eNone", "valid": "w"}, False),
+        ({"test": "d", "valid": "v"}, False),
         # the other way round, and that of the whole split
-        ({"evaluation": "v", "validation": "eNone"}, False),
-        ({"evaluation": "eNone"}, False),
+        ({"test": "v", "valid": "eNone"}, False),
+        ({"test": "eNone"}, False),
     ],
 )
 def test_both_parts_must_be_the_same(hashes, tested):
     """Else there is no test."""
     runs = pairs(parts_sha256=hashes)
     for run in runs[:3]:
-        run.metrics["parts_sha256"] = {"evaluation": "eNone", "validation": "v"}
+        run.metrics["parts_sha256"] = {"test": "eNone", "valid": "v"}
     cell = compared(runs)
     assert (cell.p_values["base"] is not None) == tested
     assert cell.stars == ("*" if tested else "")
@@ -332,8 +335,8 @@ def test_all_pages_show_the_sign(table, tmp_path):
     with open(tmp_path / "out" / "table.csv", encoding="utf-8") as file:
         cells = list(csv.DictReader(file))
     assert [cell["splits"] for cell in cells[:2]] == [
-        "evaluation",
-        "evaluation - validation",
+        "test",
+        "test - valid",
     ]
     assert cells[1]["mean"] == "-2.0" and cells[1]["paper"] == "-0.33"
     with open(tmp_path / "out" / "runs.csv", encoding="utf-8") as file:
@@ -351,8 +354,8 @@ def test_bars_may_go_below_zero(table, tmp_path, monkeypatch):
         tops.append((label, top))
         return plot(path, bars, label, title, unit, top)
 
-    plot = html_page.plots.plot_bars
-    monkeypatch.setattr(html_page.plots, "plot_bars", draw)
+    plot = html_pictures.plot_bars
+    monkeypatch.setattr(html_pictures, "plot_bars", draw)
     page = Page(html_page.to_html(table, str(tmp_path)))
     assert tops == [("UA (%)", 100), ("Δ", None)]
     assert [image["alt"] for image in page.all("img")][1] == (
@@ -364,13 +367,13 @@ def test_the_command_makes_them(folder):
     """The stub's further parts have one right of ten less, each."""
     text = TABLE.replace("weak: {system: weak}", "weak: {number_of_epochs: 3}")
     text = text.replace(
-        "evaluation}",
-        "evaluation_2, minus: evaluation}\n"
-        "  MSE: {metric: valence_MSE, split: evaluation_5, minus: evaluation}",
+        "test}",
+        "test_2, minus: test}\n"
+        "  MSE: {metric: valence_MSE, split: test_5, minus: test}",
     ).replace("seeds: [1, 2, 3]", "seeds: [1]\noverrides: {system: strong}")
     write_stub(folder, text.replace("{system: strong}\ncol", "{}\ncol"))
     done = run_command(folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" -20.00  ") == 2
     assert done.stdout.count(" +0.1000  ") == 2
-    assert "Acc (evaluation_2 - evaluation), MSE (" in done.stdout
+    assert "Acc (test_2 - test), MSE (" in done.stdout

@@ -59,8 +59,8 @@ def test_the_table_is_made_and_made_again_without_a_run(folder):
 def test_folds_make_a_table(folder):
     """Mean over folds and pooled over them, from runs of several splits."""
     table = TABLE.replace("rows:", "folds: {fold: [1, 2, 3]}\nrows:").replace(
-        "evaluation}",
-        "evaluation}\n  all: {metric: UA, split: evaluation, folds: pooled}",
+        "test}",
+        "test}\n  all: {metric: UA, split: test, folds: pooled}",
     )
     write_stub(folder, table.replace("[1, 2, 3]\nfolds", "[1, 2]\nfolds"))
     done = run_command(folder, "--jobs", "2")
@@ -81,14 +81,14 @@ rows:
   strong-5: {system: strong}
   strong-2: {system: strong}
 reads:
-  strong-5: {evaluation: evaluation_5}
-  strong-2: {evaluation: evaluation_2}
+  strong-5: {test: test_5}
+  strong-2: {test: test_2}
 columns:
-  Acc: {metric: WA, split: evaluation}
-  last: {metric: WA, split: evaluation, epochs: last}
-  n: {metric: n, split: evaluation}
-  MSE: {metric: valence_MSE, split: evaluation, better: lower}
-  gain: {metric: valence_MSE, split: evaluation}
+  Acc: {metric: WA, split: test}
+  last: {metric: WA, split: test, epochs: last}
+  n: {metric: n, split: test}
+  MSE: {metric: valence_MSE, split: test, better: lower}
+  gain: {metric: valence_MSE, split: test}
 stars:
   "*": weak
 """
@@ -118,15 +118,15 @@ def test_rows_of_one_run_make_it_once(folder):
     found = {}
     for path in (folder / "results" / "runs").rglob("metrics.json"):
         for part, scores in json.loads(path.read_text())["metrics"].items():
-            more = "evaluation_5" in path.read_text()
+            more = "test_5" in path.read_text()
             own = found.setdefault((more, part), {"WA": [], "valence_MSE": []})
             for name, values in own.items():
                 values.append(scores[name])
     for row, key in {
-        "weak": (False, "evaluation"),
-        "strong": (True, "evaluation"),
-        "strong-5": (True, "evaluation_5"),
-        "strong-2": (True, "evaluation_2"),
+        "weak": (False, "test"),
+        "strong": (True, "test"),
+        "strong-5": (True, "test_5"),
+        "strong-2": (True, "test_2"),
     }.items():
         assert cells[row, "Acc"]["splits"] == key[1]
         wa, mse = (np.array(found[key][m]) for m in ("WA", "valence_MSE"))

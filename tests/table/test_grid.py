@@ -10,6 +10,7 @@ from tests.table.stub import TABLE, command, run_command, write_stub
 
 REPLACED = {
     "setting": ("weak: {system: weak}", "weak: {sytem: weak}"),
+    "old setting": ("{system: strong}", "{corpus: small}"),
     "value": ("system: strong", "system: mighty"),
     "same": ("{system: strong}", "{system: weak}"),
     "default": ("{system: strong}", "{number_of_epochs: 4}"),
@@ -17,7 +18,7 @@ REPLACED = {
     "own": ("{system: strong}", "{output_folder: there}"),
     "metric": ("metric: WA", "metric: WER"),
     "class": ("metric: WA", "metric: recall_hap"),
-    "part": ("split: evaluation", "split: test"),
+    "part": ("split: test", "split: tests"),
     "last": ("metric: WA,", "metric: recall_sad, epochs: last,"),
     "seeds split": ("strong}", "strong, split_by_seed: True}"),
     "folds": ("rows:", "folds: {sheets: [1, 2]}\nrows:"),
@@ -28,20 +29,21 @@ REPLACED = {
     "number": ("{system: strong}", "{number_of_epochs: many}"),
     "switch": ("{system: strong}", "{split_by_seed: 3}"),
     "no switch": ("{system: strong}", "{number_of_epochs: True}"),
-    "read part": ("columns:", "reads: {strong: {evaluation: test}}\ncolumns:"),
+    "read part": ("columns:", "reads: {strong: {test: tests}}\ncolumns:"),
     "read row": (
         "columns:",
-        "reads: {weak: {evaluation: evaluation_5}}\ncolumns:",
+        "reads: {weak: {test: test_5}}\ncolumns:",
     ),
-    "lacking": ("split: evaluation", "split: evaluation_5"),
+    "lacking": ("split: test", "split: test_5"),
     "shared": (
         "{system: strong}",
         "{system: strong}\n  more: {system: strong, seconds: 1}\n"
-        "reads: {weak: {evaluation: train}}",
+        "reads: {weak: {test: train}}",
     ),
 }
 SAID = {
     "setting": (6, "no setting sytem (is system meant?)"),
+    "old setting": (7, "no setting corpus: corpus is now called corpus_name"),
     "value": (7, "row strong: --system is mighty"),
     "same": (7, "strong"),
     "default": (7, "row strong is the same run as row weak"),
@@ -49,8 +51,8 @@ SAID = {
     "own": (7, "output_folder is set by the table itself"),
     "metric": (9, "no metric WER: give one of WA, UA"),
     "class": (9, "recall_ang, recall_sad"),
-    "part": (9, "no part test: give one of train, evaluation"),
-    "last": (9, "for WA, UA, macro_F1, weighted_F1 of evaluation alone"),
+    "part": (9, "no part tests: give one of train, test"),
+    "last": (9, "for WA, UA, macro_F1, weighted_F1 of test alone"),
     "seeds split": (7, "have different splits"),
     "folds": (5, "no setting sheets"),
     "idle folds": (5, "seconds makes no difference"),
@@ -62,10 +64,10 @@ SAID = {
     "no switch": (7, "True is no number"),
     "read part": (
         8,
-        "no part test: give one of train, evaluation, evaluation_5",
+        "no part tests: give one of train, test, test_5",
     ),
-    "read row": (8, "in row weak the recipe has no part evaluation_5"),
-    "lacking": (9, "in row weak the recipe has no part evaluation_5"),
+    "read row": (8, "in row weak the recipe has no part test_5"),
+    "lacking": (9, "in row weak the recipe has no part test_5"),
     "shared": (8, "row more is the same run as row strong"),
 }
 
@@ -117,10 +119,12 @@ def test_errors_of_the_command_are_one_sentence(folder):
     for arguments, words in (
         (["--seed", "3"], "--seed can't be given for all rows"),
         (["--nonsense", "3"], "nonsense"),
+        (["--corpus", "small"], "corpus is now called corpus_name"),
+        (["--taught", "all"], "no setting taught"),
         (["--number_of_epoch", "3"], "(is number_of_epochs meant?)"),
         (["--number_of_epochs", "two"], "'two' is no number"),
         (["nonsense"], "'nonsense' is no setting: give each as --name value"),
-        (["--corpus", "[a"], "is no setting"),
+        (["--number_of_epochs", "[a"], "'[a' is no number"),
         (["--hparams", "nowhere.yaml"], "no hparams file nowhere.yaml"),
     ):
         with pytest.raises(InputError) as refused:
@@ -205,8 +209,8 @@ def test_a_table_of_sizes_trains_nothing(folder):
     """Only n: the numbers come from the split."""
     table = TABLE[: TABLE.index("rows:")].replace("[1, 2, 3]", "1") + (
         "rows:\n  stub: {}\ncolumns:\n"
-        "  all: {metric: n, split: [train, evaluation]}\n"
-        "  D3: {metric: n, split: evaluation}\n"
+        "  all: {metric: n, split: [train, test]}\n"
+        "  D3: {metric: n, split: test}\n"
     )
     write_stub(folder, table)
     done = run_command(folder)
@@ -230,8 +234,8 @@ SHARED = TABLE.replace(
     "columns:",
     "  strong-5: {system: strong, seconds: 0.02}\n"
     "  strong-2: {system: strong}\nreads:\n"
-    "  strong-5: {evaluation: evaluation_5}\n"
-    "  strong-2: {evaluation: evaluation_2}\ncolumns:",
+    "  strong-5: {test: test_5}\n"
+    "  strong-2: {test: test_2}\ncolumns:",
 )
 
 
@@ -269,29 +273,30 @@ def test_folds_that_are_the_protocols_own(folder):
 
 
 def test_a_plan_says_what_its_report_adds(monkeypatch):
-    """Parts of the evaluation's utterances: no other split, known sizes."""
+    """Parts of the test's utterances: no other split, known sizes."""
     from speechbrain_ser.experiment import plan
 
     monkeypatch.setattr(plan.Plan, "content", lambda *_: CONTENT)
+    monkeypatch.setattr(plan.Plan, "report_content", lambda *_: {})
     monkeypatch.setattr(plan.Plan, "changes", lambda _: {})
     parts = {
         "train": {name: {"emotion": "ang"} for name in "abc"},
-        "evaluation": {"d": {"emotion": "sad"}, "e": {"emotion": "ang"}},
+        "test": {"d": {"emotion": "sad"}, "e": {"emotion": "ang"}},
     }
-    settings = {"corpus": "c", "labels": ["ang", "sad"], "seed": 1}
-    more = ("evaluation_512", "evaluation_200")
+    settings = {"corpus_name": "c", "labels": ["ang", "sad"], "seed": 1}
+    more = ("test_512", "test_200")
     plain, made = (
         plan.Plan("s", "h.yaml", "", settings, parts, "p@1", *names)
         for names in ((), (more,))
     )
     assert made.split == plain.split and plain.more_parts == ()
     facts, before = made.facts(None), plain.facts(None)
-    assert list(made.parts) == ["train", "evaluation"]
-    assert before["sizes"] == {"train": 3, "evaluation": 2}
+    assert list(made.parts) == ["train", "test"]
+    assert before["sizes"] == {"train": 3, "test": 2}
     assert facts["sizes"] == before["sizes"] | dict.fromkeys(more, 2)
     for name in ("counts", "parts_sha256"):
-        of_evaluation = dict.fromkeys(more, before[name]["evaluation"])
-        assert facts[name] == before[name] | of_evaluation
+        of_test = dict.fromkeys(more, before[name]["test"])
+        assert facts[name] == before[name] | of_test
 
 
 CONTENT = {"run_options": {}, "processes": 1, "files": {}, "code": "c0de"}

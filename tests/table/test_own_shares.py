@@ -5,9 +5,10 @@ import re
 import pytest
 
 from speechbrain_ser.table.__main__ import main
-from speechbrain_ser.table.cells import fill, value_of
+from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.table.values import value_of
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_json
 from tests.table.stub import HPARAMS, TABLE, write_stub
@@ -52,7 +53,7 @@ def test_the_file_is_read_and_planned(folder):
     assert read_table(path).columns["left"] == LEFT
     assert len(planned(folder)) == 6
     with open(folder / "stub_recipe.py", "a", encoding="utf-8") as script:
-        script.write('\n\nPARTS["precise"] = PARTS.pop("train")\n')
+        script.write('\n\nPARTS["target"] = PARTS.pop("train")\n')
     assert len(planned(folder)) == 6
 
 
@@ -60,12 +61,12 @@ def test_the_file_is_read_and_planned(folder):
 REFUSED = [
     (
         "split: train",
-        "split: evaluation",
+        "split: test",
         11,
         "of the utterances that train: w",
     ),
     ("split: train", "split: [train]", 11, "leakage is of one split"),
-    ("better: lower", "minus: evaluation", 12, "leakage has no difference"),
+    ("better: lower", "minus: test", 12, "leakage has no difference"),
     ("better: lower", "epochs: last", 12, "last epochs is there for WA, UA"),
     ("metric: leakage", "metric: leak", 10, "no metric leak: .*, leakage, "),
 ]
@@ -198,8 +199,8 @@ def test_it_is_not_pooled():
 def test_a_recipes_own_shares_are_per_cent(folder, capsys):
     """Those in its METRICS are not; no other name is known."""
     table = TABLE.replace("metric: WA", "metric: hits").replace(
-        "evaluation}",
-        "evaluation}\n  misses: {metric: misses, split: evaluation}",
+        "test}",
+        "test}\n  misses: {metric: misses, split: test}",
     )
     path = write_stub(folder, table.replace("seeds: [1, 2, 3]", "seeds: [1]"))
     script = folder / "stub_recipe.py"
@@ -208,7 +209,7 @@ def test_a_recipes_own_shares_are_per_cent(folder, capsys):
     assert old in text
     script.write_text(text.replace(old, new))
     for job in planned(folder):
-        found = {"evaluation": {"misses": 0.5, "hits": 0.3135}}
+        found = {"test": {"misses": 0.5, "hits": 0.3135}}
         metrics = job.plan.facts() | {"metrics": found}
         write_json(f"{job.run.folder}/metrics.json", metrics)
     assert main([str(path), "--results_folder", f"{folder}/results"]) == 0

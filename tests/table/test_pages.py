@@ -9,7 +9,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from speechbrain_ser.table import entries, html_page, markup, pages
+from speechbrain_ser.table import (
+    entries,
+    html_page,
+    html_pictures,
+    markup,
+    pages,
+)
 from speechbrain_ser.table.layout import (
     DONE,
     FAILED,
@@ -28,7 +34,7 @@ NASTY = "R&D <b>50 %</b> of $x$ and $y$_{1}~^\\ #2 | *über* →"
 ROWS = {
     "baseline": {"system": "baseline"},
     "IPR": {"system": "ipr"},
-    NASTY: {"system": "ipr", "taught": "agreed"},
+    NASTY: {"system": "ipr", "pseudo_label_filter": "agreed"},
     "never run": {"system": "supervised"},
 }
 SHA = "0123456789abcdef" * 4
@@ -41,19 +47,19 @@ def metrics(share, last, seed):
         "protocol": "ambiguity",
         "corpus": "mini",
         "split_sha256": SHA,
-        "sizes": {"precise": 1000, "evaluation": 234},
+        "sizes": {"train": 1000, "test": 234},
         "code": "abcdef0123" * 4,
         "device": "cpu",
         "wall_seconds": 3725.4,
         "versions": {"python": "3.10.1", "speechbrain_ser": "0.1.0"},
         "metrics": {
-            "evaluation": {
+            "test": {
                 "UA": share,
                 "recall": {"ang": share / 2},
                 "confusion": confusion,
             }
         },
-        "evaluation_mean_of_last_epochs": {"WA": {"mean": last}},
+        "test_mean_of_last_epochs": {"WA": {"mean": last}},
         "selected_epoch": 27,
     }
 
@@ -64,9 +70,9 @@ def made_up(folder, rows=None):
     Of 3 seeds, the nasty row's first is foreign, its second failed.
     """
     columns = {
-        "WA (%)": Column("WA (%)", "WA", ("evaluation",), "last"),
-        "UA (%)": Column("UA (%)", "UA", ("evaluation",), folds="pooled"),
-        "n": Column("n", "n", ("precise", "evaluation")),
+        "WA (%)": Column("WA (%)", "WA", ("test",), "last"),
+        "UA (%)": Column("UA (%)", "UA", ("test",), folds="pooled"),
+        "n": Column("n", "n", ("train", "test")),
     }
     file = TableFile(
         os.path.join(folder, "my_table 3.yaml"),
@@ -435,14 +441,14 @@ def test_csv(table, tmp_path):
     )
     assert lines[0] == {
         **{"row": "baseline", "labels": "none", "column": "WA (%)"},
-        **{"metric": "WA", "splits": "evaluation", "epochs": "last"},
+        **{"metric": "WA", "splits": "test", "epochs": "last"},
         **{"folds": "mean", "mean": "62.0", "std": "1.0"},
         **{"low": "59.515862", "high": "64.484138"},
         **{"speakers_low": "55.5", "speakers_high": "66.625"},
         **{"unit": "seeds", "runs": "3", "planned": "3", "stars": ""},
         **{"p_values": "", "paper": "61.20", "problems": ""},
     }
-    assert lines[2]["splits"] == "precise + evaluation"
+    assert lines[2]["splits"] == "train + test"
     assert lines[4]["folds"] == "pooled"
     assert lines[4]["p_values"] == "baseline="
     assert lines[6]["p_values"] == "baseline=1e-05;IPR=0.5"
@@ -468,7 +474,7 @@ def test_runs_csv(table, tmp_path):
 
 def test_a_done_run_may_lack_a_value(table, tmp_path):
     """What it lacks is empty, what it has is there."""
-    del table.runs[1].metrics["evaluation_mean_of_last_epochs"]
+    del table.runs[1].metrics["test_mean_of_last_epochs"]
     line = pages.run_lines(table, str(tmp_path))[1]
     assert line["WA (%)"] is None
     assert line["UA (%)"] == 52.0
@@ -595,7 +601,7 @@ def test_html_says_where_it_comes_from(table, tmp_path):
         "set in all rows": "number_of_epochs: 20",
         "set in baseline": "system: baseline",
         "set in IPR": "system: ipr",
-        f"set in {NASTY}": "system: ipr, taught: agreed",
+        f"set in {NASTY}": "system: ipr, pseudo_label_filter: agreed",
         "set in never run": "system: supervised",
         "corpus": "mini",
         "protocol": "ambiguity",
@@ -658,10 +664,12 @@ def test_bars_get_the_numbers(table, tmp_path, monkeypatch):
     """Each picture shows the column's cells; counts have none."""
     drawn = []
     monkeypatch.setattr(
-        html_page, "picture", lambda draw, *words: drawn.append(draw("p")) or ""
+        html_pictures,
+        "picture",
+        lambda draw, *words: drawn.append(draw("p")) or "",
     )
-    monkeypatch.setattr(html_page.plots, "plot_bars", lambda *given: given)
-    html_page.bar_pictures(table)
+    monkeypatch.setattr(html_pictures, "plot_bars", lambda *given: given)
+    html_pictures.bar_pictures(table)
     wa, ua = drawn
     assert [bar["mean"] for bar in wa[1]] == [62.0, 74.083333, 63.0, None]
     assert [bar["paper"] for bar in wa[1]] == [61.2, 73.8, None, None]
@@ -677,7 +685,7 @@ def test_bars_get_the_numbers(table, tmp_path, monkeypatch):
 )
 def test_leading_number(text, expected):
     """The paper may have put more behind its number."""
-    assert html_page.leading_number(text) == expected
+    assert html_pictures.leading_number(text) == expected
 
 
 # Rows that read other parts of a run
@@ -686,13 +694,13 @@ def test_leading_number(text, expected):
 def test_rows_of_one_run(tmp_path):
     """Each row has its lines, with its part's values; no figure of another."""
     made = simple(rows=["one", "two", "three"])
-    made.file.columns["UA (%)"] = Column("UA (%)", "UA", ("evaluation",))
-    made.file.reads = {"two": {"evaluation": "evaluation_5"}}
+    made.file.columns["UA (%)"] = Column("UA (%)", "UA", ("test",))
+    made.file.reads = {"two": {"test": "test_5"}}
     for row, more in (("one", ("two",)), ("three", ())):
         run = Run(row, None, 1, row * 3, str(tmp_path / row), DONE)
         run.more_rows = more
-        run.metrics = {"metrics": {"evaluation": {"UA": 0.5}}}
-        run.metrics["metrics"]["evaluation_5"] = {"UA": 0.25}
+        run.metrics = {"metrics": {"test": {"UA": 0.5}}}
+        run.metrics["metrics"]["test_5"] = {"UA": 0.25}
         made.runs.append(run)
         (tmp_path / row / "figures").mkdir(parents=True)
         (tmp_path / row / "figures" / "confusion.png").touch()
@@ -703,9 +711,7 @@ def test_rows_of_one_run(tmp_path):
         ("three", "three" * 3, 50),
     ]
     splits = {line["row"]: line["splits"] for line in pages.cell_lines(made)}
-    assert splits == {
-        **{"one": "evaluation", "two": "evaluation_5", "three": "evaluation"}
-    }
+    assert splits == {**{"one": "test", "two": "test_5", "three": "test"}}
     runs = Page(html_page.to_html(made, str(tmp_path))).tables[-1][1:]
     assert [(run[0], run[3], run[-1]) for run in runs] == [
         ("one", "50.00", "folder, figure"),
@@ -765,7 +771,7 @@ def test_a_failure_leaves_the_old_pages(table, tmp_path, monkeypatch):
     pages.write_pages(table, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     table.file.title = "Another title"
-    monkeypatch.setattr(html_page.plots, "plot_confusion", fail)
+    monkeypatch.setattr(html_pictures, "plot_confusion", fail)
     with pytest.raises(OSError):
         pages.write_pages(table, out)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before

@@ -29,10 +29,10 @@ rows:
 about:
   Train: {baseline: D1, 128: 1710}
 columns:
-  Acc (%): {metric: WA, split: evaluation}
-  UA (%): {metric: UA, split: evaluation, epochs: last, folds: pooled}
+  Acc (%): {metric: WA, split: test}
+  UA (%): {metric: UA, split: test, epochs: last, folds: pooled}
   Loss: {metric: loss, split: valid, better: lower}
-  D1: {metric: n, split: [precise, validation]}
+  D1: {metric: n, split: [train, valid]}
 stars:
   "*": baseline
   "★": [baseline, 128]
@@ -91,10 +91,10 @@ def test_a_good_file_is_read_exactly(table, tmp_path):
     )
     assert found.about == {"Train": {"baseline": "D1", "128": "1710"}}
     assert list(found.columns.values()) == [
-        Column("Acc (%)", "WA", ("evaluation",)),
-        Column("UA (%)", "UA", ("evaluation",), epochs="last", folds="pooled"),
+        Column("Acc (%)", "WA", ("test",)),
+        Column("UA (%)", "UA", ("test",), epochs="last", folds="pooled"),
         Column("Loss", "loss", ("valid",), better="lower"),
-        Column("D1", "n", ("precise", "validation")),
+        Column("D1", "n", ("train", "valid")),
     ]
     assert list(found.columns) == ["Acc (%)", "UA (%)", "Loss", "D1"]
     assert found.stars == {"*": ("baseline",), "★": ("baseline", "128")}
@@ -210,9 +210,27 @@ BAD = [
     ("epochs: last", "epochs: [last]", 20, "selected or last"),
     ("folds: pooled", "folds: null", 20, "mean or pooled"),
     ("folds: {held_out_session: [1, 2, Ses03]}\n", "", 19, "no folds to pool"),
-    ("[precise, validation]", "[precise, precise]", 22, "twice"),
-    ("[precise, validation]", "[]", 22, "empty"),
-    ("[precise, validation]", "[precise, 4]", 22, "'split' is 4"),
+    ("[train, valid]", "[train, train]", 22, "twice"),
+    (
+        "[train, valid]",
+        "[precise, valid]",
+        22,
+        "precise is now called train: write train",
+    ),
+    (
+        "split: valid,",
+        "split: validation,",
+        21,
+        "validation is now called valid: write valid",
+    ),
+    (
+        "split: valid,",
+        "split: valid, minus: ambiguous,",
+        21,
+        "ambiguous is now called unlabelled: write unlabelled",
+    ),
+    ("[train, valid]", "[]", 22, "empty"),
+    ("[train, valid]", "[train, 4]", 22, "'split' is 4"),
     (
         "  Loss: {metric: loss, split: valid, better: lower}",
         "  Loss:",
@@ -272,32 +290,32 @@ rows:
   ps-200: {}
   other: {lr: 0.1}
 columns:
-  UA: {metric: UA, split: evaluation}
-  n: {metric: n, split: [train, evaluation]}
+  UA: {metric: UA, split: test}
+  n: {metric: n, split: [train, test]}
 reads:
-  ps-512: {evaluation: evaluation_512}
+  ps-512: {test: test_512}
   ps-200:
-    evaluation: evaluation_200
-    train: evaluation
+    test: test_200
+    train: test
 """
 
 
 def test_rows_may_be_one_run_if_they_read_other_parts(table):
     found = read_table(table(SHARED))
     assert found.reads == {
-        "ps-512": {"evaluation": "evaluation_512"},
-        "ps-200": {"evaluation": "evaluation_200", "train": "evaluation"},
+        "ps-512": {"test": "test_512"},
+        "ps-200": {"test": "test_200", "train": "test"},
     }
     assert found.where("reads", "ps-200", "train").endswith("line 17")
     splits = {
         row: [found.column_of(row, name).splits for name in ("UA", "n")]
         for row in found.rows
     }
-    plain = [("evaluation",), ("train", "evaluation")]
+    plain = [("test",), ("train", "test")]
     assert splits == {
         "all": plain,
-        "ps-512": [("evaluation_512",), ("train", "evaluation_512")],
-        "ps-200": [("evaluation_200",), ("evaluation", "evaluation_200")],
+        "ps-512": [("test_512",), ("train", "test_512")],
+        "ps-200": [("test_200",), ("test", "test_200")],
         "other": plain,
     }
     assert read_table(table(GOOD)).reads == {}
@@ -305,22 +323,34 @@ def test_rows_may_be_one_run_if_they_read_other_parts(table):
 
 # What is replaced in the file above, by what, the line and words of the error.
 BAD_READS = [
-    ("ps-512: {evaluation:", "ps-51: {evaluation:", 14, "row 'ps-51'.*ps-512"),
-    ("{evaluation: evaluation_512}", "{eval: a}", 14, "split 'eval'.*evaluat"),
-    ("{evaluation: evaluation_512}", "{valid: a}", 14, "no column.*'valid'"),
-    ("{evaluation: evaluation_512}", "evaluation_512", 14, "each with a colon"),
-    ("{evaluation: evaluation_512}", "{}", 14, "'ps-512' is empty"),
-    ("evaluation_512}", "512}", 14, "'evaluation' is 512.*quotes"),
-    ("evaluation_512}", "[a, b]}", 14, "give a text"),
-    ("evaluation_512}", "}", 14, "'evaluation' is empty"),
-    ("    train: evaluation\n", "    train:\n", 17, "'train' is empty"),
-    (SHARED[SHARED.index("  ps-512: {e") :], "  - a\n", 13, "names"),
+    ("ps-512: {test:", "ps-51: {test:", 14, "row 'ps-51'.*ps-512"),
+    ("{test: test_512}", "{tst: a}", 14, "split 'tst'.*write test"),
+    ("{test: test_512}", "{valid: a}", 14, "no column.*'valid'"),
+    ("{test: test_512}", "test_512", 14, "each with a colon"),
+    ("{test: test_512}", "{}", 14, "'ps-512' is empty"),
+    ("test_512}", "512}", 14, "'test' is 512.*quotes"),
+    ("test_512}", "[a, b]}", 14, "give a text"),
+    ("test_512}", "}", 14, "'test' is empty"),
+    ("    train: test\n", "    train:\n", 17, "'train' is empty"),
+    (
+        "{test: test_512}",
+        "{test: evaluation_512}",
+        14,
+        "evaluation_512 is now called test_512: write test_512",
+    ),
+    (
+        "{test: test_512}",
+        "{evaluation: test_512}",
+        14,
+        "evaluation is now called test: write test",
+    ),
+    (SHARED[SHARED.index("  ps-512: {t") :], "  - a\n", 13, "names"),
     # two rows that read the same of one run, whoever else reads more
     (SHARED[SHARED.index("reads:") :], "", 7, "'ps-512' is the same.*'all'"),
-    ("evaluation: evaluation_512", "evaluation: evaluation", 7, "'all'.*reads"),
+    ("test: test_512", "test: test", 7, "'all'.*reads"),
     (
-        "{evaluation: evaluation_512}",
-        "{evaluation: evaluation_200, train: evaluation}",
+        "{test: test_512}",
+        "{test: test_200, train: test}",
         8,
         "'ps-200' is the same as row 'ps-512'",
     ),
@@ -375,7 +405,7 @@ def mutated(text, rng):
 
 DIFFERENCE = SHARED.replace(
     "columns:\n",
-    "columns:\n  gap: {metric: UA, split: evaluation, minus: valid}\n"
+    "columns:\n  gap: {metric: UA, split: test, minus: valid}\n"
     "  left: {metric: leakage, split: train, better: lower}\n",
 )
 

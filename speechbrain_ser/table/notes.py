@@ -1,0 +1,235 @@
+"""The sentences under a table."""
+
+import os
+
+from speechbrain_ser.evaluation.metrics import RESAMPLES
+from speechbrain_ser.table.comparisons import SIGNIFICANT
+from speechbrain_ser.table.layout import (
+    FAILED,
+    FOREIGN,
+    LEAKAGE,
+    MISSING,
+    QUEUED,
+    RUNNING,
+)
+from speechbrain_ser.table.values import done_runs
+from speechbrain_ser.table.words import changes_text, listed
+
+FEW = 3  # seeds or folds, fewer make no interval worth its name
+
+
+def notes_of(file, runs, cells, remarks):
+    """Writes the sentences under the table."""
+    done = done_runs(runs)
+    notes = mean_notes(file) + condition_notes(file)
+    if any(cell.speakers for cell in cells.values()):
+        notes.append(
+            "over speakers (table.html, table.csv): 95 % interval of the mean "
+            "over seeds by bootstrap over the evaluated speakers (percentile, "
+            f"{RESAMPLES} resamples; a class that no drawn speaker has counts in "
+            "no mean)."
+        )
+    if any(
+        p is not None for cell in cells.values() for p in cell.p_values.values()
+    ):
+        units = listed(
+            [
+                f"{len(getattr(file, c.unit))} {c.unit}"
+                for c in cells.values()
+                if any(p is not None for p in c.p_values.values())
+            ],
+            " or ",
+        )
+        notes += [
+            f"{symbol}: p < {SIGNIFICANT} against {' and '.join(others)}, "
+            f"paired t-test (scipy.stats.ttest_rel) over the same {units}."
+            for symbol, others in file.stars.items()
+        ]
+    notes += remarks
+    if any(cell.paper is not None for cell in cells.values()):
+        source = f"Paper: {file.source}; the" if file.source else "The"
+        notes.append(f"{source} paper's column was measured by its authors.")
+    notes += [*data_notes(file, done), recipe_note(file)]
+    return notes + run_notes(runs)
+
+
+def mean_notes(file):
+    """Says what means and intervals go over."""
+
+    def over(units, number):
+        """Says what is shown of so many units."""
+        if number < 2:
+            return "one seed: no std and no interval."
+        few = "; of so few they say hardly anything" if number < FEW else ""
+        return (
+            "mean ± std (ddof 1) and 95 % interval (Student's t) over "
+            f"{number} {units}{few}."
+        )
+
+    columns = [c for c in file.columns.values() if c.metric != "n"]
+    notes = []
+    if not columns:
+        return notes
+    if len(file.folds) == 1 or file.conditions:
+        notes.append(over("seeds", len(file.seeds)))
+    else:
+        pooled = [c.name for c in columns if c.folds == "pooled"]
+        means = [c.name for c in columns if c.folds != "pooled"]
+        if means:
+            notes.append(
+                f"{', '.join(means)}: a fold's value is the mean over its "
+                f"seeds ({len(file.seeds)}); {over('folds', len(file.folds))}"
+            )
+        if pooled:
+            notes.append(
+                f"{', '.join(pooled)}: of the utterances of all "
+                f"{len(file.folds)} folds together, pooled for each seed; "
+                f"{over('seeds', len(file.seeds))}"
+            )
+    last = [c.name for c in columns if c.epochs == "last"]
+    if last:
+        notes.append(
+            f"{', '.join(last)}: each run's mean over its last epochs."
+        )
+    best = [c.name for c in columns if c.epochs == "best"]
+    if best:
+        notes.append(
+            f"{', '.join(best)}: at the epoch of each run that did best on its "
+            "part valid."
+        )
+    differences = [f"{c.name} ({c.formula})" for c in columns if c.minus]
+    if differences:
+        notes.append(
+            f"Differences between two parts of a run: {', '.join(differences)}."
+        )
+    probed = [c.name for c in columns if c.metric in LEAKAGE]
+    if probed:
+        notes.append(
+            f"{', '.join(probed)}: of the utterances that train, the share whose "
+            "speaker a fresh classifier names from the frozen embedding, each "
+            "held out once (probing.speaker_probe)."
+        )
+    return notes + reading_notes(file)
+
+
+def reading_notes(file):
+    """Says which rows read other parts, and what there is not of these."""
+    notes = []
+    read = [
+        f"{row} ({', '.join(f'{part} as {split}' for split, part in own.items())})"
+        for row, own in file.reads.items()
+    ]
+    if read:
+        notes.append(f"Rows read other parts of a run: {', '.join(read)}.")
+    empty = {
+        name: [
+            row for row in file.rows if not file.column_of(row, name).reported
+        ]
+        for name in file.columns
+    }
+    for name, rows in empty.items():
+        if rows:
+            notes.append(
+                f"{name}: nothing for {', '.join(rows)}, as runs report a mean "
+                "over the last epochs for the part test alone."
+            )
+    return notes
+
+
+def condition_notes(file):
+    """Says what the conditions are, and which columns read which."""
+    if not file.conditions:
+        return []
+    shown = [
+        f"{name} ({changes_text(overrides) or 'nothing set'})"
+        for name, overrides in file.conditions.items()
+    ]
+    notes = [f"Conditions: {', '.join(shown)}."]
+    own = [
+        name if name == column.condition else f"{name} ({column.condition})"
+        for name, column in file.columns.items()
+        if column.condition is not None
+    ]
+    if own:
+        notes.append(f"Of the runs of one condition: {', '.join(own)}.")
+    means = [n for n, column in file.columns.items() if not column.condition]
+    if means:
+        notes.append(
+            f"{', '.join(means)}: a seed's value is its mean over all "
+            f"{len(shown)} conditions; a seed that lacks one is left out."
+        )
+    return notes
+
+
+def data_notes(file, done):
+    """Names corpus, protocol and splits."""
+    groups = {}
+    for run in sorted(done, key=lambda run: file.folds.index(run.fold)):
+        protocol = file.protocol_of(run.fold, run.metrics.get("protocol"))
+        data = run.metrics.get("corpus"), protocol
+        split = str(run.metrics.get("split_sha256"))[:8]
+        place = file.folds.index(run.fold), split
+        groups.setdefault(data, {}).setdefault(place, []).extend(run.rows)
+    notes = []
+    for (corpus, protocol), splits in groups.items():
+        folds = [fold for fold, _ in splits]
+        shown = []
+        for (fold, split), rows in splits.items():
+            where = []
+            if len(file.folds) > 1:
+                where.append(f"{file.fold_word} {file.folds[fold]}")
+            if len(groups) > 1 or folds.count(fold) > 1:
+                where.append(f"rows {listed(rows)}")
+            shown.append(split + (f" ({', '.join(where)})" if where else ""))
+        notes.append(
+            f"Data: corpus {corpus}, protocol {protocol}, "
+            f"split{'s' if len(shown) > 1 else ''} {', '.join(shown)}."
+        )
+        if corpus == "mini":
+            notes.append(
+                "The mini corpus is synthetic voices: its numbers say nothing "
+                "about a real one."
+            )
+    return list(dict.fromkeys(notes))
+
+
+def recipe_note(file):
+    """Names script and hparams file, and what is set for all rows."""
+    script, hparams = map(os.path.basename, (file.script, file.hparams))
+    changes = changes_text(file.overrides)
+    same = f"; in all rows {changes}" if changes else ""
+    return f"Recipe: {script} with {hparams}{same}."
+
+
+def run_notes(runs):
+    """Says what code and devices made the runs, and which are not done."""
+    done = done_runs(runs)
+    notes, codes = [], {}
+    for run in done:
+        code = str(run.metrics.get("code"))
+        codes.setdefault(code[:8], []).append(run)
+    if len(codes) > 1:
+        shown = "; ".join(
+            f"{code} {len(own)} of {len(done)} "
+            f"(rows {listed(row for run in own for row in run.rows)})"
+            for code, own in sorted(codes.items())
+        )
+        notes.append(f"Different versions of the code made the runs: {shown}.")
+    devices = {run.metrics["device"] for run in done if "device" in run.metrics}
+    if devices:
+        notes.append(f"Devices: {', '.join(sorted(devices))}.")
+    for status in (FAILED, MISSING, FOREIGN, RUNNING, QUEUED):
+        own = [run for run in runs if run.status == status]
+        if own:
+            verb = (
+                "" if status == FAILED else "is " if len(own) == 1 else "are "
+            )
+            names = [
+                f"{run.name} ({run.note})" if run.note else run.name
+                for run in own
+            ]
+            notes.append(
+                f"{len(own)} of {len(runs)} runs {verb}{status}: "
+                f"{listed(names, '; ')}."
+            )
+    return notes
