@@ -62,8 +62,8 @@ class Experiment:
     output_folder : str
     corpus_name : str
         A name, for the report.
-    labels : list of str
-        The class words.
+    labels : list of str or None
+        The class words; None: `fill_in` gives them.
     seed : int
     report : callable
         Makes the report of a Brain and a folder, see `evaluation.report`.
@@ -116,7 +116,7 @@ class Experiment:
         self,
         output_folder: Word(counts=NOTHING),
         corpus_name: Word(),
-        labels: Labels(),
+        labels: Labels(optional=True),
         seed: Whole(0, 2**32 - 1),
         report=None,
         epoch_counter=None,
@@ -267,6 +267,20 @@ class Experiment:
                     "which is not among the labels "
                     f"{', '.join(self.labels)}: correct it, or give --labels"
                 )
+
+    def check_output_folder(self, planned, run_opts):
+        """Refuses a folder that holds another run; writes nothing.
+
+        Arguments
+        ---------
+        planned : Plan
+        run_opts : RunOptions
+
+        Raises
+        ------
+        InputError
+        """
+        check_folder(self.output_folder, planned.claimed(run_opts))
 
     # Afterwards
 
@@ -499,7 +513,7 @@ class Recipe:
         planned = self.plan(path, overrides)
         experiment = self.experiment(planned.path, planned.overrides)
         experiment.print_split(planned)
-        check_folder(experiment.output_folder, planned.claimed(run_opts))
+        experiment.check_output_folder(planned, run_opts)
         hparams = load(planned.path, planned.overrides)
         self.make(hparams).execute(planned, run_opts)
 

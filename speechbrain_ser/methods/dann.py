@@ -1,24 +1,25 @@
-"""Cross-lingual speech emotion recognition with an adversary that tells languages.
+"""DANN: cross-lingual emotion recognition against an adversary of languages.
+
+An emotion classifier learns on one language, the source; a language classifier
+behind a gradient reversal keeps the encoder from telling it from another one,
+the target, whose labels nobody sees.
 
 Reference: "Unsupervised Cross-Lingual Speech Emotion Recognition Using Domain
 Adversarial Neural Network", Cai et al. 2021.
 """
 
-import os
-from zipfile import BadZipFile
-
 import numpy as np
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import get_rank, infer_device
+from speechbrain.utils.distributed import get_rank
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
-from speechbrain_ser.data.frame_cache import FrameCache
-from speechbrain_ser.evaluation.probing import language_probe
-from speechbrain_ser.figures import languages as language_plots
-from speechbrain_ser.figures.adversary import plot_adversary
+from speechbrain_ser.data.cached_features import cached_features
+from speechbrain_ser.data.dataset import make_dataset
+from speechbrain_ser.data.domains import NAMES, SOURCE, TARGET, of_domain
+from speechbrain_ser.lobes.domain_norm import STATISTICS
 from speechbrain_ser.lobes.features import fixed_length
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate
 from speechbrain_ser.utils.audio import place
@@ -28,15 +29,22 @@ from speechbrain_ser.utils.distributed import (
     world_size,
 )
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import replacing
+from speechbrain_ser.utils.settings import (
+    NOTHING,
+    Number,
+    OneOf,
+    Switch,
+    Whole,
+    Word,
+    check_values,
+    checked,
+)
 
 logger = get_logger(__name__)
 
 SYSTEMS = ("dann", "base", "mono")
 PENALTIES = ("l1", "l2", "none")
-SOURCE, TARGET = 0, 1
-ROW = "languages.npz"
-COLUMNS = ("embeddings", "language", "emotion", "name", "note")
+ONE_LANGUAGE = ("base", "mono")  # systems that train on one
 
 
 class DANNBrain(SERBrain):
@@ -46,10 +54,14 @@ class DANNBrain(SERBrain):
     same encoder as ``base``, but for the rounding of sums, if batch norm keeps
     the target out of the emotion classifier's way (bn2, bn3, none).
 
+    The entries of all parts say their ``domain``, see `data.domains`.
+
     Arguments
     ---------
     system : str
         Of `SYSTEMS`.
+    batch_size : int
+        Of the source, and as many of the target.
     alpha : float
         Weight of the emotion loss (Eq. 7), also in ``base`` and ``mono``;
         1 - alpha is that of the language loss.
@@ -66,27 +78,40 @@ class DANNBrain(SERBrain):
         ``l1`` or ``l2``: sum of absolute or squared weights, of convolution and
         classifiers, without biases, attention query and batch norm; or ``none``.
     penalty_weight : float
-    base_folder : str or None
-        The folder of a finished run of ``base``, which is drawn beside this.
+    features : LogMel
+        What is computed of all speech, once, and held in memory.
+    source_standardisation, target_standardisation : Standardisation
+        Of each corpus; fitted where there is a train part, else as they were
+        loaded.
+    n_frames : int
+        See `lobes.features.fixed_length`.
+    cache_folder : str
+        Where features are kept before they are standardised.
     **kwargs : dict
         Of `SERBrain`; the modules are encoder, norm, dropout, classifier,
         reversal and language_classifier.
     """
 
+    @checked
     def __init__(
         self,
-        system,
-        alpha,
-        beta,
-        ramp,
-        decay,
-        lowest_lr,
-        penalty,
-        penalty_weight,
-        base_folder=None,
+        system: OneOf(*SYSTEMS),
+        batch_size: Whole(2),
+        alpha: Number(0, 1),
+        beta: Number(0),
+        ramp: Switch(),
+        decay: Number(above=0),
+        lowest_lr: Number(0),
+        penalty: OneOf(*PENALTIES),
+        penalty_weight: Number(0),
+        features,
+        source_standardisation,
+        target_standardisation,
+        n_frames: Whole(1),
+        cache_folder: Word(needed="for the features", counts=NOTHING),
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(batch_size=batch_size, **kwargs)
         self.system = system
         self.alpha = alpha
         self.ramp = ReversalRamp(beta) if ramp else None
@@ -94,12 +119,87 @@ class DANNBrain(SERBrain):
         self.lowest_lr = lowest_lr
         self.penalty = penalty
         self.penalty_weight = penalty_weight
-        self.base_folder = base_folder
+        self.features = features
+        self.cache_folder = cache_folder
+        self.reader = Reader(
+            (source_standardisation, target_standardisation), n_frames
+        )
         # without DDP around it
         self.norm = self.modules.norm
         self.reversal = self.modules.reversal
         self.domain = None
-        self.language_left = None
+        check_batch_norm(system, self.norm.way)
+
+    # Parts
+
+    @classmethod
+    def needs(cls, settings):
+        """Adds the target's speech where the adversary learns from it."""
+        needed = super().needs(settings)
+        if settings["system"] == "dann":
+            why = "--system dann learns from the target's speech"
+            needed["target"] = (why, "--system base")
+        return needed
+
+    def set_parts(self, parts):
+        """Computes the features and makes the datasets.
+
+        That of ``target`` holds what is in no other part: its labels nobody
+        knows, its predictions are what is wanted.
+        """
+        self.compute_features(parts)
+        super().set_parts(parts)
+        others = [part for name, part in parts.items() if name != "target"]
+        known = {place(entry) for part in others for entry in part.values()}
+        self.datasets.pop("target", None)
+        unknown = {
+            key: entry
+            for key, entry in parts.get("target", {}).items()
+            if place(entry) not in known
+        }
+        if unknown:
+            self.datasets["target"] = self.make_dataset(unknown)
+
+    def compute_features(self, parts):
+        """Computes the features of all parts, each corpus standardised by itself.
+
+        They are kept in memory: 104 bytes a frame with the paper's sizes.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to annotation.
+        """
+        for domain, name in enumerate(NAMES):
+            corpus = [of_domain(part, domain) for part in parts.values()]
+            if not any(corpus):
+                continue
+            held = cached_features(
+                self.cache_folder,
+                self.features,
+                corpus,
+                self.sample_rate,
+                self.device,
+                f"features of the {name}",
+            )
+            if parts.get("train"):
+                self.reader.standardisations[domain].fit(held.values())
+            self.reader.held |= held
+
+    def make_dataset(self, annotation):
+        """Makes a dataset of features ``[n_frames, dim]`` and domains."""
+        return make_dataset(
+            annotation, self.labels, read=self.reader, numbers=["domain"]
+        )
+
+    def training_annotation(self, parts):
+        """Returns the source and, if it is learnt from, the target."""
+        learnt = ["train", "target"] if self.system == "dann" else ["train"]
+        return {
+            f"{name}/{key}": entry
+            for name in learnt
+            for key, entry in parts[name].items()
+        }
 
     def make_sampler(self, held, training):
         """Makes batches of source and target."""
@@ -118,16 +218,12 @@ class DANNBrain(SERBrain):
         )
         return sampler
 
+    # Training, Eq. 3 to 10 and sections 4.1 and 4.2.2
+
     def rate_factor(self, epoch):
         """Returns by what the learning rates are multiplied (section 4.1)."""
         lowest = self.lowest_lr / self.rates["rest"]
         return decayed_rate(epoch, 1.0, self.decay, lowest)
-
-    def on_stage_start(self, stage, epoch=None):
-        """Notes the epoch."""
-        super().on_stage_start(stage, epoch)
-        if stage == sb.Stage.TRAIN:
-            self.epoch = epoch
 
     def fit_batch(self, batch):
         """Trains on one batch; with bn4 on its source, then on its target.
@@ -135,8 +231,8 @@ class DANNBrain(SERBrain):
         Each step's dropout has a seed of its own: ``base``, which draws nothing
         for a target, drops in the source what ``dann`` does.
         """
-        place = [self.seed, self.epoch, self.step, get_rank() or 0]
-        seed = np.random.SeedSequence(place).generate_state(1, np.uint64)[0]
+        step = [self.seed, self.epoch, self.step, get_rank() or 0]
+        seed = np.random.SeedSequence(step).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(seed) >> 1)
         if self.ramp is not None:
             steps = len(self.train_sampler)
@@ -241,156 +337,65 @@ class DANNBrain(SERBrain):
             if weight.ndim > 1
         )
 
-    # Report
 
-    def figure_2_row(self, predictions):
-        """Returns what Figure 2 shows of this run.
+class Reader:
+    """Gives an entry's features, standardised by its corpus, of one length.
 
-        Arguments
-        ---------
-        predictions : dict
-            Part to what `predict` returned: the source that trains, and the
-            target that tests, or all of it if nothing is known of it.
-
-        Returns
-        -------
-        dict
-            For `language_plots.plot_languages`, with arrays.
-        """
-        tested = "evaluation" if "evaluation" in predictions else "target"
-        shown = [
-            (p["embedding"].numpy(), language, p["entry"].get("emotion") or "")
-            for part, language in (("train", SOURCE), (tested, TARGET))
-            for p in predictions[part].values()
-        ]
-        embeddings, languages, emotions = map(np.array, zip(*shown))
-        self.language_left = language_probe(embeddings, languages)
-        note = ""
-        if self.language_left is not None:
-            note = (
-                "a linear classifier tells the language with "
-                f"{100 * self.language_left:.1f} % UA"
-            )
-        return {
-            "embeddings": embeddings,
-            "language": languages,
-            "emotion": emotions,
-            "name": np.array(f"{self.system} ({self.norm.way})"),
-            "note": np.array(note),
-        }
-
-    def draw_figures(self, predictions, title):
-        """Draws Figure 2, of ``base`` beside it if that run is there, and 3."""
-        if self.system == "mono":
-            return
-        own = self.figure_2_row(predictions)
-        with replacing(os.path.join(self.output_folder, ROW)) as beside:
-            with open(beside, "wb") as file:
-                np.savez(file, **own)
-        rows = [own]
-        if self.system == "dann":
-            rows = self.base_row() + rows
-            plot_adversary(
-                self.figure("adversary"),
-                self.history.rows,
-                title,
-                marks=[(self.selected_epoch, "selected")],
-            )
-        language_plots.plot_languages(
-            self.figure("languages"),
-            {
-                str(row["name"]): {
-                    "embeddings": row["embeddings"],
-                    "language": row["language"].tolist(),
-                    "emotion": [word or None for word in row["emotion"]],
-                    "note": str(row["note"]),
-                }
-                for row in rows
-            },
-            ("source", "target"),
-            self.labels,
-            title,
-        )
-
-    def base_row(self):
-        """Returns ``base``'s row of Figure 2 in a list, empty without a run."""
-        if self.base_folder is None:
-            return []
-        path = os.path.join(self.base_folder, ROW)
-        if not os.path.isfile(path):
-            logger.info(
-                f"figures/languages.png shows dann alone: there is no {path}; "
-                "run --system base, then the same command again"
-            )
-            return []
-        try:
-            with np.load(path, allow_pickle=False) as row:
-                return [{name: row[name] for name in COLUMNS}]
-        except (KeyError, OSError, ValueError, EOFError, BadZipFile) as failure:
-            raise InputError(
-                f"{path} can't be read ({failure}): run --system base again, "
-                "or give another --base_folder"
-            ) from failure
-
-    def findings(self):
-        """Returns how well the language can still be told."""
-        return {"language_probe_UA": self.language_left}
-
-
-def fixed_features(
-    parts,
-    features,
-    standardisations,
-    cache_folder,
-    n_frames,
-    sample_rate=16000,
-    device=None,
-):
-    """Computes the features of all parts, each corpus standardised by itself.
-
-    They are kept in memory: 78 kB for an utterance with the paper's sizes.
+    They are standardised as they are read: where a checkpoint is loaded later,
+    its statistics count.
 
     Arguments
     ---------
-    parts : dict
-        Part to annotation, whose entries say their `domain`, 0 or 1.
-    features : LogMel
-    standardisations : list of Standardisation
-        Of source and target; fitted here on all utterances of the corpus.
-    cache_folder : str
-        Where features are kept before they are standardised.
+    standardisations : tuple of Standardisation
+        Of source and target.
     n_frames : int
         See `lobes.features.fixed_length`.
-    sample_rate : int
-        In Hz.
-    device : str or None
-        Where they are computed; None: SpeechBrain's best guess.
 
-    Returns
-    -------
-    callable
-        Entry to its features ``[n_frames, dim]``, the `read` of
-        `dataio.make_dataset`.
+    Attributes
+    ----------
+    held : dict
+        Place of the speech, see `utils.audio.place`, to features.
     """
-    cache = FrameCache(cache_folder, features, sample_rate, half=False)
-    held = {}
-    for domain, standardise in enumerate(standardisations):
-        corpus = {
-            place(entry): entry
-            for part in parts.values()
-            for entry in part.values()
-            if entry["domain"] == domain
-        }
-        if not corpus:
-            continue
-        computed = cache.fill(corpus, features, device or infer_device())
-        logger.info(
-            f"features of the {('source', 'target')[domain]}: {computed} "
-            f"utterances computed, {len(corpus) - computed} were in "
-            f"{cache.folder}"
+
+    def __init__(self, standardisations, n_frames):
+        self.standardisations = standardisations
+        self.n_frames = n_frames
+        self.held = {}
+
+    def __call__(self, entry):
+        """Returns ``[n_frames, dim]``."""
+        standardise = self.standardisations[entry["domain"]]
+        return fixed_length(standardise(self.held[place(entry)]), self.n_frames)
+
+
+def check_together(settings):
+    """Refuses settings that no argument declares or that do not go together.
+
+    Arguments
+    ---------
+    settings : dict
+        Of a hparams file, see `experiment.hparams.peek`.
+
+    Raises
+    ------
+    InputError
+    """
+    own = {"dropout": Number(0, below=1), "number_of_epochs": Whole(1)}
+    check_values(own, settings)
+    check_batch_norm(settings["system"], settings["batch_norm"])
+
+
+def check_batch_norm(system, way):
+    """Refuses a batch norm of two languages where there is one.
+
+    Example
+    -------
+    >>> check_batch_norm("base", "bn2")
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: --batch_norm bn2 combines two ...
+    """
+    if system in ONE_LANGUAGE and way in set(STATISTICS) - {"bn1"}:
+        raise InputError(
+            f"--batch_norm {way} combines two languages and --system {system} "
+            "trains on one: give bn1, which is then plain batch norm, or none"
         )
-        frames = {key: cache.read(entry) for key, entry in corpus.items()}
-        standardise.fit(frames.values())
-        for key, utterance in frames.items():
-            held[key] = fixed_length(standardise(utterance), n_frames)
-    return lambda entry: held[place(entry)]

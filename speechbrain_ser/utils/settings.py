@@ -207,19 +207,25 @@ class ListOf(Setting):
 class Labels(ListOf):
     """Class words, each once.
 
+    Arguments
+    ---------
+    counts : str
+    optional : bool
+        Whether null is fit too.
+
     Example
     -------
     >>> Labels().mend("ang")
     "give a list in brackets, such as '[ang, sad]'"
     """
 
-    def __init__(self, counts=RUN):
-        super().__init__(Word(), 0, "'[ang, sad]'", counts=counts)
+    def __init__(self, counts=RUN, optional=False):
+        super().__init__(Word(), 0, "'[ang, sad]'", optional, counts)
 
     def mend(self, value):
         """Returns an example, or which word stands twice."""
         mend = super().mend(value)
-        if mend is None and len(set(value)) < len(value):
+        if mend is None and value and len(set(value)) < len(value):
             twice = next(word for word in value if value.count(word) > 1)
             return f"give each word once ({twice} stands there twice)"
         return mend

@@ -1,0 +1,120 @@
+"""An experiment with two languages: what is read is a source and a target."""
+
+from speechbrain.utils.distributed import if_main_process
+
+from speechbrain_ser.corpora.annotations import class_table
+from speechbrain_ser.corpora.protocols import checks
+from speechbrain_ser.data.dataset import without_labels
+from speechbrain_ser.data.domains import SOURCE, TARGET, marked
+from speechbrain_ser.experiment.frame import OWN, Experiment
+from speechbrain_ser.utils.audio import place
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import check_values
+
+ALONE = "mono"  # the system that has the target language alone
+
+
+class TwoLanguages(Experiment):
+    """Splits a source and a target, which may be annotations of one's own.
+
+    The parts are train, valid, test and, unless the target is alone, ``target``:
+    all of its speech without labels. Their entries say their domain.
+
+    Arguments
+    ---------
+    protocol : dict
+        System to `Protocol`.
+    **kwargs : dict
+        Of `Experiment`; the annotations are ``source`` and ``target``. What
+        `about` returns has ``system``, ``batch_norm`` and ``experiment``.
+    """
+
+    def make_parts(self, settings):
+        """Reads both languages and splits them; see `Experiment`."""
+        for protocol in self.protocol.values():
+            check_values(protocol.declarations(), self.protocol_settings)
+        languages = self.read()
+        for language, annotation in languages.items():
+            self.check_words(language, annotation)
+        protocol = self.protocol[settings["system"]]
+        changes = {name: settings[name] for name in protocol.splitting}
+        alone = settings["system"] == ALONE
+        parts = self.split_languages(languages, protocol, changes, alone)
+        if self.skip_prep:
+            self.check_apart(languages)
+            return parts, f"{protocol.name} on {OWN}"
+        return parts, protocol.full_name(settings)
+
+    def split_languages(self, languages, protocol, changes, alone):
+        """Splits two languages, or the target alone.
+
+        Arguments
+        ---------
+        languages : dict
+            ``source`` and ``target`` to annotation.
+        protocol : Protocol
+        changes : dict
+            Of its settings.
+        alone : bool
+            Whether the target stands alone: it is then the source of all that
+            is learnt.
+
+        Returns
+        -------
+        dict
+            Part to annotation.
+        """
+        target = languages["target"]
+        if alone:
+            given = {"target": marked(target, SOURCE)}
+            return protocol.split(given, **changes)
+        given = {
+            "source": marked(languages["source"], SOURCE),
+            "target": marked(target, TARGET),
+        }
+        hidden = marked(without_labels(target), TARGET)
+        return protocol.split(given, **changes) | {"target": hidden}
+
+    def check_apart(self, languages):
+        """Refuses speech that both languages have."""
+        both = {place(entry) for entry in languages["source"].values()}
+        for key, entry in languages["target"].items():
+            if place(entry) in both:
+                raise InputError(
+                    f"the utterance {key} of {self.annotations['target']} is "
+                    f"the same speech as one of {self.annotations['source']}: "
+                    "give two languages"
+                )
+
+    def check(self, parts):
+        """Refuses parts that lack a class, the test part too."""
+        super().check(parts)
+        if parts["test"]:
+            checks.check_classes(parts["test"], self.labels, "test")
+
+    def write_annotations(self, parts):
+        """Writes both languages, unless they are one's own."""
+        super().write_annotations(self.read())
+
+    def print_split(self, planned):
+        """Prints the protocol, the classes, and what is without labels."""
+        if not if_main_process():
+            return
+        experiment = self.about(planned.settings)["experiment"]
+        print(f"{self.corpus_name}, {experiment}, {planned.protocol}")
+        shown = {k: p for k, p in planned.parts.items() if k != "target"}
+        print(class_table(shown, self.labels), flush=True)
+        if "target" in self.brain.func.needs(self.brain.keywords):
+            print(
+                f"besides, without labels: all {len(planned.parts['target'])} "
+                "utterances of the target",
+                flush=True,
+            )
+
+    def title(self, settings):
+        """Returns the title of figures and table."""
+        about = self.about(settings)
+        return (
+            f"{about['system']} ({about['batch_norm']}), "
+            f"{about['experiment']}, {self.corpus_name}, seed {self.seed}"
+        )
