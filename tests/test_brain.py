@@ -1,6 +1,5 @@
 """What all recipes share: losses, optimizers, evaluation, selection."""
 
-import json
 import logging
 import types
 
@@ -12,7 +11,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import class_weights, make_dataset
-from speechbrain_ser.evaluation.probing import speaker_probe
+from speechbrain_ser.evaluation.report import Report
 from speechbrain_ser.lobes.logmel import LogMelEncoder
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
@@ -61,25 +60,6 @@ def make_brain(folder, epochs=2, **settings):
     return brain, counter
 
 
-def test_metrics_are_written_last(tmp_path, tones, monkeypatch):
-    """A run that dies while it draws has no metrics, so it is not done."""
-    brain, counter = make_brain(tmp_path, epochs=1)
-    data = make_dataset(tones, LABELS)
-    brain.fit(counter, data, data)
-
-    def die(*_, **__):
-        """Stands in for SIGKILL."""
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(brain, "draw_embedding", die)
-    with pytest.raises(KeyboardInterrupt):
-        brain.report({"evaluation": data}, {}, "title")
-    assert not (tmp_path / "metrics.json").exists()
-    monkeypatch.undo()
-    brain.report({"evaluation": data}, {"run": "key"}, "title")
-    assert json.loads((tmp_path / "metrics.json").read_text())["run"] == "key"
-
-
 def test_wall_time_goes_on_with_the_run(tmp_path, tones, monkeypatch):
     """A run that goes on has the seconds of both processes."""
     from speechbrain_ser import brain as module
@@ -98,128 +78,12 @@ def test_wall_time_goes_on_with_the_run(tmp_path, tones, monkeypatch):
     assert other.wall_seconds() == 105.0
 
 
-def test_report_holds_each_speaker_and_intervals(tmp_path, tones):
-    """Their confusions sum to the whole; without speakers utterances count."""
-    for i, entry in enumerate(tones.values()):
-        entry["speaker"] = f"speaker{i % 3}"
-    brain, counter = make_brain(tmp_path, epochs=1)
-    data = make_dataset(tones, LABELS)
-    brain.fit(counter, data, data)
-    score = brain.full_score(brain.predict(data))
-    summed = np.sum(list(score["speakers"].values()), axis=0)
-    assert summed.tolist() == score["confusion"] and summed.sum() == 12
-    assert sorted(score["speakers"]) == ["speaker0", "speaker1", "speaker2"]
-    assert score["interval"]["over"] == "speakers"
-    assert score["interval"]["units"] == 3
-    low, high = score["interval"]["UA"]
-    assert 0 <= low <= score["UA"] <= high <= 1
-    for entry in tones.values():
-        del entry["speaker"]
-    data = make_dataset(tones, LABELS)
-    score = brain.full_score(brain.predict(data))
-    assert score["speakers"] is None
-    assert score["interval"]["over"] == "utterances"
-    assert score["interval"]["units"] == 12
-
-
-def test_report_says_how_much_speaker_is_left(
-    tmp_path, tones, monkeypatch, capsys
-):
-    """Of the training part alone; without its copies of another speed."""
-    for i, entry in enumerate(tones.values()):
-        entry["speaker"] = f"speaker{i % 3}"
-    train = dict(list(tones.items())[:9])
-    own = make_dataset(train, LABELS)
-    for i, entry in enumerate(list(train.values())):
-        train[f"copy{i}"] = entry | {"speed": 0.9}
-    train["nobody"] = tones["tone0"] | {"speaker": None}
-    parts = {
-        "train": make_dataset(train, LABELS),
-        "evaluation": make_dataset(dict(list(tones.items())[9:]), LABELS),
-    }
-    monkeypatch.setattr(PlainBrain, "draw_figures", lambda *_: None)
-    brain, _ = make_brain(tmp_path / "on", speaker_probe=True)
-    brain.report(parts, {}, "title")
-    found = json.loads((tmp_path / "on" / "metrics.json").read_text())
-    held = brain.predict(own).values()
-    expected = speaker_probe(
-        np.array([p["embedding"].tolist() for p in held], dtype=np.float32),
-        [p["entry"]["speaker"] for p in held],
-    )
-    assert found["leakage"] == brain.leakage == expected
-    assert expected["utterances"] == 9 and expected["speakers"] == 3
-    brain.leakage |= {
-        "accuracy": 0.4096,
-        "nonlinear_accuracy": 0.5,
-        "chance": 1,
-    }
-    capsys.readouterr()
-    brain.print_leakage()
-    assert capsys.readouterr().out == (
-        "a fresh probe names the speaker of 41.0 % of the training utterances "
-        "(non-linear 50.0 %, chance 100.0 %, 3 speakers)\n"
-    )
-    brain, _ = make_brain(tmp_path / "off")
-    brain.report(parts, {}, "title")
-    written = json.loads((tmp_path / "off" / "metrics.json").read_text())
-    assert set(found) - set(written) == {"leakage"}
-    assert "probe" not in capsys.readouterr().out
-
-
-def test_leakage_is_there_for_figures(tmp_path, tones, monkeypatch, capsys):
-    """And one line of it on the screen."""
-    for i, entry in enumerate(tones.values()):
-        entry["speaker"] = f"speaker{i % 2}"
-    brain, _ = make_brain(tmp_path, speaker_probe=True)
-    drawn = []
-    monkeypatch.setattr(
-        brain, "draw_figures", lambda *_: drawn.append(brain.leakage)
-    )
-    brain.probed_parts = ("precise", "ambiguous")
-    names = list(tones)
-    parts = {
-        part: make_dataset({key: tones[key] for key in keys}, LABELS)
-        for part, keys in (
-            ("precise", names[:5]),
-            ("ambiguous", names[5:9]),
-            ("evaluation", names[9:]),
-        )
-    }
-    brain.report(parts, {}, "title")
-    assert drawn == [brain.leakage] and drawn[0]["utterances"] == 9
-    assert capsys.readouterr().out.count("a fresh probe names") == 1
-
-
-@pytest.mark.parametrize(
-    ("speakers", "reason"),
-    [
-        ([None] * 12, "no training utterance names its speaker"),
-        (["one"] * 12, "fewer than two speakers"),
-        (["one"] * 11 + ["other"], "fewer than two speakers"),
-    ],
-)
-def test_why_there_is_no_probe(
-    speakers, reason, tmp_path, tones, monkeypatch, capsys, caplog
-):
-    """metrics.json says null, the log says why."""
-    for entry, speaker in zip(tones.values(), speakers):
-        entry["speaker"] = speaker
-    monkeypatch.setattr(PlainBrain, "draw_figures", lambda *_: None)
-    brain, _ = make_brain(tmp_path, speaker_probe=True)
-    with caplog.at_level(logging.INFO, logger="speechbrain_ser.brain"):
-        brain.report({"train": make_dataset(tones, LABELS)}, {}, "title")
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert "leakage" in metrics and metrics["leakage"] is None
-    (line,) = [r.message for r in caplog.records if "probe" in r.message]
-    assert reason in line
-    assert "a fresh probe" not in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 def test_cross_entropy_equals_reference(tmp_path, weighted):
     """With and without class weights; for soft labels too."""
     weights = torch.tensor([0.5, 1.0, 2.0, 4.0]) if weighted else None
-    brain, _ = make_brain(tmp_path, class_weights=weights)
+    brain, _ = make_brain(tmp_path)
+    brain.class_weights = weights
     logits, labels = torch.randn(9, 4), torch.arange(9) % 4
     expected = ipr.cross_entropy(
         logits.double().numpy(),
@@ -314,23 +178,22 @@ def test_best_epoch_is_that_of_the_validation_part(tmp_path, tones):
     assert len(brain.history.rows) == 4
 
 
-def test_watched_part_chooses_nothing(tmp_path, tones):
+def test_test_part_chooses_nothing(tmp_path, tones):
     """Its scores are kept for the last epochs; the weights don't care."""
     data = make_dataset(tones, LABELS)
     states = []
-    for name, watched in (("with", data), ("without", None)):
-        brain, counter = make_brain(
-            tmp_path / name, epochs=3, watched=watched, watched_epochs=2
-        )
+    for name, tested in (("with", {"test": data}), ("without", {})):
+        brain, counter = make_brain(tmp_path / name, epochs=3, last_epochs=2)
+        brain.datasets = tested
         brain.fit(counter, data, data)
         states.append(brain.modules.state_dict())
-        if watched is not None:
-            mean = brain.watched_mean()
-            kept = [r["UA"] for r in brain.history.notes["watched"]]
+        mean = Report(brain, str(tmp_path / name)).last_epochs_mean()
+        if tested:
+            kept = [r["UA"] for r in brain.history.notes["last_epochs"]]
             assert mean["epochs"] == [2, 3]
             assert mean["UA"]["mean"] == pytest.approx(np.mean(kept))
         else:
-            assert brain.watched_mean() is None
+            assert mean is None
     for one, other in zip(*(s.values() for s in states)):
         assert torch.equal(one, other)
 
@@ -338,15 +201,15 @@ def test_watched_part_chooses_nothing(tmp_path, tones):
 def test_best_needs_a_validation_part(tmp_path, tones):
     """Said before training."""
     brain, counter = make_brain(tmp_path)
-    with pytest.raises(InputError, match="validation part.*last"):
+    with pytest.raises(InputError, match="valid part.*last"):
         brain.fit(counter, make_dataset(tones, LABELS))
     with pytest.raises(InputError, match="'worst'.*best, last"):
-        make_brain(tmp_path, selection="worst")
+        make_brain(tmp_path, model_selection="worst")
 
 
 def test_last_epoch_needs_none(tmp_path, tones):
     """No validation part: rows and checkpoints all the same."""
-    brain, counter = make_brain(tmp_path, selection="last")
+    brain, counter = make_brain(tmp_path, model_selection="last")
     brain.fit(counter, make_dataset(tones, LABELS))
     assert brain.load_selected() == 2
     assert "valid_UA" not in brain.history.rows[0]

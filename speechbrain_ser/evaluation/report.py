@@ -118,6 +118,11 @@ class Report:
         parts : dict, optional
             Part to dataset; the confusion matrix is that of ``test``. Default:
             the Brain's.
+
+        Returns
+        -------
+        dict
+            Part to what the Brain's ``predict`` returned.
         """
         parts = self.brain.datasets if parts is None else parts
         self.epoch = self.load_selected()
@@ -125,7 +130,7 @@ class Report:
             part: self.brain.predict(dataset) for part, dataset in parts.items()
         }
         if not if_main_process():
-            return
+            return predictions
         every = predictions | self.more_predictions(predictions)
         scores = {part: self.full_score(p) for part, p in every.items()}
         scores = {part: score for part, score in scores.items() if score}
@@ -142,6 +147,7 @@ class Report:
         self.draw_figures(predictions, title)
         self.write_metrics(facts, scores)
         self.print_all(title, scores)
+        return every
 
     def write_metrics(self, facts, scores):
         """Writes ``metrics.json``, last: where it is, the run is done."""
@@ -220,7 +226,8 @@ class Report:
     def print_all(self, title, scores):
         """Prints the table and what else a user wants to know at once."""
         print(f"\n{title}, epoch {self.epoch}")
-        print(metrics_table(scores))
+        if scores:
+            print(metrics_table(scores))
         self.print_more(scores)
         self.print_intervals(scores)
         mean = self.last_epochs_mean()
@@ -312,6 +319,8 @@ class Report:
             for prediction in predictions.values()
             if prediction["entry"].get("emotion") is not None
         ]
+        if not shown:
+            return
         plot_embedding(
             self.figure("embedding"),
             torch.stack([p["embedding"] for _, p in shown]).numpy(),

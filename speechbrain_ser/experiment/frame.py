@@ -30,7 +30,11 @@ from speechbrain_ser.experiment.hparams import (
     with_overrides,
 )
 from speechbrain_ser.experiment.plan import Plan
-from speechbrain_ser.experiment.run_folder import check_folder, claim_folder
+from speechbrain_ser.experiment.run_folder import (
+    check_folder,
+    claim_folder,
+    keep_recipe,
+)
 from speechbrain_ser.utils.audio_files import check_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
@@ -377,6 +381,7 @@ class Experiment:
         )
         if if_main_process():
             shutil.copy(planned.script, self.output_folder)
+            keep_recipe(self.output_folder, planned.path, planned.overrides)
         begin_log(notes)
 
 

@@ -4,9 +4,12 @@ import json
 import os
 
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import write_json
+from speechbrain_ser.utils.files import write_json, write_text
 
 SETTINGS = "settings.json"
+HPARAMS = "recipe.yaml"  # the hparams file as it was
+OVERRIDES = "overrides.yaml"  # what the command line changed of it
+CHECKPOINTS = "save"
 # What a folder's settings are written as; 1 had other names of parts and keys.
 FORMAT = 2
 MEND = "give another --output_folder, or delete it to start anew"
@@ -71,6 +74,22 @@ def claim_folder(folder, claimed):
     check_folder(folder, claimed)
     if read_settings(folder) is None:
         write_json(os.path.join(folder, SETTINGS), as_written(claimed))
+
+
+def keep_recipe(folder, path, overrides):
+    """Keeps the hparams file and its overrides, so that a run can be loaded.
+
+    Arguments
+    ---------
+    folder : str
+    path : str
+        The hparams file.
+    overrides : str
+        YAML.
+    """
+    with open(path, encoding="utf-8") as file:
+        write_text(os.path.join(folder, HPARAMS), file.read())
+    write_text(os.path.join(folder, OVERRIDES), f"{overrides}\n")
 
 
 def as_written(claimed):

@@ -82,6 +82,13 @@ def write_json(path, value):
             file.write("\n")
 
 
+def write_text(path, text):
+    """Writes a text, whole or not at all."""
+    with replacing(path) as beside:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
 def write_csv(path, rows):
     """Writes a list of dictionaries as CSV; the columns are the keys of all."""
     columns = list(dict.fromkeys(key for row in rows for key in row))

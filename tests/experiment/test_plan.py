@@ -1,6 +1,5 @@
 """A run's key: equal for what gives the same numbers, else not."""
 
-import ast
 import os
 import shutil
 
@@ -8,7 +7,7 @@ import pytest
 import speechbrain as sb
 
 import speechbrain_ser
-from speechbrain_ser.experiment import plan, recipe
+from speechbrain_ser.experiment import hparams, identity, plan
 from tests.recipes.helpers import RECIPE, ROOT, import_script
 
 HPARAMS = ROOT / "recipes" / "IEMOCAP" / "hparams" / "ipr_logmel.yaml"
@@ -22,8 +21,8 @@ def run_options(**settings):
 
 def make_plan(mini_folder, path=HPARAMS, **settings):
     """A plan of the IPR recipe."""
-    settings = {"data_folder": mini_folder, "evaluation_size": 0.4} | settings
-    overrides = recipe.with_overrides("", **settings)
+    settings = {"data_folder": mini_folder, "test_size": 0.4} | settings
+    overrides = hparams.with_overrides("", **settings)
     return import_script(RECIPE).plan(str(path), overrides)
 
 
@@ -34,7 +33,7 @@ def make_plan(mini_folder, path=HPARAMS, **settings):
         {"output_folder": "elsewhere"},
         {"eval_batch_size": 2},
         {"ckpt_interval_minutes": 7},
-        {"evaluation_size": 0.40},
+        {"test_size": 0.40},
     ],
 )
 def test_what_changes_no_number_keeps_the_key(settings, mini_folder):
@@ -60,9 +59,9 @@ def test_a_moved_corpus_is_the_same(mini_folder, tmp_path):
         {"seed": 2},
         {"system": "baseline"},
         {"lr": 0.002},
-        {"evaluation_size": 0.5},
+        {"test_size": 0.5},
         {"snr_low": 3},
-        {"corpus": "other"},
+        {"corpus_name": "other"},
     ],
 )
 def test_what_changes_a_number_changes_the_key(settings, mini_folder):
@@ -90,12 +89,10 @@ def test_labels_count_not_only_ids(mini_folder):
     """One label changed: another split."""
     planned = make_plan(mini_folder)
     before = planned.key(run_options())
-    key, entry = next(iter(planned.parts["evaluation"].items()))
+    key, entry = next(iter(planned.parts["test"].items()))
     other = "ang" if entry["emotion"] != "ang" else "sad"
     parts = dict(planned.parts)
-    parts["evaluation"] = parts["evaluation"] | {
-        key: entry | {"emotion": other}
-    }
+    parts["test"] = parts["test"] | {key: entry | {"emotion": other}}
     changed = plan.Plan(
         planned.script,
         planned.path,
@@ -122,7 +119,7 @@ def test_free_settings_inside_objects_do_not_count(mini_folder):
             "layer": -1,
             "freeze_feature_extractor": True,
             "frozen_layers": 0,
-            "gradient_checkpointing": False,
+            "gradient_checkpointing": None,
         }
     }
 
@@ -145,7 +142,7 @@ def test_facts_are_what_the_split_holds(mini_folder):
             word: words.count(word) for word in ("ang", "hap", "sad", "neu")
         }
     assert facts["overrides"] == {"seed": 5}
-    assert facts["protocol"] == ("iemocap-ambiguity@1 with evaluation_size 0.4")
+    assert facts["protocol"] == ("iemocap-ambiguity@1 with test_size 0.4")
     assert facts["run"] == planned.key(run_options())
     assert len(set(facts["parts_sha256"].values())) == 4
 
@@ -157,56 +154,86 @@ def copied(tmp_path, monkeypatch):
     shutil.copytree(os.path.dirname(speechbrain_ser.__file__), home)
     shutil.copytree(RECIPE.parent, tmp_path / "recipe")
     monkeypatch.setattr(speechbrain_ser, "__file__", str(home / "__init__.py"))
-    plan.program.cache_clear()
+    identity.program.cache_clear()
     yield tmp_path
-    plan.program.cache_clear()
+    identity.program.cache_clear()
 
 
 def version(copied):
-    """The code's version, read anew."""
-    plan.program.cache_clear()
-    script = copied / "recipe" / "train_ipr.py"
-    hparams = copied / "recipe" / "hparams" / "ipr_logmel.yaml"
-    return plan.code_version(str(script), str(hparams))
+    """Both versions of the code, read anew."""
+    identity.program.cache_clear()
+    script = str(copied / "recipe" / "train_ipr.py")
+    path = str(copied / "recipe" / "hparams" / "ipr_logmel.yaml")
+    return {
+        "run": identity.code_version(script, path),
+        "report": identity.code_version(script, path, report=True),
+    }
 
 
 @pytest.mark.parametrize(
-    "name, old, new, same",
+    "name, changes",
     [
-        (
-            "speechbrain_ser/losses.py",
-            "import torch\n",
-            "import torch, os\n",
-            0,
-        ),
-        ("speechbrain_ser/lobes/logmel.py", "0.", "0.5 + 0.", 0),
-        ("recipe/train_ipr.py", "loss = loss + beta", "loss = loss - beta", 0),
-        ("speechbrain_ser/corpora/voice.py", "0.", "0.5 + 0.", 0),
-        ("speechbrain_ser/losses.py", '"""', '"""Better. ', 1),
-        ("recipe/train_ipr.py", "# Eq. 1\n", "# Equation 1\n", 1),
-        ("recipe/train_ipr.py", "import torch\n", "import torch  \n\n", 1),
-        ("speechbrain_ser/plots.py", "FONT_SIZE = 9", "FONT_SIZE = 8", 1),
-        ("speechbrain_ser/table/cells.py", "0.05", "0.01", 1),
-        (
-            "speechbrain_ser/lobes/ssl.py",
-            "import torch",
-            "import  torch, os",
-            1,
-        ),
+        ("speechbrain_ser/losses.py", "run"),
+        ("speechbrain_ser/schedules.py", "run"),
+        ("speechbrain_ser/scores.py", "run"),
+        ("speechbrain_ser/brain.py", "run"),
+        ("speechbrain_ser/prediction.py", "run"),
+        ("speechbrain_ser/methods/ipr.py", "run"),
+        ("speechbrain_ser/data/batching.py", "run"),
+        ("speechbrain_ser/data/parts.py", "run"),
+        ("speechbrain_ser/lobes/logmel.py", "run"),
+        ("speechbrain_ser/utils/checkpoints.py", "run"),
+        ("speechbrain_ser/utils/distributed.py", "run"),
+        ("speechbrain_ser/corpora/annotations.py", "run"),
+        ("speechbrain_ser/corpora/iemocap.py", "run"),
+        ("speechbrain_ser/corpora/mini/voice.py", "run"),
+        ("speechbrain_ser/corpora/protocols/ambiguity.py", "run"),
+        ("speechbrain_ser/corpora/protocols/iemocap.py", "run"),
+        ("recipe/train_ipr.py", "run"),
+        ("speechbrain_ser/evaluation/ipr.py", "report"),
+        ("speechbrain_ser/evaluation/report.py", "report"),
+        ("speechbrain_ser/evaluation/metrics.py", "report"),
+        ("speechbrain_ser/evaluation/probing.py", "report"),
+        ("speechbrain_ser/figures/curves.py", "report"),
+        ("speechbrain_ser/methods/lpmn.py", ""),
+        ("speechbrain_ser/evaluation/lpmn.py", ""),
+        ("speechbrain_ser/figures/speakers.py", ""),
+        ("speechbrain_ser/lobes/ssl.py", ""),
+        ("speechbrain_ser/corpora/recola.py", ""),
+        ("speechbrain_ser/corpora/protocols/cmu_mosei.py", ""),
+        ("speechbrain_ser/corpora/protocols/named.py", ""),
+        ("speechbrain_ser/experiment/frame.py", ""),
+        ("speechbrain_ser/experiment/hparams.py", ""),
+        ("speechbrain_ser/table/spec.py", ""),
+        ("speechbrain_ser/utils/errors.py", ""),
     ],
 )
-def test_code_counts_words_about_it_do_not(name, old, new, same, copied):
-    """What the script or its YAML uses; not comments, plots or other lobes."""
+def test_a_changed_line_changes_just_the_right_key(name, changes, copied):
+    """Of the run what is executed until there are predictions, else of what
+    is made of them; not what another recipe uses."""
     before = version(copied)
     path = copied / name
     text = path.read_text(encoding="utf-8")
-    if new.startswith("0.5"):
-        old = next(
-            node.value
-            for node in ast.walk(ast.parse(text))
-            if isinstance(node, ast.Constant) and isinstance(node.value, float)
-        )
-        old, new = repr(old), f"{old} + 0.5"
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    assert (version(copied) == before) == bool(same)
+    path.write_text(text + "\nCHANGED = 1\n", encoding="utf-8")
+    after = version(copied)
+    changed = {kind for kind in before if before[kind] != after[kind]}
+    assert changed == set(changes.split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "speechbrain_ser/losses.py",
+        "speechbrain_ser/evaluation/report.py",
+        "recipe/train_ipr.py",
+    ],
+)
+def test_words_about_code_change_no_key(name, copied):
+    """Comments, docstrings, formatting."""
+    before = version(copied)
+    path = copied / name
+    text = path.read_text(encoding="utf-8")
+    changed = text.replace('"""', '"""Better. ', 1) + "\n\n\n# the end\n"
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    assert version(copied) == before

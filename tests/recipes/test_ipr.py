@@ -18,12 +18,13 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
+from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.protocols.iemocap import AMBIGUITY
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from tests.recipes.helpers import (
     RECIPE,
     ROOT,
     SHORT,
-    import_script,
     in_second_epoch,
     results,
     run_recipe,
@@ -44,25 +45,10 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def ready(mini_folder, tmp_path_factory):
     """Annotations of the four parts of the small mini corpus."""
-    script = import_script(RECIPE)
     folder = tmp_path_factory.mktemp("annotations")
-    parts = script.prepare(
-        data_folder=mini_folder,
-        labels=["ang", "hap", "sad", "neu"],
-        merge_excited=True,
-        self_evaluations=False,
-        improvised_only=False,
-        evaluation_size=0.4,
-        precise_size=None,
-        held_out_session=None,
-        valid_share=0.1,
-    )
-    names = ("train", "valid", "unlabelled", "test")
-    paths = script.annotation_paths(
-        {f"{name}_annotation": str(folder / f"{name}.json") for name in names}
-    )
-    for part, path in paths.items():
-        write_annotation(path, parts[part])
+    parts = AMBIGUITY.split(read_iemocap(mini_folder), test_size=0.4)
+    for part, annotation in parts.items():
+        write_annotation(str(folder / f"{part}.json"), annotation)
     return folder
 
 
@@ -100,21 +86,21 @@ def test_runs_as_typed(here, tmp_path):
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
     assert "mini corpus" in first and "say nothing about IEMOCAP" in first
-    assert "D1 1710, D2 3421, D3 400" in done.stdout
+    assert "train 1710, unlabelled 3421, test 400" in done.stdout
     for epoch in (1, 2, 3):
         assert done.stdout.count(f"epoch {epoch}/3:") == 1
     assert (tmp_path / "out" / "train_ipr.py").exists()
     metrics, curves, predictions = results(tmp_path / "out")
     assert set(os.listdir(tmp_path / "out" / "figures")) == FIGURES
     assert len(curves) == 3
-    assert 0 <= metrics["metrics"]["evaluation"]["UA"] <= 1
+    assert 0 <= metrics["metrics"]["test"]["UA"] <= 1
     assert metrics["protocol"].startswith("iemocap-ambiguity@1 with ")
-    assert metrics["metrics"]["evaluation"]["interval"]["over"] == "speakers"
+    assert metrics["metrics"]["test"]["interval"]["over"] == "speakers"
     assert set(metrics["metrics"]) == {
-        "precise",
-        "validation",
-        "ambiguous",
-        "evaluation",
+        "train",
+        "valid",
+        "unlabelled",
+        "test",
     }
     rows = list(csv.DictReader(predictions.splitlines()))
     assert len(rows) == sum(metrics["sizes"].values())
@@ -374,7 +360,7 @@ def test_split_utterances_are_evaluated_whole(ready, tmp_path, monkeypatch):
     )
     assert error is None
     log = (out / "log.txt").read_text()
-    assert "precise: " in log and "longer than 0.9 s (split)" in log
+    assert "train: " in log and "longer than 0.9 s (split)" in log
     ids = {row.split(",")[0] for row in results(out)[2].splitlines()[1:]}
     expected = {
         key
@@ -390,7 +376,7 @@ def test_split_utterances_are_evaluated_whole(ready, tmp_path, monkeypatch):
         ["--precision", "bf16"],
         ["--class_weights", "balanced"],
         ["--model_selection", "last"],
-        ["--taught_view", "both", "--taught", "agreed"],
+        ["--pseudo_label_view", "both", "--pseudo_label_filter", "agreed"],
         ["--pseudo_label", "soft", "--update_rule", "weighted"],
         ["--debug"],
     ],
@@ -444,7 +430,7 @@ def test_broken_audio_is_named_before_training(
     folder = tmp_path / "IEMOCAP_full_release"
     shutil.copytree(mini_folder, folder)
     path = sorted(folder.glob("Session2/sentences/wav/*/Ses*.wav"))
-    labelled = import_script(RECIPE).read_iemocap(str(folder))
+    labelled = read_iemocap(str(folder))
     entry = next(e for e in labelled.values() if e["session"] == 2)
     assert path
     break_audio(entry, how)
@@ -501,17 +487,21 @@ def test_another_rate_is_resampled_and_said(
         (["--data_folder", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--data_folder", "{tmp}"], "{tmp}"),
         (["--system", "magic"], "--system is 'magic'.*baseline_plus"),
-        (["--taught", "some"], "--taught is 'some'.*agreed"),
+        (
+            ["--pseudo_label_filter", "some"],
+            "--pseudo_label_filter is 'some'.*agreed",
+        ),
+        (["--taught", "some"], "taught: it is called --pseudo_label_filter"),
         (["--class_weights", "heavy"], "--class_weights is 'heavy'"),
         (["--model_selection", "luck"], "--model_selection is 'luck'"),
         (["--n_classes", "3"], "n_classes is 3.*4 words"),
-        (["--evaluation_size", "5000"], "5000"),
+        (["--test_size", "5000"], "5000"),
         (["--no_such_setting", "1"], "no_such_setting"),
         (["--labels", "[ang, hap, sad, fea]"], "fea"),
         (["--noise_folder", "{tmp}"], "holds no audio"),
         (["--long_utterances", "drop"], "drop"),
         (["--lr", "1", "--lr", "2"], "duplicate key.*once"),
-        (["--valid_share", "0"], "validation part.*--model_selection last"),
+        (["--valid_share", "0"], "valid part.*--model_selection last"),
     ],
 )
 def test_bad_settings_are_one_sentence(
@@ -606,7 +596,7 @@ def test_finished_run_only_reports(ready, tmp_path, monkeypatch):
     assert found["chance"] == pytest.approx(most / len(trained))
     assert 0 <= found["accuracy"] <= 1
     assert len(first[1]) == 3
-    mean = first[0]["evaluation_mean_of_last_epochs"]
+    mean = first[0]["test_mean_of_last_epochs"]
     assert mean["epochs"] == [3]
 
 

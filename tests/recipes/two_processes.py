@@ -12,20 +12,14 @@ from speechbrain.augment.augmenter import Augmenter
 from speechbrain.augment.time_domain import SignFlip
 
 from speechbrain_ser.corpora.annotations import read_annotation
-from speechbrain_ser.experiment import recipe
-from tests.recipes.helpers import RECIPE, import_script
+from speechbrain_ser.experiment import hparams as recipe
+from tests.recipes.helpers import RECIPE
 
-FILES = {
-    "precise": "train",
-    "validation": "valid",
-    "ambiguous": "unlabelled",
-    "evaluation": "test",
-}
+PARTS = ("train", "valid", "unlabelled", "test")
 
 
 def main(annotations, out, batch_size):
     """Two epochs, the second after the warm-up."""
-    script = import_script(RECIPE)
     arguments = {
         "seed": 1,
         "output_folder": out,
@@ -34,7 +28,7 @@ def main(annotations, out, batch_size):
         "number_of_epochs": 2,
         "warmup_epochs": 1,
         "warmup_updates": 0,
-        "watched_epochs": 0,
+        "last_epochs": 0,
     }
     hparams_file = os.path.join(RECIPE.parent, "hparams", "ipr_logmel.yaml")
     run_opts = sb.core.RunOptions.from_dictionary(
@@ -48,14 +42,19 @@ def main(annotations, out, batch_size):
     sb.utils.distributed.ddp_init_group(run_opts)
     overrides = recipe.with_overrides("", **arguments)
     hparams = recipe.load(hparams_file, overrides)
-    # the same copy in every process, whatever its generator says
-    hparams["augmenter"] = Augmenter(augmentations=[SignFlip(flip_prob=1.0)])
-    hparams["checkpointer"] = None
-    parts = {
-        part: read_annotation(os.path.join(annotations, f"{name}.json"))
-        for part, name in FILES.items()
-    }
-    brain, train, valid = script.make_brain(hparams, run_opts, parts)
+    brain = hparams["brain"](
+        # the same copy in every process, whatever its generator says
+        augmenter=Augmenter(augmentations=[SignFlip(flip_prob=1.0)]),
+        checkpointer=None,
+        hparams={},
+        run_opts=run_opts,
+    )
+    brain.set_parts(
+        {
+            part: read_annotation(os.path.join(annotations, f"{part}.json"))
+            for part in PARTS
+        }
+    )
     held = {}
 
     def keep(when):
@@ -72,7 +71,9 @@ def main(annotations, out, batch_size):
             keep("first")
 
     brain.on_fit_batch_end = watch
-    brain.fit(hparams["epoch_counter"], train, valid)
+    brain.fit(
+        hparams["epoch_counter"], brain.train_set, brain.datasets["valid"]
+    )
     keep("last")
     names = ("train_loss", "valid_loss", "precise_loss")
     held["losses"] = torch.tensor(

@@ -1,0 +1,107 @@
+"""A trained run on other speech: nothing is trained, the run is only read."""
+
+import os
+
+from speechbrain_ser.evaluation.report import Report
+from speechbrain_ser.experiment.hparams import load, text_of, with_overrides
+from speechbrain_ser.experiment.run_folder import (
+    CHECKPOINTS,
+    FORMAT,
+    HPARAMS,
+    OVERRIDES,
+    read_settings,
+)
+from speechbrain_ser.utils.errors import InputError
+
+
+def evaluate(run, parts, folder, run_opts=None):
+    """Evaluates a run's selected epoch on parts, and reports elsewhere.
+
+    Arguments
+    ---------
+    run : str
+        The run's ``output_folder``; nothing in it is changed.
+    parts : dict
+        Part to annotation: ``test``, perhaps others. Emotions may be missing;
+        those that are there must be among the run's labels.
+    folder : str
+        Where ``metrics.json``, ``predictions.csv`` and the figures go.
+    run_opts : RunOptions or dict, optional
+        SpeechBrain's; default: its best guess.
+
+    Returns
+    -------
+    dict
+        Part to what the Brain's ``predict`` gives: utterance to its outputs.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no trained run, or is the one that is written to.
+    """
+    settings = check_run(run, folder)
+    hparams = load_run(run, folder)
+    brain = hparams["brain"](hparams={}, run_opts=run_opts)
+    brain.set_parts(parts)
+    facts = {
+        "evaluated_run": {
+            name: settings[name] for name in ("code", "split_sha256")
+        },
+        "labels": list(brain.labels),
+        "sizes": {name: len(part) for name, part in parts.items()},
+    }
+    name = os.path.basename(os.path.abspath(run))
+    return Report(brain, folder).write(facts, f"{name} on other speech")
+
+
+def load_run(run, folder):
+    """Builds a run's objects: its checkpoints are read, `folder` is written.
+
+    Arguments
+    ---------
+    run : str
+    folder : str
+
+    Returns
+    -------
+    dict
+        The objects of the run's hparams file.
+    """
+    overrides = with_overrides(
+        text_of(os.path.join(run, OVERRIDES)),
+        output_folder=folder,
+        save_folder=os.path.join(run, CHECKPOINTS),
+    )
+    return load(os.path.join(run, HPARAMS), overrides)
+
+
+def check_run(run, folder):
+    """Refuses what is no trained run, and a report inside of the run.
+
+    Returns
+    -------
+    dict
+        The settings that the run is bound to.
+    """
+    settings = read_settings(run)
+    if settings is None:
+        raise InputError(
+            f"{run} holds no run: give the --output_folder of one"
+        )
+    if settings.get("format") != FORMAT:
+        raise InputError(
+            f"{run} holds a run of an earlier version, which can't be loaded "
+            "any more: train it again"
+        )
+    saved = os.path.join(run, CHECKPOINTS)
+    if not os.path.isdir(saved) or not any(
+        name.startswith("CKPT+") for name in os.listdir(saved)
+    ):
+        raise InputError(f"{saved} has no checkpoint: train the run first")
+    inside, place = os.path.realpath(run), os.path.realpath(folder)
+    if os.path.commonpath([inside, place]) == inside:
+        raise InputError(
+            f"{folder} is in the folder of the run, which is only read: give "
+            "another one"
+        )
+    return settings
