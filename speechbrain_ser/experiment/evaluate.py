@@ -85,9 +85,7 @@ def check_run(run, folder):
     """
     settings = read_settings(run)
     if settings is None:
-        raise InputError(
-            f"{run} holds no run: give the --output_folder of one"
-        )
+        raise InputError(f"{run} holds no run: give the --output_folder of one")
     if settings.get("format") != FORMAT:
         raise InputError(
             f"{run} holds a run of an earlier version, which can't be loaded "

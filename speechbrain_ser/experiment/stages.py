@@ -10,13 +10,17 @@ import json
 import os
 import shutil
 
-from speechbrain_ser.experiment.plan import digest
+from speechbrain_ser.experiment.identity import digest
+from speechbrain_ser.experiment.run_folder import (
+    SETTINGS,
+    as_written,
+    read_settings,
+)
 from speechbrain_ser.utils.distributed import on_main, wait_for_all
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import Lock, replacing, write_json
 
 DONE = "stage.json"  # written last: where it is, the stage is whole
-SETTINGS = "settings.json"  # of the run's folder, see checkpoints.claim_folder
 LINKS = "stages.json"
 EARLIER = "earlier"
 STAYS = {EARLIER, SETTINGS, LINKS, "lock"}
@@ -64,9 +68,13 @@ class Stage:
         return os.path.exists(self.path(DONE))
 
     def facts(self):
-        """Returns what `finish` was given."""
+        """Returns what was found."""
+        return self.mark()["facts"]
+
+    def mark(self):
+        """Reads the file that says that the result is whole."""
         with open(self.path(DONE), encoding="utf-8") as file:
-            return json.load(file)["facts"]
+            return json.load(file)
 
     @contextlib.contextmanager
     def making(self):
@@ -97,22 +105,49 @@ class Stage:
         finally:
             lock.release()
 
-    def finish(self, facts):
+    def finish(self, facts, describe=dict, by=None):
         """Marks the stage as whole; its checkpoints go.
 
         Arguments
         ---------
         facts : dict
             Plain values to be kept.
+        describe : callable
+            Draws what was made, on the main process; returns further facts.
+        by : str or None
+            Names the code of `describe`.
         """
 
         def write():
-            """Writes the mark."""
-            write_json(self.path(DONE), {"facts": facts, "inputs": self.inputs})
+            """Describes, marks, clears up."""
+            self.write_mark(facts | describe(), by)
             shutil.rmtree(self.path("save"), ignore_errors=True)
 
         wait_for_all()
         on_main(write)
+
+    def describe_anew(self, describe, by):
+        """Describes what is whole, if other code did; makes nothing.
+
+        Arguments
+        ---------
+        describe : callable
+        by : str
+            See `finish`.
+        """
+
+        def again():
+            """Looks who did, on one process: another run may be at it too."""
+            mark = self.mark()
+            if mark.get("described_by") != by:
+                self.write_mark(mark["facts"] | describe(), by)
+
+        on_main(again)
+
+    def write_mark(self, facts, by):
+        """Writes the file that says that the result is whole."""
+        mark = {"facts": facts, "inputs": self.inputs, "described_by": by}
+        write_json(self.path(DONE), mark)
 
 
 def tell_changes(folder, stages):
@@ -189,41 +224,42 @@ def make_room(folder, settings, stay=()):
     InputError
         If what is there can't be moved.
     """
-    path = os.path.join(folder, SETTINGS)
-    if not os.path.exists(path):
-        return
-    with open(path, encoding="utf-8") as file:
-        before = json.load(file)
-    if before == json.loads(json.dumps(settings)):
+    before = read_settings(folder)
+    if before is None or before == as_written(settings):
         return
     kept = os.path.join(folder, EARLIER, digest(before)[:8])
     while os.path.exists(os.path.join(kept, SETTINGS)):
         kept += "-again"  # the same settings for the second time
+    own = {os.path.abspath(path) for path in stay}
+    names = [
+        name
+        for name in sorted(set(os.listdir(folder)) - STAYS)
+        if os.path.abspath(os.path.join(folder, name)) not in own
+    ]
     try:
-        os.makedirs(kept, exist_ok=True)
-        names = set(os.listdir(folder)) - STAYS
-        own = {os.path.abspath(path) for path in stay}
-        names = {
-            name
-            for name in names
-            if os.path.abspath(os.path.join(folder, name)) not in own
-        }
-        if os.path.exists(os.path.join(folder, LINKS)):
-            with replacing(os.path.join(kept, LINKS)) as beside:
-                shutil.copyfile(os.path.join(folder, LINKS), beside)
         # its settings last: what is killed meanwhile is moved the next time
-        for name in [*sorted(names), SETTINGS]:
-            target = os.path.join(kept, name)
-            if os.path.isdir(target):
-                shutil.rmtree(target)
-            os.replace(os.path.join(folder, name), target)
+        move(folder, kept, [*names, SETTINGS])
     except OSError as failure:
         raise InputError(
             f"{folder} holds a run with other settings that can't be moved to "
             f"{kept} ({failure.strerror}): give another --output_folder"
         ) from failure
+    told = changes(before, as_written(settings))
     print(
-        f"{folder} held a run with other settings ({changes(before, settings)}):"
-        f" it is kept in {kept}",
+        f"{folder} held a run with other settings ({told}): it is kept in "
+        f"{kept}",
         flush=True,
     )
+
+
+def move(folder, kept, names):
+    """Moves files to another folder, and notes there which stages they used."""
+    os.makedirs(kept, exist_ok=True)
+    if os.path.exists(os.path.join(folder, LINKS)):
+        with replacing(os.path.join(kept, LINKS)) as beside:
+            shutil.copyfile(os.path.join(folder, LINKS), beside)
+    for name in names:
+        target = os.path.join(kept, name)
+        if os.path.isdir(target):
+            shutil.rmtree(target)
+        os.replace(os.path.join(folder, name), target)

@@ -6,7 +6,7 @@ from speechbrain_ser.corpora.annotations import class_table
 from speechbrain_ser.corpora.protocols import checks
 from speechbrain_ser.data.dataset import without_labels
 from speechbrain_ser.data.domains import SOURCE, TARGET, marked
-from speechbrain_ser.experiment.frame import OWN, Experiment
+from speechbrain_ser.experiment.experiment import OWN, Experiment
 from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import check_values
@@ -34,46 +34,17 @@ class TwoLanguages(Experiment):
         for protocol in self.protocol.values():
             check_values(protocol.declarations(), self.protocol_settings)
         languages = self.read()
+        if self.skip_prep:
+            self.check_apart(languages)
         for language, annotation in languages.items():
             self.check_words(language, annotation)
         protocol = self.protocol[settings["system"]]
         changes = {name: settings[name] for name in protocol.splitting}
         alone = settings["system"] == ALONE
-        parts = self.split_languages(languages, protocol, changes, alone)
+        parts = split_languages(languages, protocol, changes, alone)
         if self.skip_prep:
-            self.check_apart(languages)
             return parts, f"{protocol.name} on {OWN}"
         return parts, protocol.full_name(settings)
-
-    def split_languages(self, languages, protocol, changes, alone):
-        """Splits two languages, or the target alone.
-
-        Arguments
-        ---------
-        languages : dict
-            ``source`` and ``target`` to annotation.
-        protocol : Protocol
-        changes : dict
-            Of its settings.
-        alone : bool
-            Whether the target stands alone: it is then the source of all that
-            is learnt.
-
-        Returns
-        -------
-        dict
-            Part to annotation.
-        """
-        target = languages["target"]
-        if alone:
-            given = {"target": marked(target, SOURCE)}
-            return protocol.split(given, **changes)
-        given = {
-            "source": marked(languages["source"], SOURCE),
-            "target": marked(target, TARGET),
-        }
-        hidden = marked(without_labels(target), TARGET)
-        return protocol.split(given, **changes) | {"target": hidden}
 
     def check_apart(self, languages):
         """Refuses speech that both languages have."""
@@ -118,3 +89,33 @@ class TwoLanguages(Experiment):
             f"{about['system']} ({about['batch_norm']}), "
             f"{about['experiment']}, {self.corpus_name}, seed {self.seed}"
         )
+
+
+def split_languages(languages, protocol, changes, alone=False):
+    """Splits two languages, or the target alone.
+
+    Arguments
+    ---------
+    languages : dict
+        ``source`` and ``target`` to annotation.
+    protocol : Protocol
+    changes : dict
+        Of its settings.
+    alone : bool
+        Whether the target stands alone: it is then the source of all that is
+        learnt.
+
+    Returns
+    -------
+    dict
+        Part to annotation; ``target`` is all of it without labels.
+    """
+    if alone:
+        target = marked(languages["target"], SOURCE)
+        return protocol.split({"target": target}, **changes)
+    hidden = marked(without_labels(languages["target"]), TARGET)
+    given = {
+        "source": marked(languages["source"], SOURCE),
+        "target": marked(languages["target"], TARGET),
+    }
+    return protocol.split(given, **changes) | {"target": hidden}

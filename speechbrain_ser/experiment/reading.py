@@ -1,0 +1,83 @@
+"""Reading what an experiment is made of, once for the same reading."""
+
+import functools
+import json
+import os
+
+from speechbrain_ser.corpora.annotations import read_annotation
+from speechbrain_ser.utils.audio_files import check_audio
+
+UNLABELLED = ("unlabelled", "target")  # parts whose labels may be missing
+
+
+def read_own(paths, optional):
+    """Reads annotations of one's own.
+
+    Arguments
+    ---------
+    paths : dict
+        Part to file.
+    optional : tuple of str
+        Parts that may be missing.
+
+    Returns
+    -------
+    dict
+        Part to annotation, empty where it is missing.
+
+    Raises
+    ------
+    InputError
+        If a file or its audio can't be used.
+    """
+    parts = {}
+    for part, path in paths.items():
+        if part in optional and not (path and os.path.exists(path)):
+            parts[part] = {}
+            continue
+        labelled = part not in UNLABELLED
+        parts[part] = check_audio(read_annotation(path, labelled=labelled))
+    return parts
+
+
+def split_by(protocol, corpus, fold, **settings):
+    """Reads a corpus, once, and splits it as a protocol says."""
+    return protocol.split(once(corpus), fold, **settings)
+
+
+def once(call):
+    """Calls a partial of plain arguments, once for the same ones.
+
+    Arguments
+    ---------
+    call : functools.partial
+
+    Returns
+    -------
+    object
+        Shared: not to be changed.
+    """
+    key = described(call)
+    if key not in HELD:
+        if len(HELD) >= MOST:
+            HELD.pop(next(iter(HELD)))
+        HELD[key] = call()
+    return HELD[key]
+
+
+HELD, MOST = {}, 16  # what `once` returned, by what was called
+
+
+def described(value):
+    """Names a call, or a value of its arguments."""
+    if isinstance(value, functools.partial):
+        return (
+            described(value.func),
+            tuple(map(described, value.args)),
+            described(value.keywords),
+        )
+    if isinstance(value, dict):
+        return tuple((k, described(v)) for k, v in sorted(value.items()))
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    return json.dumps(value, default=lambda held: held.name)
