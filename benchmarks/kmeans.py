@@ -5,7 +5,7 @@
 | minibatch | scikit-learn's `MiniBatchKMeans` as it is, k-means++ start |
 | kmeans | scikit-learn's `KMeans` (Lloyd's), our start |
 | faiss | faiss's `Kmeans` on all frames, our start; left out if not installed |
-| ours | `pseudo_labels.fit_centres` |
+| ours | `kmeans.fit_centres` |
 
 All but the first run `--iterations`, and their time holds that of the start.
 Inertia is the mean squared distance of all frames to their nearest centres.

@@ -1,11 +1,16 @@
 """Features are computed once, and are what DANN and MEnAN need of them."""
 
 import logging
+import pickle
 
 import pytest
 import torch
 
-from speechbrain_ser.data.cached_features import cached_features, held_of
+from speechbrain_ser.data.cached_features import (
+    StandardisedReader,
+    cached_features,
+    held_of,
+)
 from speechbrain_ser.lobes.features import (
     LogMel,
     LogMelPitchEnergy,
@@ -89,3 +94,44 @@ def test_copies_at_other_speeds(parts, tmp_path):
     found = held_of(held, training.values())
     assert len(found) == 16
     assert repeated_or_middle(found[0], 300).shape == (300, 8)
+
+
+def test_reader_keeps_until_the_statistics_change(parts, tmp_path):
+    """What it gives is computed once; each change of a buffer is seen."""
+    held = cached_features(tmp_path, LogMel(n_mels=5), parts.values())
+    calls = []
+
+    def finish(frames):
+        """Counts."""
+        calls.append(1)
+        return fixed_length(frames, 60)
+
+    read = StandardisedReader(Standardisation(5), finish)
+    read.held |= held
+    entry = parts["train"]["tone0"]
+    module, frames = read.standardise, held[place(entry)]
+
+    def fitted():
+        """By another fit."""
+        module.fit([frames])
+
+    def loaded():
+        """By a checkpoint."""
+        other = Standardisation(5)
+        other.fit([3 * frames])
+        module.load_state_dict(other.state_dict())
+
+    def moved():
+        """By other tensors, as of another device."""
+        module.mean, module.std = module.mean + 1, module.std * 2
+
+    for n, change in enumerate((lambda: None, fitted, loaded, moved), 1):
+        change()
+        expected = fixed_length(module(frames), 60)
+        for again in (read(entry), read(entry)):
+            assert torch.equal(again, expected)
+        assert len(calls) == n
+    read.finish = None
+    sent = pickle.loads(pickle.dumps(read))
+    assert torch.equal(sent(entry), module(frames))
+    assert read(entry).shape == (60, 5)
