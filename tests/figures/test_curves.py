@@ -17,7 +17,7 @@ def curve_rows(epochs):
     ]
 
 
-PANELS = [("loss", {"loss": "training"}), ("UA", {"UA": "valid", "x": "no"})]
+PANELS = [("loss", {"loss": "train"}), ("UA", {"UA": "valid", "x": "no"})]
 PICTURES = {
     "curves": lambda path: plot_curves(
         path, curve_rows(EPOCHS), PANELS, "Training", MARKS

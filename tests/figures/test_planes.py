@@ -1,6 +1,5 @@
 """Principal components and t-SNE are right."""
 
-import math
 import warnings
 
 import numpy as np
@@ -9,32 +8,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from speechbrain_ser.figures import planes
 from speechbrain_ser.figures.planes import plane, principal_components
-from tests.figures.helpers import by_svd
-
-CLASSES = ["ang", "hap", "sad", "neu"]
-
-
-def system(n, speakers=("F", "M"), unlabelled=0, dims=5, **more):
-    """Makes up embeddings, sorted by speaker as files would be."""
-    draw = np.random.default_rng(n)
-    speaker = [place * len(speakers) // n for place in range(n)]
-    emotion = [CLASSES[place % 4] for place in range(n)]
-    emotion[:unlabelled] = [None] * unlabelled
-    embeddings = draw.normal(size=(n, dims)) * np.linspace(3, 1, dims)
-    embeddings[:, 0] += 4 * np.array(speaker)
-    return {
-        "embeddings": embeddings,
-        "emotion": emotion,
-        "speaker": [speakers[place] for place in speaker],
-        **more,
-    }
-
-
-def scores(values):
-    """Standardises a list of numbers."""
-    mean = math.fsum(values) / len(values)
-    squares = math.fsum((value - mean) ** 2 for value in values)
-    return [(v - mean) / math.sqrt(squares / len(values)) for v in values]
+from tests.figures.helpers import by_svd, scores, speaker_system
 
 
 def corners():
@@ -51,7 +25,7 @@ def corners():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_principal_components_equal_svd(n, dims, sign):
     """Places, signs and shares, for more and fewer points than dimensions."""
-    embeddings = sign * system(n, dims=dims)["embeddings"]
+    embeddings = sign * speaker_system(n, dims=dims)["embeddings"]
     points, shares = principal_components(embeddings)
     assert points.dtype == np.float64
     expected, expected_shares = by_svd(embeddings)
@@ -75,7 +49,7 @@ def test_signs_do_not_depend_on_the_library(monkeypatch):
             self.components_[0] *= -1
             return points * [-1, 1]
 
-    embeddings = system(20)["embeddings"]
+    embeddings = speaker_system(20)["embeddings"]
     monkeypatch.setattr(planes, "PCA", Flipped)
     points, _ = principal_components(embeddings)
     np.testing.assert_allclose(points, by_svd(embeddings)[0], atol=1e-10)
@@ -119,7 +93,7 @@ def test_no_components(message, embeddings):
 @pytest.mark.parametrize("n", [3, 5, 9])
 def test_few_points_lie_in_the_plane_of_principal_components(n):
     """Of the standardised features, with their shares of the variance."""
-    embeddings = system(n)["embeddings"]
+    embeddings = speaker_system(n)["embeddings"]
     # The same ones in another batch differ by rounding.
     noise = 1e-9 * np.random.default_rng(0).normal(size=(4 * n, 5))
     points, names, remark = plane(np.tile(embeddings, (4, 1)) + noise)
@@ -155,7 +129,7 @@ def test_points_that_have_no_plane(embeddings, expected, different):
 
 def test_a_dead_feature_adds_nothing():
     """Nor does noise of rounding on one that does not change."""
-    embeddings = system(8)["embeddings"]
+    embeddings = speaker_system(8)["embeddings"]
     expected, _, _ = plane(embeddings)
     noise = np.random.default_rng(0).normal(size=(8, 1))
     more = np.hstack([embeddings, np.zeros((8, 1)), 7 + 1e-7 * noise])
@@ -215,7 +189,7 @@ def test_how_t_sne_is_called(monkeypatch, n, perplexity):
             return features[:, :2]
 
     monkeypatch.setattr(planes, "TSNE", Recorder)
-    embeddings = system(n)["embeddings"]
+    embeddings = speaker_system(n)["embeddings"]
     with threadpool_limits(2):
         plane(embeddings)
     (call,) = calls
