@@ -37,6 +37,7 @@ def run(recipe, arguments=None):
         level=logging.INFO, format="%(name)s - %(message)s", stream=sys.stdout
     )
     words = sys.argv[1:] if arguments is None else arguments
+    run_opts = None
     try:
         path, run_opts, overrides = sb.parse_arguments(whole_values(words))
         sb.utils.distributed.ddp_init_group(run_opts)
@@ -46,7 +47,8 @@ def run(recipe, arguments=None):
     except OSError as error:
         sys.exit(f"error: {of_the_system(error)}")
     except (ArithmeticError, ValueError) as error:
-        logging.getLogger(__name__).debug("", exc_info=True)
+        if run_opts is not None and run_opts.debug:
+            raise
         sys.exit(f"error: {of_a_number(error)}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from the last checkpoint")
@@ -99,15 +101,30 @@ def quoted(word):
     name, equals, value = word.partition("=")
     if word.startswith("--"):
         return f"{name}={quoted(value)}" if equals and value else word
+    if is_quoted(word) or is_taken_whole(word):
+        return word
+    # SpeechBrain splits at every equals sign
+    return json.dumps(word, ensure_ascii=False).replace("=", "\\u003d")
+
+
+def is_taken_whole(word):
+    """Whether YAML reads a value as it stands, or as no word at all.
+
+    Example
+    -------
+    >>> [is_taken_whole(word) for word in ("a", "[a, 5]", "x #2", "#2")]
+    [True, True, False, False]
+    """
     try:
-        read = YAML(typ="safe", pure=True).load(word)
-    except YAMLError:
-        read = ""
-    if isinstance(read, dict) and not word.lstrip().startswith("{"):
-        read = ""
-    if isinstance(read, str) and read != word and not is_quoted(word):
-        return json.dumps(word, ensure_ascii=False)
-    return word
+        read = YAML(typ="safe", pure=True).load(f"x: {word}")["x"]
+    except (YAMLError, TypeError, KeyError):
+        return False
+    if isinstance(read, str):
+        return read == word and "=" not in word
+    if read is None:
+        return word.lower() in ("", "~", "null")
+    flow = isinstance(read, (list, dict))
+    return not flow or word.lstrip().startswith(("[", "{"))
 
 
 def is_quoted(word):

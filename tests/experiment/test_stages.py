@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
+from speechbrain_ser.experiment.run_folder import claim_folder
 from speechbrain_ser.experiment.stages import (
     Stage,
     changes,
     make_room,
     tell_changes,
 )
-from speechbrain_ser.utils.checkpoints import claim_folder
 from speechbrain_ser.utils.errors import InputError
 
 # Another run: it holds the lock of a stage, and leaves the stage done or not.

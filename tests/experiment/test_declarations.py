@@ -1,0 +1,225 @@
+"""What a hparams file's settings may be and count for follows from arguments."""
+
+import pytest
+
+from speechbrain_ser.experiment.declarations import (
+    check_settings,
+    counts,
+    uses,
+)
+from speechbrain_ser.experiment.hparams import load_alone, peek
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import (
+    NOTHING,
+    REPORT,
+    RUN,
+    Labels,
+    ListOf,
+    Number,
+    OneOf,
+    Switch,
+    Values,
+    Whole,
+    Word,
+    checked,
+)
+from tests.recipes.helpers import ROOT
+
+HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
+
+
+class Widget:
+    """Stands in for a Brain."""
+
+    def __init__(
+        self,
+        size: Whole(1),
+        rates: Values(Number(above=0, optional=True)),
+        folder: Word(counts=NOTHING),
+        shown: Switch(counts=REPORT) = False,
+        **kwargs,
+    ):
+        self.size = size
+
+
+class Wider(Widget):
+    """Its arguments are the base's too."""
+
+    def __init__(self, kind: OneOf("a", "b"), **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+
+
+YAML = """\
+n: 3
+lr: 0.1
+lr_other: null
+where: here
+show: False
+word: a
+inner: !ref <where>/inner
+table: {first: !ref <lr>, other: !ref <lr_other>}
+free: 5
+widget: !new:tests.experiment.test_declarations.Wider
+    kind: !ref <word>
+    size: !ref <n>
+    rates: !ref <table>
+    folder: !ref <where>
+    shown: !ref <show>
+"""
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A hparams file whose class counts as the package's."""
+    from speechbrain_ser.experiment import declarations
+
+    original = declarations.named
+
+    def named(path, tag):
+        """Knows the stand-in too."""
+        if tag and tag.endswith("test_declarations.Wider"):
+            return Wider
+        return original(path, tag)
+
+    monkeypatch.setattr(declarations, "named", named)
+    file = tmp_path / "a.yaml"
+    file.write_text(YAML)
+    return str(file)
+
+
+def test_a_setting_counts_for_what_its_argument_says(path):
+    """Through a mapping too; what nobody declares counts for the run."""
+    found = counts(path, peek(path, ""))
+    assert found == {
+        "n": RUN,
+        "lr": RUN,
+        "lr_other": RUN,
+        "where": NOTHING,
+        "show": REPORT,
+        "word": RUN,
+        "inner": RUN,
+        "free": RUN,
+    }
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        ("n: 0", "--n is 0: give a whole number from 1"),
+        ("n: 1.5", "--n is 1.5: give a whole number"),
+        ("n: many", "--n is 'many'"),
+        ("n: .inf", "--n is inf"),
+        ("lr: 0", "--lr is 0: give a number above 0, or null"),
+        ("lr_other: -1", "--lr_other is -1"),
+        ("show: 'yes'", "--show is 'yes': give True or False"),
+        ("word: c", "--word is 'c': give one of a, b"),
+        ("where: 5", "--where is 5: give a word"),
+    ],
+)
+def test_an_unfit_setting_is_named_as_the_user_knows_it(overrides, said, path):
+    """Before anything is built, by the one sentence of its kind."""
+    check_settings(path, "")
+    with pytest.raises(InputError) as caught:
+        check_settings(path, overrides)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "path", HPARAMS, ids=lambda p: f"{p.parts[-3]}-{p.stem}"
+)
+def test_files_as_they_stand_are_fit(path):
+    """Every hparams file of the recipes."""
+    # DANN's follow from its task
+    labels = "labels: [low, high]" if path.stem.startswith("dann") else ""
+    check_settings(str(path), labels)
+
+
+@pytest.mark.parametrize(
+    "path", HPARAMS, ids=lambda p: f"{p.parts[-3]}-{p.stem}"
+)
+def test_places_and_speed_count_for_nothing(path):
+    """In every recipe alike: folders, workers, batches of the evaluation."""
+    free = {
+        "data_folder",
+        "output_folder",
+        "save_folder",
+        "cache_folder",
+        "ssl_folder",
+        "num_workers",
+        "eval_batch_size",
+        "ckpt_interval_minutes",
+        "skip_prep",
+        "train_annotation",
+        "valid_annotation",
+        "test_annotation",
+        "unlabelled_annotation",
+        "source_annotation",
+        "target_annotation",
+        "stages",
+        "stages_folder",
+    }
+    reported = {"speaker_probe", "figure_utterances", "compared_folder"}
+    found = counts(str(path), peek(str(path), ""))
+    for name, kind in found.items():
+        assert (kind == NOTHING) >= (name in free), (name, kind)
+        assert (kind != RUN) >= (name in reported), (name, kind)
+    for name in ("seed", "number_of_epochs", "labels", "batch_size", "lr"):
+        assert found.get(name, RUN) == RUN
+
+
+def test_an_old_class_is_called_by_its_new_name(tmp_path):
+    """A YAML file of before: the sentence says what it is called now."""
+    path = tmp_path / "old.yaml"
+    path.write_text("pool: !apply:speechbrain_ser.stages.Stage\n    a: 1\n")
+    with pytest.raises(InputError, match="experiment.stages.Stage now"):
+        list(uses(str(path)))
+    path.write_text("pool: !new:speechbrain_ser.nowhere.Thing\n")
+    with pytest.raises(InputError, match="there is not: correct it"):
+        check_settings(str(path), "")
+
+
+def test_an_old_file_is_refused(tmp_path):
+    """Which has no experiment: one sentence with the file."""
+    path = tmp_path / "old.yaml"
+    path.write_text("seed: 1\ncorpus: IEMOCAP\n")
+    with pytest.raises(InputError, match="old.yaml has no experiment"):
+        load_alone(str(path), "", "experiment")
+    with pytest.raises(InputError, match="old.yaml has no corpus that is"):
+        load_alone(str(path), "", "corpus")
+
+
+def test_whoever_calls_from_python_is_checked_too():
+    """By the same sentence, with positional arguments and defaults."""
+
+    @checked
+    def half(number: Whole(0), *, kind: OneOf("a", None) = None):
+        """Halves."""
+        return number / 2, kind
+
+    assert half(4) == (2, None) and half(number=4, kind="a") == (2, "a")
+    with pytest.raises(InputError, match="--number is -1: give a whole"):
+        half(-1)
+    with pytest.raises(InputError, match="--kind is 'b': give one of a, null"):
+        half(1, kind="b")
+
+
+@pytest.mark.parametrize(
+    "setting, fit, unfit",
+    [
+        (Whole(1, 5), [1, 5], [0, 6, True, 1.0, "1", None]),
+        (Number(0, below=1), [0, 0.5], [1, -0.1, float("nan"), False]),
+        (Number(above=0, optional=True), [None, 1e-9], [0, "x"]),
+        (OneOf("a", "b"), ["a", "b"], ["A", None, 1, ["a"]]),
+        (Switch(), [True, False], [1, "True", None]),
+        (Labels(), [["a", "b"], []], ["ab", None, ["a", "a"], [1]]),
+        (ListOf(Whole(1), 1), [[1], [2, 3]], [[], [0], 5, "1,2"]),
+        (Word(), ["a", ""], [None, 1]),
+        (Word(optional=True), ["a", None], [1.5]),
+    ],
+)
+def test_what_is_fit(setting, fit, unfit):
+    """True is no number, and a number no word."""
+    assert [setting.mend(value) for value in fit] == [None] * len(fit)
+    for value in unfit:
+        assert setting.mend(value).startswith("give "), value
