@@ -1,47 +1,149 @@
 """The three stages of GMP-ATL, a Brain each.
 
+HuBERT learns emotion and gender (stage 1); its frames' clusters are what it is
+retrained to predict where they are masked (stage 2); it is fine-tuned on
+utterance emotions (stage 3). How a stage is made, kept and handed on to the next
+one is in `gmp_atl_stages`.
+
 Reference: "GMP-ATL: Gender-augmented Multi-scale Pseudo-label Enhanced Adaptive
-Transfer Learning for Speech Emotion Recognition via HuBERT", Pan et al. 2024.
+Transfer Learning for Speech Emotion Recognition via HuBERT", Pan et al. 2024
+(https://arxiv.org/abs/2405.02151).
 """
 
-import numpy as np
+import functools
+import os
+
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
 
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.evaluation.metrics import classification_metrics
-from speechbrain_ser.figures.curves import plot_curves
-from speechbrain_ser.lobes.masked_prediction import draw_mask
+from speechbrain_ser.data.dataset import make_dataset
+from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads, draw_mask
 from speechbrain_ser.lobes.multitask_head import CosineClassifier
 from speechbrain_ser.losses import AMSoftmaxLoss
+from speechbrain_ser.methods.gmp_atl_checks import genders_of, labelled
+from speechbrain_ser.scores import classification_metrics
 from speechbrain_ser.utils.distributed import (
     mean_over_processes,
     sum_over_processes,
 )
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import (
+    Labels,
+    Number,
+    OneOf,
+    Whole,
+    Word,
+    checked,
+)
 
 LOSSES = ("ce", "am_softmax")
+STARTS = ("pretrained", "multitask")
+ENCODER = "encoder"  # of a stage's folder: the model that it leaves
 
 
-class MultiTaskBrain(SERBrain):
+class StageBrain(SERBrain):
+    """What the three stages share: modules of their own, and their rate.
+
+    A subclass makes its modules after the generators were seeded, so that they
+    are the same whatever ran before.
+
+    Arguments
+    ---------
+    modules : dict
+        With ``encoder``, an `SSLEncoder`.
+    lr : float
+    opt_class : callable
+        Makes the optimizer of parameters and ``lr``.
+    checkpointer : Checkpointer or None
+        Gets the modules.
+    **kwargs : dict
+        Of `SERBrain`.
+    """
+
+    @checked
+    def __init__(
+        self, modules, lr: Number(0), opt_class, checkpointer=None, **kwargs
+    ):
+        super().__init__(
+            modules=modules,
+            opt_class=functools.partial(opt_class, lr=lr),
+            checkpointer=checkpointer,
+            **kwargs,
+        )
+        self.encoder = modules["encoder"]  # the module itself, in DDP too
+        if checkpointer is not None:
+            checkpointer.add_recoverables(modules)
+
+
+class MultiTaskBrain(StageBrain):
     """Stage 1: emotion and gender from one embedding (section 3.1).
 
     Arguments
     ---------
+    encoder : callable
+        Makes the encoder of its ``source``.
+    source : str
+        The pre-trained model.
+    head : callable
+        Makes what gives an utterance's embedding, of its ``input_size``.
+    embedding_size : int
+        Of the head.
     alpha_e : float
-        Of Eq. 1, in [0, 1].
+        Of Eq. 1.
+    number_of_epochs : int
+        How long it is trained.
     genders : list of str
-        The words, in the order of the logits.
+        The words, in the order of the logits, see `genders_of`.
+    labels : list of str
+    seed : int
     **kwargs : dict
-        Of `SERBrain`; the modules are ``encoder``, ``head``, ``emotion`` and
-        ``gender``. The datasets give ``gender``, an index.
+        Of `StageBrain` and `SERBrain`.
     """
 
-    def __init__(self, alpha_e, genders, **kwargs):
-        super().__init__(**kwargs)
+    @checked
+    def __init__(
+        self,
+        encoder,
+        source: Word(),
+        head,
+        embedding_size: Whole(1),
+        alpha_e: Number(0, 1),
+        number_of_epochs: Whole(1),
+        genders,
+        labels: Labels(),
+        seed: Whole(0, 2**32 - 1) = 0,
+        **kwargs,
+    ):
+        sb.utils.seed.seed_everything(seed)
+        encoder = encoder(source=source)
+        modules = {
+            "encoder": encoder,
+            "head": head(input_size=encoder.dim),
+            "emotion": torch.nn.Linear(embedding_size, len(labels)),
+            "gender": torch.nn.Linear(embedding_size, len(genders)),
+        }
+        super().__init__(modules=modules, labels=labels, seed=seed, **kwargs)
         self.alpha_e = alpha_e
+        self.number_of_epochs = number_of_epochs
         self.genders = genders
+
+    @classmethod
+    def check_parts(cls, parts, settings):
+        """Refuses speakers whose gender can't be learnt."""
+        super().check_parts(parts, settings)
+        genders_of(labelled(parts), settings["alpha_e"])
+
+    def make_dataset(self, annotation):
+        """Gives the gender's index too; of an unknown one the first."""
+        index = {word: i for i, word in enumerate(self.genders)}
+        return make_dataset(
+            annotation,
+            self.labels,
+            self.sample_rate,
+            more={"gender": lambda _, entry: index.get(entry.get("gender"), 0)},
+        )
 
     def compute_forward(self, batch, stage):
         """Encodes, pools and classifies twice."""
@@ -81,39 +183,78 @@ class MultiTaskBrain(SERBrain):
         return scores
 
 
-class RetrainingBrain(SERBrain):
+class RetrainingBrain(StageBrain):
     """Stage 2: masked prediction of the frames' pseudo-labels (section 3.2).
 
     Each utterance's mask comes from the seed, the epoch and its id: it is the
-    same whatever the batch, the process, or how often the run was stopped.
+    same whatever the batch, the process, or how often the run was stopped. The
+    last epoch is kept.
 
     Arguments
     ---------
-    encoder : SSLEncoder
-        The module itself, with a mask embedding.
-    sizes : list of int
-        The number of clusters of each scale.
+    encoder : callable
+        Makes the encoder of its ``source``, with a ``mask_embedding``.
+    source : str
+        The pre-trained model.
+    pseudo_labels : PseudoLabels
+        Of all frames.
+    start : str
+        ``pretrained``, or ``multitask``: where stage 1 left the encoder.
+    head_size : int
+        Between the two linear layers of the head of a scale.
+    number_of_epochs : int
+        How long it is trained.
+    multitask : str or None
+        The encoder of stage 1.
     mask_prob, mask_length, mask_min_spans : float, int, int
         See `draw_mask`.
+    seed : int
     **kwargs : dict
-        Of `SERBrain`; the modules are ``encoder`` and ``heads``. The datasets
-        give ``frame_labels``, ``[time, scales]``.
+        Of `StageBrain` and `SERBrain`.
     """
 
+    @checked
     def __init__(
         self,
         encoder,
-        sizes,
-        mask_prob=0.8,
-        mask_length=10,
-        mask_min_spans=2,
+        source: Word(),
+        pseudo_labels,
+        start: OneOf(*STARTS),
+        head_size: Whole(1),
+        number_of_epochs: Whole(1),
+        multitask=None,
+        mask_prob: Number(1e-6, 1) = 0.8,
+        mask_length: Whole(1, 1e6) = 10,
+        mask_min_spans: Whole(0, 1e6) = 2,
+        seed: Whole(0, 2**32 - 1) = 0,
         **kwargs,
     ):
-        super().__init__(selection="last", **kwargs)
-        self.encoder = encoder
+        sb.utils.seed.seed_everything(seed)
+        source = {"pretrained": source, "multitask": multitask}[start]
+        encoder = encoder(source=source, mask_embedding=True)
+        sizes = pseudo_labels.sizes
+        modules = {
+            "encoder": encoder,
+            "heads": PseudoLabelHeads(encoder.dim, head_size, sizes),
+        }
+        super().__init__(
+            modules=modules, seed=seed, model_selection="last", **kwargs
+        )
+        self.pseudo_labels = pseudo_labels
         self.sizes = sizes
+        self.number_of_epochs = number_of_epochs
         self.masking = (mask_prob, mask_length, mask_min_spans)
         self.hits = torch.zeros(len(sizes) + 1)
+
+    def make_dataset(self, annotation):
+        """Gives the frames' pseudo-labels too, ``[time, scales]``."""
+        held = self.pseudo_labels
+        return make_dataset(
+            annotation,
+            self.labels,
+            self.sample_rate,
+            more={"frame_labels": lambda key, _: held.read(key)},
+        )
 
     def on_stage_start(self, stage, epoch=None):
         """Notes the epoch: masks are drawn anew in each, for training."""
@@ -223,23 +364,60 @@ def make_classifier(loss, input_size, n_classes, margin=0.2, scale=30.0):
     return classifier, AMSoftmaxLoss(margin, scale)
 
 
-class FineTuningBrain(SERBrain):
+class FineTuningBrain(StageBrain):
     """Stage 3: utterance emotions with a margin (section 3.3).
 
     Arguments
     ---------
-    loss : AMSoftmaxLoss or None
-        None: cross entropy.
-    facts : dict
-        What the report says of the earlier stages.
+    encoder : callable
+        Makes the encoder of its ``source``.
+    source : str
+        The pre-trained model, that is fine-tuned where there are no stages.
+    head : callable
+        Makes what gives an utterance's embedding, of its ``input_size``.
+    embedding_size : int
+        Of the head.
+    loss : str
+        ``am_softmax`` (Eq. 2-3) or ``ce``, cross entropy.
+    margin, scale : float
+        Of Eq. 2.
+    stages : dict or None
+        The folders of the earlier stages, by name.
+    labels : list of str
+    seed : int
     **kwargs : dict
-        Of `SERBrain`; the modules are ``encoder``, ``head`` and ``classifier``.
+        Of `StageBrain` and `SERBrain`.
     """
 
-    def __init__(self, loss, facts=None, **kwargs):
-        super().__init__(**kwargs)
-        self.loss = loss
-        self.facts = facts or {}
+    @checked
+    def __init__(
+        self,
+        encoder,
+        source: Word(),
+        head,
+        embedding_size: Whole(1),
+        loss: OneOf(*LOSSES),
+        labels: Labels(),
+        margin: Number(0, 2) = 0.2,
+        scale: Number(1e-6, 1e6) = 30.0,
+        stages=None,
+        seed: Whole(0, 2**32 - 1) = 0,
+        **kwargs,
+    ):
+        sb.utils.seed.seed_everything(seed)
+        if stages:
+            source = os.path.join(stages["retrained"], ENCODER)
+        encoder = encoder(source=source)
+        classifier, self.loss = make_classifier(
+            loss, embedding_size, len(labels), margin, scale
+        )
+        modules = {
+            "encoder": encoder,
+            "head": head(input_size=encoder.dim),
+            "classifier": classifier,
+        }
+        super().__init__(modules=modules, labels=labels, seed=seed, **kwargs)
+        self.stages = stages or {}
 
     def compute_forward(self, batch, stage):
         """Encodes, pools and classifies."""
@@ -259,47 +437,3 @@ class FineTuningBrain(SERBrain):
         if self.loss is not None:
             logits = self.loss.logits(logits, batch.label)
         return self.cross_entropy(logits, batch.label)
-
-    def findings(self):
-        """Says what the earlier stages gave."""
-        return self.facts
-
-    def draw_figures(self, predictions, title):
-        """Draws curves and embeddings."""
-        plot_curves(
-            self.figure("curves"),
-            self.history.rows,
-            [
-                (
-                    "loss",
-                    {"train_loss": "training", "valid_loss": "validation"},
-                ),
-                ("validation", {"valid_WA": "WA", "valid_UA": "UA"}),
-            ],
-            title,
-        )
-        self.draw_embedding(predictions, title=title)
-
-
-def most_frequent(labels, ids):
-    """Returns the share of the most frequent pseudo-label of each scale.
-
-    Arguments
-    ---------
-    labels : PseudoLabels
-    ids : iterable of str
-        The utterances.
-
-    Returns
-    -------
-    dict
-        Scale to share.
-    """
-    counts = {size: np.zeros(size, dtype=np.int64) for size in labels.sizes}
-    for key in ids:
-        held = labels.read(key).numpy()
-        for i, size in enumerate(labels.sizes):
-            counts[size] += np.bincount(held[:, i], minlength=size)
-    return {
-        size: float(count.max() / count.sum()) for size, count in counts.items()
-    }

@@ -1,7 +1,9 @@
 """The three stages of GMP-ATL against the reference of the paper's equations."""
 
+import functools
 import json
 import random
+import types
 
 import numpy as np
 import pytest
@@ -9,16 +11,12 @@ import speechbrain as sb
 import torch
 
 from conftest import save_ssl_model
-from speechbrain_ser.data.dataset import class_weights, make_dataset
-from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads
 from speechbrain_ser.lobes.multitask_head import BLSTMHead
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.methods.gmp_atl import (
     FineTuningBrain,
     MultiTaskBrain,
     RetrainingBrain,
-    make_classifier,
-    most_frequent,
 )
 from speechbrain_ser.utils.errors import InputError
 from tests.references import gmp_atl as reference
@@ -55,17 +53,25 @@ def speech(tones):
     return kept
 
 
-def settings_of(folder, modules):
+def settings_of(folder, hubert):
     """What all three Brains are given."""
     return {
         "labels": LABELS,
         "output_folder": str(folder),
         "batch_size": 8,
         "seed": 3,
-        "modules": modules,
-        "opt_class": lambda params: torch.optim.Adam(params, lr=0.01),
+        "encoder": functools.partial(SSLEncoder, save_path="unused"),
+        "source": hubert,
+        "lr": 0.01,
+        "opt_class": torch.optim.Adam,
         "run_opts": {"device": "cpu", "noprogressbar": True},
     }
+
+
+def head():
+    """What gives embeddings, and their size."""
+    made = functools.partial(BLSTMHead, hidden_size=6, output_size=5)
+    return {"head": made, "embedding_size": 5}
 
 
 def begin(brain, dataset, stage, epoch=1):
@@ -88,21 +94,16 @@ def array(tensor):
 
 def make_multitask(folder, hubert, speech, alpha_e=0.9, weights="none"):
     """The Brain of stage 1, and its data."""
-    torch.manual_seed(1)
-    modules = {
-        "encoder": SSLEncoder(hubert, "unused"),
-        "head": BLSTMHead(32, 6, 5),
-        "emotion": torch.nn.Linear(5, 4),
-        "gender": torch.nn.Linear(5, 2),
-    }
     brain = MultiTaskBrain(
         alpha_e=alpha_e,
         genders=GENDERS,
-        class_weights=class_weights(speech, LABELS, weights),
-        **settings_of(folder, modules),
+        class_weights=weights,
+        number_of_epochs=2,
+        **head(),
+        **settings_of(folder, hubert),
     )
-    more = {"gender": lambda _, entry: GENDERS.index(entry["gender"])}
-    return brain, make_dataset(speech, LABELS, more=more)
+    brain.set_parts({"train": speech})
+    return brain, brain.train_set
 
 
 @pytest.mark.parametrize("stage", [TRAIN, VALID])
@@ -167,15 +168,15 @@ def test_gender_is_validated_by_its_mean_recall(hubert, speech, tmp_path):
 
 def make_fine_tuning(folder, hubert, speech, loss):
     """The Brain of stage 3, and its data."""
-    torch.manual_seed(2)
-    classifier, criterion = make_classifier(loss, 5, 4, 0.2, 30.0)
-    modules = {
-        "encoder": SSLEncoder(hubert, "unused"),
-        "head": BLSTMHead(32, 6, 5),
-        "classifier": classifier,
-    }
-    brain = FineTuningBrain(loss=criterion, **settings_of(folder, modules))
-    return brain, make_dataset(speech, LABELS)
+    brain = FineTuningBrain(
+        loss=loss,
+        margin=0.2,
+        scale=30.0,
+        **head(),
+        **settings_of(folder, hubert),
+    )
+    brain.set_parts({"train": speech})
+    return brain, brain.train_set
 
 
 @pytest.mark.parametrize("stage", [TRAIN, VALID])
@@ -230,22 +231,21 @@ def test_ce_is_plain_cross_entropy(hubert, speech, tmp_path):
 @pytest.fixture
 def retraining(hubert, speech, tmp_path):
     """The Brain of stage 2, its data, and the labels that the data gives."""
-    torch.manual_seed(4)
-    encoder = SSLEncoder(hubert, "unused", mask_embedding=True)
-    modules = {"encoder": encoder, "heads": PseudoLabelHeads(32, 6, SIZES)}
-    brain = RetrainingBrain(
-        encoder=encoder, sizes=SIZES, **settings_of(tmp_path, modules)
-    )
     labels = {}
+    brain = RetrainingBrain(
+        pseudo_labels=types.SimpleNamespace(sizes=SIZES, read=labels.get),
+        start="pretrained",
+        head_size=6,
+        number_of_epochs=2,
+        **settings_of(tmp_path, hubert),
+    )
     for key, entry in speech.items():
-        count = int(encoder.count_frames(torch.tensor(entry["stop"])))
+        count = int(brain.encoder.count_frames(torch.tensor(entry["stop"])))
         columns = [torch.randint(size, (count,)) for size in SIZES]
         labels[key] = torch.stack(columns, dim=1)
-    data = make_dataset(
-        speech, LABELS, more={"frame_labels": lambda key, _: labels[key]}
-    )
+    brain.set_parts({"train": speech})
     assert len(labels[SHORT]) == 4
-    return brain, data, labels
+    return brain, brain.train_set, labels
 
 
 def masks_of(brain, labels):
@@ -456,14 +456,3 @@ def test_wrong_number_of_labels_names_the_utterance(more, retraining):
     said = rf"tone2 has {count} frames, but {count + more} pseudo-labels"
     with pytest.raises(InputError, match=said):
         brain.compute_forward(batch, TRAIN)
-
-
-def test_most_frequent_label():
-    """By hand: 3 of 5 frames, 2 of 5."""
-    held = {
-        "a": torch.tensor([[1, 0], [1, 7]]),
-        "b": torch.tensor([[0, 7], [1, 2], [3, 3]]),
-        "not asked": torch.tensor([[2, 5]] * 9),
-    }
-    labels = type("Labels", (), {"sizes": SIZES, "read": held.get})
-    assert most_frequent(labels, ["a", "b"]) == {4: 3 / 5, 8: 2 / 5}
