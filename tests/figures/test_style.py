@@ -15,10 +15,11 @@ def test_lines_look_different():
 def test_pyplot_is_never_imported(tmp_path):
     """No display, no global state, no chosen backend."""
     code = (
-        "import importlib, pkgutil, sys\n"
+        "import pkgutil, sys\n"
+        "from importlib import import_module\n"
         "from speechbrain_ser import figures\n"
         "for module in pkgutil.iter_modules(figures.__path__):\n"
-        "    importlib.import_module(f'speechbrain_ser.figures.{module.name}')\n"
+        "    import_module(f'speechbrain_ser.figures.{module.name}')\n"
         "from speechbrain_ser.figures.agreement import plot_agreement\n"
         f"plot_agreement({str(tmp_path / 'a.png')!r}, [1], [0.5], [0.6])\n"
         "print('matplotlib.pyplot' in sys.modules)\n"
