@@ -128,7 +128,6 @@ class DANNBrain(SERBrain):
         self.norm = self.modules.norm
         self.reversal = self.modules.reversal
         self.domain = None
-        check_batch_norm(system, self.norm.way)
 
     # Parts
 
@@ -379,21 +378,17 @@ def check_together(settings):
     Raises
     ------
     InputError
-    """
-    own = {"dropout": Number(0, below=1), "number_of_epochs": Whole(1)}
-    check_values(own, settings)
-    check_batch_norm(settings["system"], settings["batch_norm"])
-
-
-def check_batch_norm(system, way):
-    """Refuses a batch norm of two languages where there is one.
 
     Example
     -------
-    >>> check_batch_norm("base", "bn2")
+    >>> settings = {"system": "base", "batch_norm": "bn2"}
+    >>> check_together(settings | {"dropout": 0.7, "number_of_epochs": 50})
     Traceback (most recent call last):
     speechbrain_ser.utils.errors.InputError: --batch_norm bn2 combines two ...
     """
+    own = {"dropout": Number(0, below=1), "number_of_epochs": Whole(1)}
+    check_values(own, settings)
+    system, way = settings["system"], settings["batch_norm"]
     if system in ONE_LANGUAGE and way in set(STATISTICS) - {"bn1"}:
         raise InputError(
             f"--batch_norm {way} combines two languages and --system {system} "
