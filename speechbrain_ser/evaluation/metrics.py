@@ -138,8 +138,8 @@ def resampled_interval(
 
     Returns
     -------
-    tuple of numpy.ndarray
-        The low and the high end; nan if the score of some resample is nan.
+    low, high : numpy.ndarray
+        nan if the score of some resample is nan.
 
     Raises
     ------
@@ -155,6 +155,25 @@ def resampled_interval(
     >>> float(low), float(high)
     (0.0, 1.0)
     """
+    confusions, units = kinds_of(confusions, counts)
+    with warnings.catch_warnings():
+        # Said where a score is nan, which the caller is told by nan.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        found = bootstrap(
+            (units,),
+            statistic_of(confusions, score),
+            n_resamples=resamples,
+            batch=max(1, BATCH_NUMBERS // max(len(units), confusions[0].size)),
+            vectorized=True,
+            confidence_level=level,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
+    return found.confidence_interval.low, found.confidence_interval.high
+
+
+def kinds_of(confusions, counts):
+    """Returns the kinds of units, and the kind of each unit."""
     confusions = np.asarray(confusions)
     if counts is None:
         confusions = np.asarray(sorted(confusions.tolist()))
@@ -164,30 +183,22 @@ def resampled_interval(
         raise ValueError(
             f"a bootstrap needs two units or more, not {len(units)}"
         )
+    return confusions, units
+
+
+def statistic_of(confusions, score):
+    """Returns the score of resamples ``[resamples, units]`` of confusions."""
     flat = confusions.reshape(len(confusions), -1).astype(float)
 
     def statistic(drawn, axis):
-        """Scores resamples `[resamples, units]` by how often each kind is."""
+        """Scores resamples by how often each kind is drawn."""
         start = len(flat) * np.arange(len(drawn))[:, None]
         drawn = np.bincount(
             (drawn + start).ravel(), minlength=len(drawn) * len(flat)
         ).reshape(len(drawn), len(flat))
         return score((drawn @ flat).reshape(-1, *confusions.shape[1:]))
 
-    with warnings.catch_warnings():
-        # Said where a score is nan, which the caller is told by nan.
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        found = bootstrap(
-            (units,),
-            statistic,
-            n_resamples=resamples,
-            batch=max(1, BATCH_NUMBERS // max(len(units), flat.shape[1])),
-            vectorized=True,
-            confidence_level=level,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        )
-    return found.confidence_interval.low, found.confidence_interval.high
+    return statistic
 
 
 def bootstrap_intervals(

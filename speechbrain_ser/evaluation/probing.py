@@ -162,10 +162,9 @@ def speaker_probe(embeddings, speakers, folds=5, size=4000, seed=0):
     """Says how well fresh classifiers tell who speaks.
 
     Each utterance is held out once: classifiers are fitted to the end on the
-    other folds and name its speaker. Two are tried, as each finds what the
-    other misses: logistic regression, whose penalty is the one that does best
-    in the other folds, and a support vector machine, which is not linear. A
-    speaker with one utterance can't be held out and is left out.
+    other folds. Two are tried, as each finds what the other misses: logistic
+    regression, its penalty the best in the other folds, and a support vector
+    machine. A speaker with one utterance can't be held out and is left out.
 
     Arguments
     ---------
@@ -184,11 +183,9 @@ def speaker_probe(embeddings, speakers, folds=5, size=4000, seed=0):
     Returns
     -------
     dict or None
-        ``accuracy`` and ``UA`` (whose chance is one in `speakers`) of the
-        linear classifier, ``nonlinear_accuracy``, ``chance`` (the accuracy of
-        always naming the most frequent speaker), and the number of
-        ``speakers``, of ``utterances`` that were held out, and of speakers
-        ``left_out``. None if fewer than two speakers have two utterances.
+        ``accuracy``, ``UA``, ``nonlinear_accuracy``, ``chance`` (always naming
+        the most frequent speaker), and how many ``speakers``, ``utterances``
+        and speakers ``left_out``. None with fewer than two speakers to tell.
 
     Raises
     ------
@@ -211,26 +208,60 @@ def speaker_probe(embeddings, speakers, folds=5, size=4000, seed=0):
     probed = names[counts >= 2]
     if len(probed) < 2:
         return None
+    chosen = drawn(speakers, probed, max(2, size // len(probed)), seed)
+    features = StandardScaler().fit_transform(embeddings[chosen])
+    told = speakers[chosen]
+    # speaker after speaker: each is spread over the folds
+    fold = np.arange(len(told)) % folds
+    guesses = named_linearly(features, told, fold)
+    # the kernel once for all folds, which is most of the time
+    nonlinear = held_out(
+        SVC(kernel="precomputed"), rbf_kernel(features), told, fold
+    )
+    return shares_of(told, guesses, nonlinear) | {
+        "speakers": len(probed),
+        "utterances": len(told),
+        "left_out": len(names) - len(probed),
+    }
+
+
+def shares_of(told, guesses, nonlinear):
+    """Returns how many are named rightly, and how many would be by chance."""
+    return {
+        "accuracy": float(np.mean(guesses == told)),
+        "UA": float(recall_score(told, guesses, average="macro")),
+        "nonlinear_accuracy": float(np.mean(nonlinear == told)),
+        "chance": float(np.unique(told, return_counts=True)[1].max())
+        / len(told),
+    }
+
+
+def drawn(speakers, probed, each, seed):
+    """Returns the places of so many utterances of each speaker, in turn."""
     draw = np.random.default_rng(seed)
-    each = max(2, size // len(probed))
-    chosen = np.concatenate(
+    return np.concatenate(
         [
             draw.permutation(np.flatnonzero(speakers == name))[:each]
             for name in probed
         ]
     )
-    features = StandardScaler().fit_transform(embeddings[chosen])
-    told = speakers[chosen]
-    # speaker after speaker: each is spread over the folds
-    fold = np.arange(len(told)) % folds
 
-    def held_out(model, inputs):
-        """Returns whom a model names for each utterance."""
-        return cross_val_predict(model, inputs, told, cv=PredefinedSplit(fold))
 
+def held_out(model, inputs, told, fold):
+    """Returns whom a model names for each utterance, fitted on other folds."""
+    return cross_val_predict(model, inputs, told, cv=PredefinedSplit(fold))
+
+
+def named_linearly(features, told, fold):
+    """Returns whom linear classifiers name, the penalty that of other folds."""
     tried = np.stack(
         [
-            held_out(LogisticRegression(C=strength, max_iter=2000), features)
+            held_out(
+                LogisticRegression(C=strength, max_iter=2000),
+                features,
+                told,
+                fold,
+            )
             for strength in SPEAKER_STRENGTHS
         ]
     )
@@ -238,15 +269,4 @@ def speaker_probe(embeddings, speakers, folds=5, size=4000, seed=0):
     for own in (fold == i for i in np.unique(fold)):
         best = (tried == told)[:, ~own].sum(axis=1).argmax()
         guesses[own] = tried[best, own]
-    # the kernel once for all folds, which is most of the time
-    nonlinear = held_out(SVC(kernel="precomputed"), rbf_kernel(features))
-    return {
-        "accuracy": float(np.mean(guesses == told)),
-        "UA": float(recall_score(told, guesses, average="macro")),
-        "nonlinear_accuracy": float(np.mean(nonlinear == told)),
-        "chance": float(np.unique(told, return_counts=True)[1].max())
-        / len(told),
-        "speakers": len(probed),
-        "utterances": len(told),
-        "left_out": len(names) - len(probed),
-    }
+    return guesses
