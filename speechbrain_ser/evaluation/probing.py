@@ -187,11 +187,6 @@ def speaker_probe(embeddings, speakers, folds=5, size=4000, seed=0):
         the most frequent speaker), and how many ``speakers``, ``utterances``
         and speakers ``left_out``. None with fewer than two speakers to tell.
 
-    Raises
-    ------
-    ValueError
-        If there are not as many speakers as embeddings.
-
     Example
     -------
     >>> far_apart = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2], [2.0]])
