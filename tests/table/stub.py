@@ -61,6 +61,9 @@ stars:
 """
 
 
+PAGES = ("table.md", "table.csv", "table.tex", "table.html", "runs.csv")
+
+
 def write_stub(folder, table=TABLE, hparams=HPARAMS):
     """Writes recipe, hparams and table file; returns the table's path."""
     shutil.copy(HERE / "stub_recipe.py", folder)
@@ -110,3 +113,14 @@ def check_ledger(folder, n_runs):
     assert repeated == []
     metrics = list((folder / "results" / "runs").rglob("metrics.json"))
     assert len(metrics) == n_runs
+
+
+def pages(folder, name="stub"):
+    """The table's files."""
+    where = folder / "results" / "tables" / "stub_table" / "stub" / name
+    return {name: (where / name).read_bytes() for name in PAGES}
+
+
+def starts(folder):
+    """Counts how often a run was started."""
+    return sum(line.startswith("start") for line in ledger(folder).elements())

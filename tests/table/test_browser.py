@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from speechbrain_ser.table import pages
-from tests.table.test_pages import made_up
+from tests.table.made_up import made_up
 
 BROWSER = next(
     filter(

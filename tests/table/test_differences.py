@@ -13,8 +13,8 @@ from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
 from speechbrain_ser.table.values import value_of
 from speechbrain_ser.utils.errors import InputError
-from tests.table.stub import TABLE, run_command, write_stub
-from tests.table.test_cells import (
+from tests.table.made_up import Page
+from tests.table.runs import (
     CLASSES,
     TEST,
     absent,
@@ -22,8 +22,8 @@ from tests.table.test_cells import (
     only_cell,
     table_file,
 )
+from tests.table.stub import TABLE, run_command, write_stub
 from tests.table.test_grid import planned
-from tests.table.test_pages import Page
 
 GAP = Column("Δ", "UA", TEST, minus="valid")
 

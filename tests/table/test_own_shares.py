@@ -11,8 +11,8 @@ from speechbrain_ser.table.spec import read_table
 from speechbrain_ser.table.values import value_of
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_json
+from tests.table.runs import CLASSES, absent, done, table_file
 from tests.table.stub import HPARAMS, TABLE, write_stub
-from tests.table.test_cells import CLASSES, absent, done, table_file
 from tests.table.test_grid import planned
 
 TRAIN = ("train",)
