@@ -232,10 +232,10 @@ def check_node(path, root, node, value):
                     k: plain(v) for k, v in item.items() if is_plain(v)
                 }
         check(function, fit, names)
-    if isinstance(node, dict):
+    if isinstance(node, dict) and isinstance(value, dict):
         for key, item in node.items():
             check_node(path, root, item, value[key])
-    elif isinstance(node, list):
+    elif isinstance(node, list) and isinstance(value, list):
         for item, other in zip(node, value):
             check_node(path, root, item, other)
 

@@ -223,3 +223,12 @@ def test_what_is_fit(setting, fit, unfit):
     assert [setting.mend(value) for value in fit] == [None] * len(fit)
     for value in unfit:
         assert setting.mend(value).startswith("give "), value
+
+
+@pytest.mark.parametrize("value", ["null", "5", "a"])
+def test_a_list_or_a_mapping_may_be_replaced(tmp_path, value):
+    """By null, a number or a word: the argument's declaration judges it."""
+    path = tmp_path / "a.yaml"
+    path.write_text("numbers: [1, 2]\ntable: {a: 1}\n", encoding="utf-8")
+    for name in ("numbers", "table"):
+        check_settings(str(path), f"{name}: {value}")
