@@ -37,10 +37,11 @@ import time
 
 import speechbrain as sb
 import torch
-import torch.nn.functional as F
+from dann_plain import PlainModel, plain_fit, plain_loss
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_ser.experiment import recipe
+from speechbrain_ser.data.domains import SOURCE, TARGET
+from speechbrain_ser.experiment.hparams import load, with_overrides
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "RECOLA"
 sys.path.insert(0, str(FOLDER))
@@ -52,163 +53,8 @@ SYSTEMS = ("dann", "base")
 TOLERANCE = 1e-5
 
 
-class Reversal(torch.autograd.Function):
-    """Identity whose gradient is multiplied by -beta (Eq. 3 and 4)."""
-
-    @staticmethod
-    def forward(ctx, inputs, beta):
-        """Eq. 3."""
-        ctx.beta = beta
-        return inputs.view_as(inputs)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        """Eq. 4."""
-        return -ctx.beta * gradient, None
-
-
-class PlainModel(torch.nn.Module):
-    """The paper's model, with bn1 or none.
-
-    Arguments
-    ---------
-    hparams : dict
-        The recipe's.
-    """
-
-    def __init__(self, hparams):
-        super().__init__()
-        filters, pool = hparams["n_filters"], hparams["pool_size"]
-        self.conv = torch.nn.Conv1d(
-            hparams["n_mels"],
-            filters,
-            hparams["kernel_size"],
-            hparams["stride"],
-        )
-        self.pool = torch.nn.MaxPool1d(pool)
-        self.query = torch.nn.Parameter(torch.randn(filters))
-        empty = torch.zeros(1, hparams["n_mels"], hparams["n_frames"])
-        dim = filters * (self.pool(self.conv(empty)).shape[2] + 1)
-        self.norm = torch.nn.Identity()
-        if hparams["batch_norm"] == "bn1":
-            self.norm = torch.nn.BatchNorm1d(
-                dim, momentum=hparams["bn_momentum"]
-            )
-        self.dropout = torch.nn.Dropout(hparams["dropout"])
-        self.emotion = torch.nn.Linear(dim, hparams["n_classes"])
-        self.language = None
-        if hparams["system"] == "dann":
-            self.language = torch.nn.Linear(dim, 2)
-        self.beta = hparams["beta"]
-
-    def forward(self, features, n):
-        """Classifies emotions of the first n, the source, and all languages.
-
-        Arguments
-        ---------
-        features : torch.Tensor
-            ``[batch, n_mels, n_frames]``.
-        n : int
-
-        Returns
-        -------
-        emotions : torch.Tensor
-            Logits ``[n, classes]``.
-        languages : torch.Tensor or None
-            Logits ``[batch, 2]``.
-        """
-        pooled = self.pool(F.relu(self.conv(features)))
-        weights = (self.query @ pooled).softmax(dim=1)
-        attentive = pooled @ weights.unsqueeze(2)
-        frames = torch.cat([pooled, attentive], dim=2)
-        # in order of time
-        vectors = frames.transpose(1, 2).flatten(1)
-        vectors = self.dropout(self.norm(vectors))
-        languages = None
-        if self.language is not None:
-            languages = self.language(Reversal.apply(vectors, self.beta))
-        return self.emotion(vectors[:n]), languages
-
-
-def plain_loss(model, features, labels, hparams):
-    """Computes Eq. 7 and the penalty, l1 as for RECOLA.
-
-    Arguments
-    ---------
-    model : PlainModel
-    features : torch.Tensor
-        Of the source, then of the target, ``[batch, n_mels, n_frames]``.
-    labels : torch.Tensor
-        Of the source, ``[n]``.
-    hparams : dict
-
-    Returns
-    -------
-    torch.Tensor
-        A scalar.
-    """
-    n = len(labels)
-    emotions, languages = model(features, n)
-    loss = hparams["alpha"] * F.cross_entropy(emotions, labels)
-    weights = [model.conv.weight, model.emotion.weight]
-    if languages is not None:
-        domains = torch.ones(len(features), dtype=torch.long)
-        domains[:n] = 0
-        loss = loss + (1 - hparams["alpha"]) * F.cross_entropy(
-            languages, domains
-        )
-        weights.append(model.language.weight)
-    penalty = sum(weight.abs().sum() for weight in weights)
-    return loss + hparams["penalty_weight"] * penalty
-
-
-def plain_fit(model, features, labels, hparams, epochs):
-    """Trains as one would write it without SpeechBrain.
-
-    Arguments
-    ---------
-    model : PlainModel
-    features : torch.Tensor
-        Of the source, then of the target, ``[n + m, n_mels, n_frames]``.
-    labels : torch.Tensor
-        Of the source, ``[n]``.
-    hparams : dict
-    epochs : int
-
-    Returns
-    -------
-    float
-        Mean loss of the last epoch.
-    """
-    n, m = len(labels), len(features) - len(labels)
-    size = hparams["batch_size"]
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=hparams["lr"], fused=True
-    )
-    model.train()
-    for epoch in range(epochs):
-        rate = hparams["lr"] * hparams["lr_decay"] ** epoch
-        for group in optimizer.param_groups:
-            group["lr"] = max(rate, hparams["lowest_lr"])
-        sources, losses = torch.randperm(n), []
-        if m:
-            targets = [n + torch.randperm(m) for _ in range(-(-n // m))]
-            targets = torch.cat(targets)
-        for start in range(0, n, size):
-            index = chosen = sources[start : start + size]
-            if m:
-                other = targets[start : start + len(chosen)]
-                index = torch.cat([chosen, other])
-            loss = plain_loss(model, features[index], labels[chosen], hparams)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-    return statistics.mean(losses)
-
-
 def random_parts(n_source, n_target, words):
-    """Makes what the recipe's `split` gives, of utterances without audio."""
+    """Makes what the recipe splits, of utterances without audio."""
 
     def entries(n, domain, **more):
         """So many entries, with names of their own."""
@@ -223,15 +69,13 @@ def random_parts(n_source, n_target, words):
         }
 
     return {
-        "train": entries(n_source, 0, emotion=words),
-        "validation": {},
-        "evaluation": {},
-        "target": entries(n_target, 1),
+        "train": entries(n_source, SOURCE, emotion=words),
+        "target": entries(n_target, TARGET),
     }
 
 
 def make_recipe(system, arguments, folder):
-    """Makes the recipe's Brain and its training data.
+    """Makes the recipe's Brain with its parts.
 
     Arguments
     ---------
@@ -243,7 +87,6 @@ def make_recipe(system, arguments, folder):
     Returns
     -------
     brain : DANNBrain
-    training : DynamicItemDataset
     hparams : dict
     """
     settings = {
@@ -252,40 +95,62 @@ def make_recipe(system, arguments, folder):
         "output_folder": folder,
         "cache_folder": os.path.join(folder, "log_mel"),
         "model_selection": "last",
-        "watched_epochs": 0,
+        "last_epochs": 0,
     }
-    make = train_dann.fixed_features
+    path = str(HPARAMS)
     if arguments.recola_folder:
         settings["recola_folder"] = arguments.recola_folder
         settings["iemocap_folder"] = arguments.iemocap_folder
-        planned = train_dann.plan(
-            HPARAMS, recipe.with_overrides("", **settings)
-        )
-        overrides, parts = planned.overrides, planned.parts
-    else:
-        # the one way past the corpora; no annotation is read here
-        settings["skip_prep"] = True
-        overrides = train_dann.filled_in(
-            HPARAMS, recipe.with_overrides("", **settings)
-        )
-        words = recipe.peek(HPARAMS, overrides)["labels"]
-        parts = random_parts(arguments.utterances, arguments.target, words)
-    hparams = recipe.load(HPARAMS, overrides)
-    hparams["checkpointer"] = None
-    if not arguments.recola_folder:
-        shape = hparams["n_frames"], hparams["n_mels"]
-        held = {
-            entry["wav"]: torch.randn(shape)
-            for part in parts.values()
-            for entry in part.values()
-        }
-        train_dann.fixed_features = lambda *_: lambda entry: held[entry["wav"]]
+        planned = train_dann.plan(path, with_overrides("", **settings))
+        brain, hparams = build(path, planned.overrides)
+        brain.set_parts(planned.parts)
+        return brain, hparams
+    words = ["low", "high"]
+    settings |= {"labels": words, "penalty": "l1"}
+    brain, hparams = build(path, with_overrides("", **settings))
+    parts = random_parts(arguments.utterances, arguments.target, words)
+    shape = hparams["n_frames"], hparams["n_mels"]
+    held = {
+        entry["wav"]: torch.randn(shape)
+        for part in parts.values()
+        for entry in part.values()
+    }
+    brain.compute_features = lambda parts: None
+    brain.readers = [lambda entry: held[entry["wav"]]] * 2
+    brain.set_parts(parts)
+    return brain, hparams
+
+
+def build(path, overrides):
+    """Builds the recipe's objects; returns its Brain and all of them."""
+    hparams = load(path, overrides)
     run_opts = sb.core.RunOptions.from_dictionary(
         {"device": "cpu", "noprogressbar": True}
     )
-    brain, datasets = train_dann.make_brain(hparams, run_opts, parts)
-    train_dann.fixed_features = make
-    return brain, datasets["training"], hparams
+    brain = hparams["brain"](checkpointer=None, run_opts=run_opts)
+    return brain, hparams
+
+
+def pairs_of(ours, model, hparams):
+    """Pairs the recipe's weights with the peer's."""
+    pairs = [
+        (ours.encoder.conv.weight, model.conv.weight),
+        (ours.encoder.conv.bias, model.conv.bias),
+        (ours.encoder.attention.query, model.query),
+        (ours.classifier.w.weight, model.emotion.weight),
+        (ours.classifier.w.bias, model.emotion.bias),
+    ]
+    if hparams["batch_norm"] == "bn1":
+        pairs += [
+            (ours.norm.weight, model.norm.weight),
+            (ours.norm.bias, model.norm.bias),
+        ]
+    if model.language is not None:
+        pairs += [
+            (ours.language_classifier.w.weight, model.language.weight),
+            (ours.language_classifier.w.bias, model.language.bias),
+        ]
+    return pairs
 
 
 def same_model(brain, model, batch, hparams):
@@ -306,23 +171,7 @@ def same_model(brain, model, batch, hparams):
         relative to the largest one.
     """
     ours = brain.modules
-    pairs = [
-        (ours.encoder.conv.weight, model.conv.weight),
-        (ours.encoder.conv.bias, model.conv.bias),
-        (ours.encoder.attention.query, model.query),
-        (ours.classifier.w.weight, model.emotion.weight),
-        (ours.classifier.w.bias, model.emotion.bias),
-    ]
-    if hparams["batch_norm"] == "bn1":
-        pairs += [
-            (ours.norm.weight, model.norm.weight),
-            (ours.norm.bias, model.norm.bias),
-        ]
-    if model.language is not None:
-        pairs += [
-            (ours.language_classifier.w.weight, model.language.weight),
-            (ours.language_classifier.w.bias, model.language.bias),
-        ]
+    pairs = pairs_of(ours, model, hparams)
     with torch.no_grad():
         for mine, theirs in pairs:
             theirs.copy_(mine)
@@ -334,7 +183,7 @@ def same_model(brain, model, batch, hparams):
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     loss.backward()
-    labels = batch.label[batch.domain == train_dann.SOURCE]
+    labels = batch.label[batch.domain == SOURCE]
     features = batch.sig.data.transpose(1, 2).contiguous()
     emotions, languages = model(features, len(labels))
     plain = plain_loss(model, features, labels, hparams)
@@ -376,7 +225,8 @@ def measure(system, arguments, folder):
     folder : str
         For what is written.
     """
-    brain, training, hparams = make_recipe(system, arguments, folder)
+    brain, hparams = make_recipe(system, arguments, folder)
+    training = brain.train_set
     loader = brain.make_dataloader(training, sb.Stage.TRAIN)
     epochs = arguments.epochs or 2
     model = PlainModel(hparams)
@@ -393,34 +243,77 @@ def measure(system, arguments, folder):
             for batch in loader:
                 batch.to(brain.device)
 
-    sides = {
-        "ours": lambda: brain.fit(EpochCounter(epochs), training),
-        "plain": lambda: plain_fit(model, features, labels, hparams, epochs),
-        "loader": walk,
-    }
+    taken = take_turns(
+        {
+            "ours": lambda: brain.fit(EpochCounter(epochs), training),
+            "plain": lambda: plain_fit(
+                model, features, labels, hparams, epochs
+            ),
+            "loader": walk,
+        },
+        arguments.rounds,
+    )
+    steps = epochs * len(loader)
+    row = f"{system:6}{hparams['batch_norm']:>5}{steps:7}"
+    # of the time, then of the CPU time
+    for which in (0, 1):
+        row += columns_of(
+            {
+                name: [seconds[which] for seconds in rounds]
+                for name, rounds in taken.items()
+            },
+            steps,
+        )
+    print(row + f"{max(found.values()):10.0e}", flush=True)
+
+
+def take_turns(sides, rounds):
+    """Times each side in each round, the order turned round each time.
+
+    Arguments
+    ---------
+    sides : dict
+        Name to work.
+    rounds : int
+
+    Returns
+    -------
+    dict
+        Name to what `seconds_of` gave in each round.
+    """
     taken = {name: [] for name in sides}
     # The first round is slower and is not kept.
-    for i in range(arguments.rounds + 1):
+    for i in range(rounds + 1):
         for name in sides if i % 2 else reversed(sides):
             seconds = seconds_of(sides[name])
             if i:
                 taken[name].append(seconds)
-    steps = epochs * len(loader)
+    return taken
 
-    row = f"{system:6}{hparams['batch_norm']:>5}{steps:7}"
-    # of the time, then of the CPU time
-    for which in (0, 1):
-        ours, plain, walked = (
-            [seconds[which] for seconds in taken[name]] for name in sides
-        )
-        ratios = [b / a for a, b in zip(ours, plain)]
-        shares = [b / a for a, b in zip(ours, walked)]
-        for seconds in (ours, plain):
-            row += f"{steps / statistics.median(seconds):9.1f}"
-        row += f"{statistics.median(ratios):7.2f}"
-        row += f"{f'{min(ratios):.2f}-{max(ratios):.2f}':>11}"
-        row += f"{100 * statistics.median(shares):8.1f}"
-    print(row + f"{max(found.values()):10.0e}", flush=True)
+
+def columns_of(taken, steps):
+    """Returns the columns of one kind of time.
+
+    Arguments
+    ---------
+    taken : dict
+        ``ours``, ``plain`` and ``loader`` to the seconds of each round.
+    steps : int
+        Of a round.
+
+    Returns
+    -------
+    str
+    """
+    ours, plain, walked = taken["ours"], taken["plain"], taken["loader"]
+    ratios = [b / a for a, b in zip(ours, plain)]
+    shares = [b / a for a, b in zip(ours, walked)]
+    columns = ""
+    for seconds in (ours, plain):
+        columns += f"{steps / statistics.median(seconds):9.1f}"
+    columns += f"{statistics.median(ratios):7.2f}"
+    columns += f"{f'{min(ratios):.2f}-{max(ratios):.2f}':>11}"
+    return columns + f"{100 * statistics.median(shares):8.1f}"
 
 
 def full_run(system, arguments, folder):

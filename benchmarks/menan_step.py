@@ -44,7 +44,8 @@ import tempfile
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
-from dann_step import Reversal, seconds_of
+from dann_plain import Reversal
+from dann_step import seconds_of
 from lpmn_mapping import resident
 from speechbrain.utils.epoch_loop import EpochCounter
 

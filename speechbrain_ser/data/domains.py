@@ -26,6 +26,17 @@ def marked(annotation, domain):
     return {key: e | {"domain": domain} for key, e in annotation.items()}
 
 
+def completed(annotation, domain):
+    """Returns an annotation whose entries say their domain, or else this one.
+
+    Example
+    -------
+    >>> completed({"a": {}, "b": {"domain": SOURCE}}, TARGET)
+    {'a': {'domain': 1}, 'b': {'domain': 0}}
+    """
+    return {key: {"domain": domain} | e for key, e in annotation.items()}
+
+
 def of_domain(annotation, domain):
     """Returns the entries of one domain.
 

@@ -29,10 +29,14 @@ class TwoLanguages(Experiment):
         `about` returns has ``system``, ``batch_norm`` and ``experiment``.
     """
 
-    def make_parts(self, settings):
-        """Reads both languages and splits them; see `Experiment`."""
+    def check_settings(self, settings):
+        """Refuses settings of any of the protocols; see `Experiment`."""
+        super().check_settings(settings)
         for protocol in self.protocol.values():
             check_values(protocol.declarations(), self.protocol_settings)
+
+    def make_parts(self, settings):
+        """Reads both languages and splits them; see `Experiment`."""
         languages = self.read()
         if self.skip_prep:
             self.check_apart(languages)

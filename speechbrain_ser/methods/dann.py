@@ -8,6 +8,8 @@ Reference: "Unsupervised Cross-Lingual Speech Emotion Recognition Using Domain
 Adversarial Neural Network", Cai et al. 2021.
 """
 
+import functools
+
 import numpy as np
 import speechbrain as sb
 import torch
@@ -16,9 +18,18 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
-from speechbrain_ser.data.cached_features import cached_features
+from speechbrain_ser.data.cached_features import (
+    StandardisedReader,
+    cached_features,
+)
 from speechbrain_ser.data.dataset import make_dataset
-from speechbrain_ser.data.domains import NAMES, SOURCE, TARGET, of_domain
+from speechbrain_ser.data.domains import (
+    NAMES,
+    SOURCE,
+    TARGET,
+    completed,
+    of_domain,
+)
 from speechbrain_ser.lobes.domain_norm import STATISTICS
 from speechbrain_ser.lobes.features import fixed_length
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate
@@ -54,7 +65,8 @@ class DANNBrain(SERBrain):
     same encoder as ``base``, but for the rounding of sums, if batch norm keeps
     the target out of the emotion classifier's way (bn2, bn3, none).
 
-    The entries of all parts say their ``domain``, see `data.domains`.
+    The entries of all parts say their ``domain``, see `data.domains`; those that
+    don't are of the language that is tested.
 
     Arguments
     ---------
@@ -121,9 +133,11 @@ class DANNBrain(SERBrain):
         self.penalty_weight = penalty_weight
         self.features = features
         self.cache_folder = cache_folder
-        self.reader = Reader(
-            (source_standardisation, target_standardisation), n_frames
-        )
+        finish = functools.partial(fixed_length, n_frames=n_frames)
+        self.readers = [
+            StandardisedReader(standardise, finish)
+            for standardise in (source_standardisation, target_standardisation)
+        ]
         # without DDP around it
         self.norm = self.modules.norm
         self.reversal = self.modules.reversal
@@ -146,6 +160,8 @@ class DANNBrain(SERBrain):
         That of ``target`` holds what is in no other part: its labels nobody
         knows, its predictions are what is wanted.
         """
+        tested = SOURCE if self.system == "mono" else TARGET
+        parts = {name: completed(part, tested) for name, part in parts.items()}
         self.compute_features(parts)
         super().set_parts(parts)
         others = [part for name, part in parts.items() if name != "target"]
@@ -162,7 +178,8 @@ class DANNBrain(SERBrain):
     def compute_features(self, parts):
         """Computes the features of all parts, each corpus standardised by itself.
 
-        They are kept in memory: 104 bytes a frame with the paper's sizes.
+        They are kept in memory: 104 bytes a frame with the paper's sizes, and
+        78 kB for an utterance as it is read.
 
         Arguments
         ---------
@@ -182,13 +199,16 @@ class DANNBrain(SERBrain):
                 f"features of the {name}",
             )
             if parts.get("train"):
-                self.reader.standardisations[domain].fit(held.values())
-            self.reader.held |= held
+                self.readers[domain].standardise.fit(held.values())
+            self.readers[domain].held |= held
 
     def make_dataset(self, annotation):
         """Makes a dataset of features ``[n_frames, dim]`` and domains."""
         return make_dataset(
-            annotation, self.labels, read=self.reader, numbers=["domain"]
+            annotation,
+            self.labels,
+            read=functools.partial(read_by_domain, self.readers),
+            numbers=["domain"],
         )
 
     def training_annotation(self, parts):
@@ -337,34 +357,9 @@ class DANNBrain(SERBrain):
         )
 
 
-class Reader:
-    """Gives an entry's features, standardised by its corpus, of one length.
-
-    They are standardised as they are read: where a checkpoint is loaded later,
-    its statistics count.
-
-    Arguments
-    ---------
-    standardisations : tuple of Standardisation
-        Of source and target.
-    n_frames : int
-        See `lobes.features.fixed_length`.
-
-    Attributes
-    ----------
-    held : dict
-        Place of the speech, see `utils.audio.place`, to features.
-    """
-
-    def __init__(self, standardisations, n_frames):
-        self.standardisations = standardisations
-        self.n_frames = n_frames
-        self.held = {}
-
-    def __call__(self, entry):
-        """Returns ``[n_frames, dim]``."""
-        standardise = self.standardisations[entry["domain"]]
-        return fixed_length(standardise(self.held[place(entry)]), self.n_frames)
+def read_by_domain(readers, entry):
+    """Reads an entry's features by its domain's reader."""
+    return readers[entry["domain"]](entry)
 
 
 def check_together(settings):

@@ -82,7 +82,7 @@ def build_brain(folder, change=None, **settings):
         change(parts)
     brain = build_bare(folder, **settings)
     brain.compute_features = lambda parts: None
-    brain.reader = features_of
+    brain.readers = [features_of, features_of]
     brain.set_parts(parts)
     return brain
 
@@ -132,3 +132,8 @@ def stir(brain):
         for name in MODULES:
             for p in brain.modules[name].parameters():
                 p.add_(0.3 * torch.randn_like(p))
+
+
+def read(brain, entry):
+    """What the Brain's datasets give of an entry."""
+    return brain.readers[entry["domain"]](entry)

@@ -1,5 +1,6 @@
 """DANN's features: each corpus standardised by itself, as they are read."""
 
+import copy
 import os
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 import soundfile
 import torch
 
-from speechbrain_ser.data.domains import SOURCE, TARGET
+from speechbrain_ser.data.domains import NAMES
 from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.utils.audio import load_audio
-from tests.methods.dann_brain import LABELS, array, build_bare
+from tests.methods.dann_brain import LABELS, array, build_bare, read
 from tests.references import dann as reference
 
 
@@ -51,7 +52,7 @@ def test_features_are_standardised_by_their_own_corpus(spoken, tmp_path):
     """Each utterance once, all of its frames; then brought to one length."""
     features = LogMel(n_mels=8)
     brain = heard(tmp_path, spoken, n_frames=70)
-    read, standardisations = brain.reader, brain.reader.standardisations
+    standardisations = [reader.standardise for reader in brain.readers]
     for domain, parts in ((0, ["train"]), (1, ["target"])):
         entries = [e for part in parts for e in spoken[part].values()]
         frames = [
@@ -62,7 +63,7 @@ def test_features_are_standardised_by_their_own_corpus(spoken, tmp_path):
         for entry, expected in zip(
             entries, reference.standardise([array(f) for f in frames])
         ):
-            found = read(entry)
+            found = read(brain, entry)
             assert found.shape == (70, 8) and found.dtype == torch.float32
             np.testing.assert_allclose(
                 found.numpy(),
@@ -79,7 +80,8 @@ def test_features_are_standardised_by_their_own_corpus(spoken, tmp_path):
     # with or without its label, an utterance has the same features
     for part in ("valid", "test"):
         for key, entry in spoken[part].items():
-            assert torch.equal(read(entry), read(spoken["target"][key]))
+            other = spoken["target"][key]
+            assert torch.equal(read(brain, entry), read(brain, other))
 
 
 def test_features_are_computed_once(spoken, tmp_path, monkeypatch):
@@ -88,9 +90,9 @@ def test_features_are_computed_once(spoken, tmp_path, monkeypatch):
     def run(**parts):
         """Reads everything."""
         system = "dann" if "target" in parts else "mono"
-        return heard(tmp_path, parts, n_frames=40, system=system).reader
+        return heard(tmp_path, parts, n_frames=40, system=system)
 
-    read = run(**spoken)
+    brain = run(**spoken)
     (folder,) = os.listdir(tmp_path / "cache")
     names = [n for n in os.listdir(tmp_path / "cache" / folder) if "npy" in n]
     assert len(names) == 12
@@ -99,13 +101,13 @@ def test_features_are_computed_once(spoken, tmp_path, monkeypatch):
     monkeypatch.setattr(LogMel, "forward", None)
     again = run(**spoken)
     for entry in spoken["train"].values():
-        assert torch.equal(read(entry), again(entry))
+        assert torch.equal(read(brain, entry), read(again, entry))
     # one language alone, as mono has it
     alone = run(train=spoken["train"])
     entry = next(iter(spoken["train"].values()))
-    assert torch.equal(alone(entry), read(entry))
+    assert torch.equal(read(alone, entry), read(brain, entry))
     with pytest.raises(KeyError):
-        alone(next(iter(spoken["target"].values())))
+        read(alone, next(iter(spoken["target"].values())))
 
 
 def test_segments_of_one_recording_are_told_apart(tmp_path):
@@ -122,33 +124,47 @@ def test_segments_of_one_recording_are_told_apart(tmp_path):
             "domain": 0,
             "emotion": "low",
         }
-    read = heard(tmp_path, {"train": part}, system="mono").reader
-    held = [read(entry) for entry in part.values()]
+    brain = heard(tmp_path, {"train": part}, system="mono")
+    held = [read(brain, entry) for entry in part.values()]
     for i in range(3):
         assert not torch.equal(held[i], held[i - 1])
     # frames whose windows lie before the end of the first
     torch.testing.assert_close(held[0][:24], held[2][:24])
 
 
-def test_a_loaded_brain_standardises_by_what_it_loaded(spoken, tmp_path):
+def states(brain):
+    """Copies of both standardisations."""
+    return [copy.deepcopy(r.standardise.state_dict()) for r in brain.readers]
+
+
+@pytest.mark.parametrize("load_first", [True, False])
+def test_a_loaded_brain_standardises_by_what_it_loaded(
+    spoken, tmp_path, load_first
+):
     """Given the test part alone, before it loads or after it; nothing is fit."""
     trained = heard(tmp_path, spoken)
-    held = [s.state_dict() for s in trained.reader.standardisations]
-    for load_first in (True, False):
-        brain = build_bare(tmp_path, cache_folder=str(tmp_path / "cache"))
-        if not load_first:
-            brain.set_parts({"test": spoken["test"]})
-        for name, state in zip(("source", "target"), held):
+    test = spoken["test"]
+    # of the tested language, if they don't say
+    bare = {
+        key: {name: v for name, v in entry.items() if name != "domain"}
+        for key, entry in test.items()
+    }
+    brain = build_bare(tmp_path, cache_folder=str(tmp_path / "cache"))
+
+    def load():
+        """As the checkpointer does."""
+        for name, state in zip(NAMES, states(trained)):
             brain.built[f"{name}_standardisation"].load_state_dict(state)
-        if load_first:
-            brain.set_parts({"test": spoken["test"]})
-        assert list(brain.datasets) == ["test"] and brain.train_set is None
-        for entry in spoken["test"].values():
-            assert torch.equal(brain.reader(entry), trained.reader(entry))
-        for domain in (SOURCE, TARGET):
-            now = brain.reader.standardisations[domain].state_dict()
-            for name, value in held[domain].items():
-                assert torch.equal(now[name], value)
-    fresh = heard(tmp_path, {"test": spoken["test"]})
-    entry = next(iter(spoken["test"].values()))
-    assert not torch.equal(fresh.reader(entry), trained.reader(entry))
+
+    if load_first:
+        load()
+    brain.set_parts({"test": bare})
+    assert list(brain.datasets) == ["test"] and brain.train_set is None
+    fresh = [row["sig"] for row in brain.datasets["test"]]
+    load()
+    loaded = [row["sig"] for row in brain.datasets["test"]]
+    for before, after, entry in zip(fresh, loaded, test.values()):
+        assert torch.equal(after, read(trained, entry))
+        assert torch.equal(after, before) == load_first
+    for one, other in zip(states(trained), states(brain)):
+        assert all(torch.equal(other[name], one[name]) for name in one)

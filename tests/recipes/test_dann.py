@@ -25,10 +25,10 @@ from speechbrain_ser.corpora.annotations import (
 )
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
-from speechbrain_ser.corpora.protocols import named as named_protocols
+from speechbrain_ser.corpora.protocols.protocol import Protocol
 from speechbrain_ser.corpora.recola import read_recola
-from speechbrain_ser.experiment import recipe
-from speechbrain_ser.figures import languages as language_plots
+from speechbrain_ser.evaluation import dann as dann_report
+from speechbrain_ser.experiment.hparams import load, with_overrides
 from speechbrain_ser.lobes.domain_norm import WAYS
 from speechbrain_ser.methods import dann
 from speechbrain_ser.table.__main__ import main as make_table
@@ -80,7 +80,7 @@ def run(*arguments, drawn=False, **settings):
 
 def plan(**settings):
     """Plans a run."""
-    overrides = recipe.with_overrides("", **settings)
+    overrides = with_overrides("", **settings)
     return import_script(DANN).plan(str(DANN.parent / PAPER), overrides)
 
 
@@ -152,7 +152,7 @@ def settings(base, folders):
     return folders | {
         "device": "cpu",
         "number_of_epochs": 2,
-        "watched_epochs": 2,
+        "last_epochs": 2,
         "n_filters": 16,
         "batch_size": 8,
         "cache_folder": base / "log_mel",
@@ -203,7 +203,7 @@ def test_runs_as_typed(environment, tmp_path, monkeypatch):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     first = done.stdout.splitlines()[0]
-    assert "mini corpora" in first and "say nothing about real" in first
+    assert "mini corpus" in first and "say nothing about RECOLA-" in first
     assert "cross-lingual@1" in done.stdout
     home = tmp_path / "results" / "dann" / "mini" / "rec2iem-arousal"
     out = home / "dann-bn1" / "1"
@@ -219,9 +219,9 @@ def test_runs_as_typed(environment, tmp_path, monkeypatch):
     for name in ("OMP_NUM_THREADS", "SPEECHBRAIN_SER_CACHE"):
         monkeypatch.setenv(name, environment[name])
     drawn = []
-    original = language_plots.plot_languages
+    original = dann_report.plot_languages
     monkeypatch.setattr(
-        language_plots,
+        dann_report,
         "plot_languages",
         lambda path, rows, *args: (
             drawn.append(rows) or original(path, rows, *args)
@@ -243,7 +243,7 @@ def test_runs_as_typed(environment, tmp_path, monkeypatch):
     size.append(matplotlib.image.imread(out / "figures/languages.png").shape)
     assert size[1][0] > 1.5 * size[0][0]
     sizes = before[0][0]["sizes"]
-    count = [sizes["train"], sizes["evaluation"]]
+    count = [sizes["train"], sizes["test"]]
     for row in drawn[1].values():
         assert row["language"] == [0] * count[0] + [1] * count[1]
         assert set(row["emotion"]) == {"low", "high"}
@@ -317,12 +317,12 @@ def test_parts_of_each_experiment(system, direction, task, folders, ratings):
         name: {entry["domain"] for entry in part.values()}
         for name, part in parts.items()
     }
-    tested, chosen = found["evaluation"], found["validation"]
+    tested, chosen = found["test"], found["valid"]
     if system == "mono":
         assert planned.protocol == "mono-lingual@1"
         whole = found["train"] | chosen | tested
         assert len(found["train"]) + len(chosen) + len(tested) == len(whole)
-        shares = {"evaluation": 0.25, "validation": 0.05}
+        shares = {"test": 0.25, "valid": 0.05}
         assert domains == dict.fromkeys(found, {0})
         trained_on = DIRECTIONS[direction][1]
     else:
@@ -331,10 +331,10 @@ def test_parts_of_each_experiment(system, direction, task, folders, ratings):
         assert found["target"] == dict.fromkeys(target)
         whole = chosen | tested
         assert len(chosen) + len(tested) == len(whole)
-        shares = {"validation": 0.3}
+        shares = {"valid": 0.3}
         assert domains["train"] == {0}
-        assert domains["target"] == domains["validation"] == {1}
-        assert domains["evaluation"] == {1}
+        assert domains["target"] == domains["valid"] == {1}
+        assert domains["test"] == {1}
         trained_on = DIRECTIONS[direction][0]
     assert whole == target
     for name, share in shares.items():
@@ -352,7 +352,7 @@ def test_thresholds_are_settings(folders, ratings):
     edge = sorted(ratings["iemocap"]["arousal"].values())[40]
     planned = plan(**folders, iemocap_threshold=edge)
     assert planned.protocol == f"cross-lingual@1 with iemocap_threshold {edge}"
-    held = planned.parts["evaluation"] | planned.parts["validation"]
+    held = planned.parts["test"] | planned.parts["valid"]
     for key, value in ratings["iemocap"]["arousal"].items():
         assert held[key]["emotion"] == ("high" if value > edge else "low")
 
@@ -365,21 +365,21 @@ def test_split_by_speaker(system, folders):
     assert planned.protocol == f"{name} with split_by speaker"
     speakers = {
         part: {entry["speaker"] for entry in planned.parts[part].values()}
-        for part in ("train", "validation", "evaluation")
+        for part in ("train", "valid", "test")
     }
     assert all(speakers.values())
     everybody = set().union(*speakers.values())
     assert sum(map(len, speakers.values())) == len(everybody)
 
 
-def test_development_by_source(folders):
+def test_the_source_may_choose_the_epoch(folders):
     """The tested utterances are the paper's; the target chooses nothing."""
     paper = plan(**folders)
-    planned = plan(**folders, development="source")
-    named = "cross-lingual@1 with development source"
+    planned = plan(**folders, valid_language="source")
+    named = "cross-lingual@1 with valid_language source"
     assert planned.protocol == named
-    assert planned.parts["evaluation"] == paper.parts["evaluation"]
-    halves = planned.parts["train"], planned.parts["validation"]
+    assert planned.parts["test"] == paper.parts["test"]
+    halves = planned.parts["train"], planned.parts["valid"]
     assert not halves[0].keys() & halves[1].keys()
     assert halves[0] | halves[1] == paper.parts["train"]
     assert len(halves[1]) == 4  # a tenth of 24 and 24
@@ -396,9 +396,9 @@ def test_each_batch_norm_trains(way, trained):
     metrics = results(folder)[0]
     assert metrics["system"] == "dann" and metrics["batch_norm"] == way
     assert metrics["method"] == "DANN" and metrics["direction"] == "rec2iem"
-    assert set(metrics["metrics"]) == {"train", "validation", "evaluation"}
+    assert set(metrics["metrics"]) == {"train", "valid", "test"}
     assert 0 <= metrics["language_probe_UA"] <= 1
-    assert metrics["evaluation_mean_of_last_epochs"]["epochs"] == [1, 2]
+    assert metrics["test_mean_of_last_epochs"]["epochs"] == [1, 2]
     held = weights(folder)
     names = {
         name.split(".")[2]
@@ -453,9 +453,9 @@ def test_figure_2_is_of_the_selected_epoch(trained):
     with np.load(folder / "languages.npz") as figure:
         embeddings = torch.from_numpy(figure["embeddings"])
         language, emotion = figure["language"], figure["emotion"]
-    shown = [row for row in rows if row["part"] != "validation"]
+    shown = [row for row in rows if row["part"] != "valid"]
     assert [row["label"] for row in shown] == emotion.tolist()
-    expected = [int(row["part"] == "evaluation") for row in shown]
+    expected = [int(row["part"] == "test") for row in shown]
     assert expected == language.tolist()
     logits = embeddings @ held["classifier.w.weight"].T
     high = (logits + held["classifier.w.bias"]).softmax(1)[:, 1]
@@ -521,7 +521,7 @@ def test_four_classes_of_ones_own(folders, settings, tmp_path):
     counts = metrics["counts"]
     for language, parts in (
         ("source", ["train"]),
-        ("target", ["validation", "evaluation"]),
+        ("target", ["valid", "test"]),
     ):
         for word in four:
             held = [e["emotion"] for e in halves[language].values()]
@@ -532,7 +532,7 @@ def test_four_classes_of_ones_own(folders, settings, tmp_path):
 @pytest.fixture(scope="module")
 def source_chooses(trained):
     """A finished run that no label of the target takes part in."""
-    return trained(development="source")
+    return trained(valid_language="source")
 
 
 def bare(annotation):
@@ -549,17 +549,17 @@ def test_target_without_labels(source_chooses, settings, tmp_path):
     source = read(source_chooses, "source")
     target = read(source_chooses, "target")
     more = settings | write(tmp_path, source=source, target=bare(target))
-    more |= {"development": "source", "output_folder": tmp_path / "out"}
+    more |= {"valid_language": "source", "output_folder": tmp_path / "out"}
     assert run(**more) is None
     assert same_weights(source_chooses, tmp_path / "out")
     metrics = results(tmp_path / "out")[0]
-    assert set(metrics["metrics"]) == {"train", "validation"}
-    assert metrics["evaluation_mean_of_last_epochs"] is None
+    assert set(metrics["metrics"]) == {"train", "valid"}
+    assert metrics["test_mean_of_last_epochs"] is None
     assert metrics["sizes"]["target"] == len(target)
-    assert metrics["sizes"]["evaluation"] == 0
+    assert metrics["sizes"]["test"] == 0
     found = posteriors(tmp_path / "out", "target")
     assert found.keys() == target.keys()
-    for key, value in posteriors(source_chooses, "evaluation").items():
+    for key, value in posteriors(source_chooses, "test").items():
         assert found[key] == value
     assert figures(tmp_path / "out") == {"languages", "adversary"}
     rows = table(tmp_path / "out" / "predictions.csv")
@@ -570,8 +570,11 @@ def test_target_without_labels(source_chooses, settings, tmp_path):
 @pytest.mark.parametrize(
     "more, said",
     [
-        ({}, "no utterance of the target.*--development source"),
-        ({"system": "base"}, "no utterance of the target.*--development sour"),
+        ({}, "no utterance of the target.*--valid_language source"),
+        (
+            {"system": "base"},
+            "no utterance of the target.*--valid_language sour",
+        ),
         ({"system": "mono"}, "no utterance of the target.*dann or base"),
     ],
     ids=["dann", "base", "mono"],
@@ -590,14 +593,14 @@ def test_target_with_some_labels(source_chooses, settings, tmp_path):
     """Those that have one test; the others train the adversary all the same."""
     source = read(source_chooses, "source")
     target = read(source_chooses, "target")
-    known = list(posteriors(source_chooses, "evaluation"))[::2]
+    known = list(posteriors(source_chooses, "test"))[::2]
     mixed = bare(target) | {key: target[key] for key in known}
     mixed = {key: mixed[key] for key in target}
     more = settings | write(tmp_path, source=source, target=mixed)
-    more |= {"development": "source", "output_folder": tmp_path / "out"}
+    more |= {"valid_language": "source", "output_folder": tmp_path / "out"}
     assert run(**more) is None
     assert same_weights(source_chooses, tmp_path / "out")
-    found = posteriors(tmp_path / "out", "evaluation")
+    found = posteriors(tmp_path / "out", "test")
     assert found and found.keys() < set(known)
     others = posteriors(tmp_path / "out", "target").keys()
     assert others >= target.keys() - set(known)
@@ -626,38 +629,38 @@ def test_ids_may_be_the_same_in_both(prefix, trained, settings, tmp_path):
 # No label of the target is learnt
 
 
-def test_labels_of_the_evaluation_reach_no_weight(
+def test_labels_of_the_test_part_reach_no_weight(
     trained, settings, tmp_path, monkeypatch
 ):
     """Turned after the split: only their own metrics change."""
-    original = named_protocols.split
+    original = Protocol.split
 
     def split(*args, **kwargs):
         """With the other class for each that tests."""
         parts = original(*args, **kwargs)
-        return parts | {"evaluation": turned(parts["evaluation"])}
+        return parts | {"test": turned(parts["test"])}
 
-    monkeypatch.setattr(named_protocols, "split", split)
+    monkeypatch.setattr(Protocol, "split", split)
     folder = trained()
     assert run(**settings, output_folder=tmp_path / "out") is None
     assert same_weights(folder, tmp_path / "out")
-    for part in ("train", "validation", "evaluation"):
+    for part in ("train", "valid", "test"):
         found = posteriors(tmp_path / "out", part)
         assert found == posteriors(folder, part)
     one, two = results(folder)[0], results(tmp_path / "out")[0]
     assert one["selected_epoch"] == two["selected_epoch"]
-    assert one["metrics"]["validation"] == two["metrics"]["validation"]
-    wrong = 1 - one["metrics"]["evaluation"]["WA"]
-    assert two["metrics"]["evaluation"]["WA"] == pytest.approx(wrong)
+    assert one["metrics"]["valid"] == two["metrics"]["valid"]
+    wrong = 1 - one["metrics"]["test"]["WA"]
+    assert two["metrics"]["test"]["WA"] == pytest.approx(wrong)
 
 
 def test_labels_of_the_target_reach_no_weight(
     source_chooses, settings, tmp_path
 ):
-    """--development source: all of them turned; of the source: not."""
+    """--valid_language source: all of them turned; of the source: not."""
     source = read(source_chooses, "source")
     target = read(source_chooses, "target")
-    more = settings | {"development": "source"}
+    more = settings | {"valid_language": "source"}
     for name, languages in (
         ("target", {"source": source, "target": turned(target)}),
         ("source", {"source": turned(source), "target": target}),
@@ -670,7 +673,7 @@ def test_labels_of_the_target_reach_no_weight(
     one = results(source_chooses)[0]
     two = results(tmp_path / "target" / "out")[0]
     assert one["selected_epoch"] == two["selected_epoch"]
-    for part in ("train", "validation"):
+    for part in ("train", "valid"):
         assert one["metrics"][part] == two["metrics"][part]
         found = posteriors(tmp_path / "target" / "out", part)
         assert found == posteriors(source_chooses, part)
@@ -736,7 +739,7 @@ def test_features_know_no_label(trained, settings, tmp_path):
 def test_features_are_computed_once_for_all_runs(settings, tmp_path):
     """Systems and directions share them; a changed file is computed anew."""
     more = settings | {"cache_folder": tmp_path / "kept"}
-    more |= {"number_of_epochs": 1, "watched_epochs": 0}
+    more |= {"number_of_epochs": 1, "last_epochs": 0}
 
     def out(name, **changed):
         """Runs; returns how many features were computed."""
@@ -775,8 +778,8 @@ def test_features_are_computed_once_for_all_runs(settings, tmp_path):
 def test_each_corpus_is_standardised_by_all_of_itself(trained, settings):
     """Zero mean and unit variance over all frames of the target, by hand."""
     held = weights(trained())
-    features = recipe.load(
-        str(DANN.parent / PAPER), recipe.with_overrides("", labels=["a", "b"])
+    features = load(
+        str(DANN.parent / PAPER), with_overrides("", labels=["a", "b"])
     )["features"]
     for language in LANGUAGES:
         frames = [
@@ -941,8 +944,8 @@ def test_curves_say_what_was_seen(settings, tmp_path, monkeypatch):
     # all batches are full, so that the mean of Eq. 7 is that of its parts
     whole = 0.3 * float(row["emotion_loss"]) + 0.7 * np.mean(losses)
     assert float(row["train_loss"]) == pytest.approx(whole, rel=1e-5)
-    last = metrics["evaluation_mean_of_last_epochs"]
-    tested = metrics["metrics"]["evaluation"]["UA"]
+    last = metrics["test_mean_of_last_epochs"]
+    tested = metrics["metrics"]["test"]["UA"]
     assert last["UA"]["mean"] == pytest.approx(tested)
 
 
@@ -965,10 +968,13 @@ def check_refused(said, settings, out, also=()):
         ({"batch_norm": "bn5"}, "--batch_norm is 'bn5': .*bn1, bn2, bn3, bn4"),
         ({"direction": "rec"}, "--direction is 'rec': .* rec2iem, iem2rec"),
         ({"task": "joy"}, "--task is 'joy': give one of arousal, valence"),
-        ({"development": "test"}, "--development is 'test': .*target, source"),
         (
-            {"development": "test", "system": "mono"},
-            "--development is 'test': .*target, source",
+            {"valid_language": "test"},
+            "--valid_language is 'test': .*target, source",
+        ),
+        (
+            {"valid_language": "test", "system": "mono"},
+            "--valid_language is 'test': .*target, source",
         ),
         ({"split_by": "word"}, "--split_by is 'word': .*utterance, speaker"),
         ({"penalty": "l3"}, "--penalty is 'l3': give one of l1, l2, none"),
@@ -995,17 +1001,20 @@ def check_refused(said, settings, out, also=()):
         ({"batch_size": None}, "--batch_size is None"),
         ({"penalty_weight": -1}, "--penalty_weight is -1"),
         ({"penalty_weight": "l1"}, "--penalty_weight is 'l1'"),
-        ({"dev_share": 1.5}, "share.* is 1.5"),
-        ({"dev_share": 0}, "share.* is 0"),
-        ({"dev_share": "a third"}, "share.* is 'a third'"),
+        ({"valid_share": 1.5}, "share.* is 1.5"),
+        ({"valid_share": 0}, "share.* is 0"),
+        ({"valid_share": "a third"}, "share.* is 'a third'"),
         ({"recola_threshold": "low"}, "--recola_threshold is 'low'"),
         ({"iemocap_threshold": None}, "--iemocap_threshold is None"),
         ({"recola_threshold": 1}, "'train' has no utterance of high"),
-        ({"iemocap_threshold": 5}, "'evaluation' has no utterance of high"),
-        ({"iemocap_threshold": 0.5}, "'evaluation' has no utterance of low"),
+        ({"iemocap_threshold": 5}, "'test' has no utterance of high"),
+        ({"iemocap_threshold": 0.5}, "'test' has no utterance of low"),
         ({"recola_threshold": -1.5, "system": "base"}, "'train'.* of low"),
-        ({"recola_folder": None}, "--recola_folder is missing: two languages"),
-        ({"iemocap_folder": None}, "--iemocap_folder is missing: two langua"),
+        ({"recola_folder": None}, "--recola_folder is missing: all of.*needed"),
+        (
+            {"iemocap_folder": None},
+            "--iemocap_folder is missing: all of.*needed",
+        ),
         ({"recola_folder": "/nowhere"}, "/nowhere.* no folder.*RECOLA"),
         ({"iemocap_folder": "/nowhere"}, "/nowhere.* no folder.*IEMOCAP"),
         ({"cache_folder": None}, "--cache_folder"),
@@ -1224,12 +1233,12 @@ def test_a_damaged_figure_of_base_is_one_sentence(trained, settings, tmp_path):
     (tmp_path / "base").mkdir()
     row = tmp_path / "base" / "languages.npz"
     whole = (trained(system="base") / "languages.npz").read_bytes()
-    more = settings | {"base_folder": tmp_path / "base"}
+    more = settings | {"compared_folder": tmp_path / "base"}
     more |= {"output_folder": tmp_path / "out"}
     for damaged in (b"no figure", whole[:200], b""):
         row.write_bytes(damaged)
         error = run(**more)
-        check_sentence(error, f"{row} can't be read.*--base_folder")
+        check_sentence(error, f"{row} can't be read.*--compared_folder")
         assert not (tmp_path / "out" / "metrics.json").exists()
     row.write_bytes(whole)
     assert run(**more) is None
@@ -1245,7 +1254,7 @@ def test_table_of_conditions(settings, tmp_path, monkeypatch, environment):
         name: value if isinstance(value, (int, float)) else str(value)
         for name, value in settings.items()
         if name != "device"
-    } | {"number_of_epochs": 1, "watched_epochs": 1}
+    } | {"number_of_epochs": 1, "last_epochs": 1}
     path = tmp_path / "small.yaml"
     path.write_text(
         "\n".join(
@@ -1260,9 +1269,9 @@ def test_table_of_conditions(settings, tmp_path, monkeypatch, environment):
                 "  back: {direction: iem2rec, task: valence}",
                 "rows: {base: {system: base}, our: {system: dann}}",
                 "columns:",
-                "  there: {metric: UA, split: evaluation, condition: there}",
-                "  back: {metric: WA, split: evaluation, condition: back}",
-                "  average: {metric: UA, split: evaluation}",
+                "  there: {metric: UA, split: test, condition: there}",
+                "  back: {metric: WA, split: test, condition: back}",
+                "  average: {metric: UA, split: test}",
                 f"overrides: {json.dumps(overrides)}",
             ]
         )
@@ -1277,7 +1286,7 @@ def test_table_of_conditions(settings, tmp_path, monkeypatch, environment):
         ("3", {"system": "dann", "direction": "iem2rec", "task": "valence"}),
     ):
         out = tmp_path / "results" / name
-        changed = settings | {"number_of_epochs": 1, "watched_epochs": 1}
+        changed = settings | {"number_of_epochs": 1, "last_epochs": 1}
         assert run(**changed | more, output_folder=out) is None
     assert make_table([*arguments, "--device", "cpu"]) == 0
     assert len(list(tmp_path.glob("results/runs/*/*/metrics.json"))) == 1
@@ -1285,7 +1294,7 @@ def test_table_of_conditions(settings, tmp_path, monkeypatch, environment):
     for file in (tmp_path / "results").rglob("metrics.json"):
         metrics = json.loads(file.read_text())
         place = metrics["system"], metrics["direction"]
-        found[place] = metrics["metrics"]["evaluation"]
+        found[place] = metrics["metrics"]["test"]
     assert len(found) == 4
     (file,) = tmp_path.glob("results/tables/**/table.csv")
     rows = {(row["row"], row["column"]): row for row in table(file)}

@@ -1,7 +1,7 @@
 """Trains DANN for a few steps without chance; saves what each process holds.
 
 Run by test_dann.py: two_processes_dann.py PARTS OUT BATCH_SIZE CACHE, with the
-parts of `train_dann.split` in a JSON file.
+parts that the recipe makes in a JSON file.
 """
 
 import functools
@@ -12,9 +12,9 @@ import sys
 import speechbrain as sb
 import torch
 
-from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.hparams import load, with_overrides
 from speechbrain_ser.lobes.domain_norm import WAYS
-from tests.recipes.helpers import DANN, import_script
+from tests.recipes.helpers import DANN
 
 HPARAMS = os.path.join(DANN.parent, "hparams", "dann.yaml")
 
@@ -34,17 +34,17 @@ def train(way, parts, out, batch_size, cache, run_opts):
         "output_folder": out,
         "cache_folder": cache,
     }
-    hparams = recipe.load(HPARAMS, recipe.with_overrides("", **arguments))
-    hparams["checkpointer"] = None
+    hparams = load(HPARAMS, with_overrides("", **arguments))
     # of a bias before batch norm the gradient is rounding, of which Adam makes
     # whole steps
-    hparams["opt_class"] = functools.partial(
-        torch.optim.Adam, lr=hparams["lr"], eps=1e-3
+    adam = functools.partial(torch.optim.Adam, lr=hparams["lr"], eps=1e-3)
+    brain = hparams["brain"](
+        opt_class=adam, checkpointer=None, run_opts=run_opts
     )
-    brain, datasets = import_script(DANN).make_brain(hparams, run_opts, parts)
+    brain.set_parts(parts)
     before = {k: v.clone() for k, v in brain.modules.state_dict().items()}
     brain.fit(
-        hparams["epoch_counter"], datasets["training"], datasets["validation"]
+        hparams["epoch_counter"], brain.train_set, brain.datasets["valid"]
     )
     held = {
         name.replace("module.", ""): value
