@@ -4,37 +4,37 @@ Reference: "Speaker-Invariant Affective Representation Learning via Adversarial
 Training", Li et al. 2020 (MEnAN).
 """
 
-import os
-from zipfile import BadZipFile
-
 import numpy as np
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
-from speechbrain.utils.distributed import infer_device
-from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
-from speechbrain_ser.data.frame_cache import FrameCache
-from speechbrain_ser.evaluation.metrics import SHARES
-from speechbrain_ser.figures import speakers as speaker_plots
-from speechbrain_ser.figures.curves import plot_curves
-from speechbrain_ser.figures.speaker_entropy import plot_speaker_entropy
-from speechbrain_ser.lobes.features import repeated_or_middle
+from speechbrain_ser.data.cached_features import cached_features, held_of
+from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.lobes.speaker_invariant import standardised
 from speechbrain_ser.losses import MaxEntropyLoss, entropy
+from speechbrain_ser.methods.menan_parts import (
+    SYSTEMS,
+    Reader,
+    Speed,
+    training_speakers,
+)
 from speechbrain_ser.schedules import ReversalRamp, polynomial_rate
-from speechbrain_ser.utils.audio import place
+from speechbrain_ser.scores import SHARES
+from speechbrain_ser.utils.audio import with_speeds
 from speechbrain_ser.utils.distributed import gather_batch, world_size
-from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import replacing
-
-logger = get_logger(__name__)
-
-SYSTEMS = ("emotion_only", "multitask", "dat", "menan")
-ROW = "speakers.npz"
-COLUMNS = ("embeddings", "speaker", "emotion", "name", "note")
+from speechbrain_ser.utils.settings import (
+    NOTHING,
+    ListOf,
+    Number,
+    OneOf,
+    Switch,
+    Whole,
+    Word,
+    checked,
+)
 
 
 class MEnANBrain(SERBrain):
@@ -49,6 +49,7 @@ class MEnANBrain(SERBrain):
     ---------
     system : str
         Of `SYSTEMS`.
+    batch_size : int
     emotion_weight : float
         lambda (Eq. 5).
     ramp : bool
@@ -69,28 +70,44 @@ class MEnANBrain(SERBrain):
         loses the emotion too.
     power : float
         Of the polynomial decay of the learning rates.
-    compared_folder : str or None
-        The folder of a finished run, which is drawn beside this (Figure 2).
+    features : LogMelPitchEnergy
+        What is computed of all speech, once, and held in memory: 17 kB for a
+        second.
+    standardisation : Standardisation
+        Of the features; fitted on what trains, else as it was loaded.
+    duration : float
+        Of what the encoder sees, in seconds, see
+        `lobes.features.repeated_or_middle`.
+    speeds : list of float
+        Of the copies that train besides, see `utils.audio.with_speeds`.
+    cache_folder : str
+        Where features are kept before they are standardised.
     **kwargs : dict
         Of `SERBrain`; the modules are encoder, classifier, reversal and
         speaker_classifier, which has a learning rate of its own.
     """
 
+    @checked
     def __init__(
         self,
-        system,
-        emotion_weight,
-        ramp,
+        system: OneOf(*SYSTEMS),
+        batch_size: Whole(2),
+        emotion_weight: Number(0, 1),
+        ramp: Switch(),
         memory,
-        speaker_steps,
-        speaker_batch_size,
-        standardise,
-        speaker_noise,
-        power,
-        compared_folder=None,
+        speaker_steps: Whole(1),
+        speaker_batch_size: Whole(2),
+        standardise: Switch(),
+        speaker_noise: Number(0),
+        power: Number(0),
+        features,
+        standardisation,
+        duration: Number(0.3),
+        speeds: ListOf(Speed(), example="'[0.9, 1.1]', or '[]' for none"),
+        cache_folder: Word(needed="for the features", counts=NOTHING),
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(batch_size=batch_size, **kwargs)
         self.system = system
         self.emotion_weight = emotion_weight
         self.ramp = ReversalRamp(1 - emotion_weight) if ramp else None
@@ -100,17 +117,90 @@ class MEnANBrain(SERBrain):
         self.standardise = standardise
         self.speaker_noise = speaker_noise
         self.power = power
-        self.compared_folder = compared_folder
+        self.features = features
+        self.standardisation = standardisation
+        n_samples = duration * self.sample_rate
+        self.reader = Reader(
+            standardisation, int(features.count_frames(n_samples))
+        )
+        self.speeds = speeds
+        self.cache_folder = cache_folder
         # without DDP: in `menan` all processes train it on the same embeddings
         self.speaker_classifier = self.modules.speaker_classifier
         self.max_entropy = MaxEntropyLoss()
         self.in_step_1 = False
+        self.speakers = {}
+
+    # Parts
+
+    @classmethod
+    def check_parts(cls, parts, settings):
+        """Refuses a train part without speakers, or of one alone."""
+        super().check_parts(parts, settings)
+        training_speakers(parts["train"])
+
+    def set_parts(self, parts):
+        """Computes the features, numbers the speakers, makes the datasets."""
+        self.compute_features(parts)
+        if parts.get("train"):
+            names = training_speakers(parts["train"])
+            self.speakers = {name: i for i, name in enumerate(names)}
+        super().set_parts(parts)
+
+    def compute_features(self, parts):
+        """Computes the features of all parts; what trains gives the statistics.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to annotation.
+        """
+        training = {}
+        if parts.get("train"):
+            training = self.training_annotation(parts)
+        held = cached_features(
+            self.cache_folder,
+            self.features,
+            [training, *parts.values()],
+            self.sample_rate,
+            self.device,
+        )
+        if training:
+            self.standardisation.fit(held_of(held, training.values()))
+        self.reader.held |= held
+
+    def make_dataset(self, annotation):
+        """Makes a dataset of features ``[n_frames, dim]`` and speakers.
+
+        A speaker is a number, -1 of those who do not train.
+        """
+
+        def number(key, entry):
+            """Looks up who speaks."""
+            return self.speakers.get(entry.get("speaker"), -1)
+
+        return make_dataset(
+            annotation,
+            self.labels,
+            read=self.reader,
+            more={"speaker": number},
+        )
+
+    def training_annotation(self, parts):
+        """Returns the train part and its copies at other speeds."""
+        return with_speeds(parts["train"], self.speeds)
+
+    def labelled_annotation(self, parts):
+        """Returns the same: a copy has its utterance's label."""
+        return self.training_annotation(parts)
 
     def make_sampler(self, held, training):
         """Makes batches in random order: all utterances are of one length."""
         if not training:
             return super().make_sampler(held, training)
         return PairedBatchSampler(len(held), 0, self.batch_size, self.seed)
+
+    # Training, Eq. 1 to 5
 
     def rate_factor(self, epoch):
         """Returns by what the learning rates are multiplied (Table 1)."""
@@ -128,12 +218,6 @@ class MEnANBrain(SERBrain):
             else set(optimizers) - of_speakers,
         }[self.system]
         return {name: optimizers[name] for name in optimizers if name in moved}
-
-    def on_stage_start(self, stage, epoch=None):
-        """Notes the epoch."""
-        super().on_stage_start(stage, epoch)
-        if stage == sb.Stage.TRAIN:
-            self.epoch = epoch
 
     def fit_batch(self, batch):
         """Trains on one batch; ``menan`` in both steps of section 3.3.
@@ -250,29 +334,23 @@ class MEnANBrain(SERBrain):
         return loss
 
     def on_epoch_end(self, epoch):
-        """Notes also what choosing the epoch on the validation part would give.
+        """Notes also what choosing the epoch on the valid part would give.
 
         One speaker validates: the epoch that suits him or her may suit nobody
         else.
         """
         best = self.history.notes.get("best")
         own = self.valid_row.get("valid_UA")
-        watched = self.selection == "last" and self.watched is not None
-        if watched and own is not None:
-            if best is None or own > best["validation"]["UA"]:
-                scores = self.score(self.predict(self.watched))
+        tested = self.model_selection == "last" and "test" in self.datasets
+        if tested and own is not None:
+            if best is None or own > best["valid"]["UA"]:
+                scores = self.score(self.predict(self.datasets["test"]))
                 self.history.notes["best"] = {
                     "epoch": epoch,
-                    "validation": {
-                        k: self.valid_row[f"valid_{k}"] for k in SHARES
-                    },
-                    "evaluation": {k: scores[k] for k in SHARES},
+                    "valid": {k: self.valid_row[f"valid_{k}"] for k in SHARES},
+                    "test": {k: scores[k] for k in SHARES},
                 }
         super().on_epoch_end(epoch)
-
-    def findings(self):
-        """Returns what the best epoch on the validation part would have had."""
-        return {"best_epoch": self.history.notes.get("best")}
 
     def done(self):
         """Returns the share of the training that is over."""
@@ -297,175 +375,3 @@ class MEnANBrain(SERBrain):
         return torch.func.functional_call(
             classifier, weights, self.as_seen(embeddings)
         )
-
-    # Report
-
-    def figure_2_row(self, predictions):
-        """Returns what Figure 2 shows of this run: two unseen speakers.
-
-        Arguments
-        ---------
-        predictions : dict
-            Part to what `predict` returned.
-
-        Returns
-        -------
-        dict
-            For `speaker_plots.plot_speakers`, with arrays.
-        """
-        shown = [
-            (
-                p["embedding"].numpy(),
-                p["entry"].get("speaker") or "",
-                p["entry"].get("emotion") or "",
-            )
-            for part in ("validation", "evaluation")
-            for p in predictions.get(part, {}).values()
-        ]
-        embeddings, speakers, emotions = map(np.array, zip(*shown))
-        return {
-            "embeddings": embeddings,
-            "speaker": speakers,
-            "emotion": emotions,
-            "name": np.array(self.system),
-            "note": np.array(self.leakage_note()),
-        }
-
-    def leakage_note(self):
-        """Returns what the leakage probe found, if it was asked for."""
-        if self.leakage is None:
-            return ""
-        return (
-            "a fresh classifier names the speaker of "
-            f"{100 * self.leakage['accuracy']:.1f} % of the training "
-            f"utterances (chance {100 * self.leakage['chance']:.1f} %)"
-        )
-
-    def draw_figures(self, predictions, title):
-        """Draws curves, Figure 2, beside another run if it is there, and SC."""
-        plot_curves(
-            self.figure("curves"),
-            self.history.rows,
-            [
-                (
-                    "loss of the emotion",
-                    {"emotion_loss": "training", "valid_loss": "validation"},
-                ),
-                ("validation", {"valid_WA": "WA", "valid_UA": "UA"}),
-            ],
-            title,
-        )
-        own = self.figure_2_row(predictions)
-        with replacing(os.path.join(self.output_folder, ROW)) as beside:
-            with open(beside, "wb") as file:
-                np.savez(file, **own)
-        speaker_plots.plot_speakers(
-            self.figure("speakers"),
-            {
-                str(row["name"]): drawable(row)
-                for row in self.compared_row() + [own]
-            },
-            self.labels,
-            f"{title}: speakers that do not train",
-        )
-        if self.system != "emotion_only":
-            plot_speaker_entropy(
-                self.figure("adversary"),
-                self.history.rows,
-                self.speaker_classifier[-1].out_features,
-                title,
-                marks=[(self.selected_epoch, "selected")],
-            )
-
-    def compared_row(self):
-        """Returns another run's row of Figure 2 in a list, or an empty one."""
-        if self.compared_folder is None:
-            return []
-        path = os.path.join(self.compared_folder, ROW)
-        if os.path.realpath(self.compared_folder) == os.path.realpath(
-            self.output_folder
-        ):
-            return []
-        if not os.path.isfile(path):
-            logger.info(
-                f"figures/speakers.png shows {self.system} alone: there is no "
-                f"{path}; run --system multitask, then the same command again"
-            )
-            return []
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                row = {name: file[name] for name in COLUMNS}
-            speaker_plots.check_row(path, drawable(row), self.labels)
-        except (KeyError, OSError, ValueError, EOFError, BadZipFile) as failure:
-            raise InputError(
-                f"{path} can't be read ({failure}): run that system again, or "
-                "give another --compared_folder"
-            ) from failure
-        if row["name"] == self.system:
-            row["name"] = f"{self.system} (compared)"
-        return [row]
-
-
-def drawable(row):
-    """Returns a row of `ROW`'s arrays for `speaker_plots.plot_speakers`."""
-    return {
-        "embeddings": row["embeddings"],
-        "speaker": row["speaker"].tolist(),
-        "emotion": [word or None for word in row["emotion"].tolist()],
-        "note": str(row["note"]),
-    }
-
-
-def framed_features(
-    parts,
-    features,
-    standardisation,
-    cache_folder,
-    sample_rate,
-    n_frames,
-    device,
-):
-    """Computes the features of all parts, standardised as those that train.
-
-    They are kept in memory, without the repetition: 17 kB for a second.
-
-    Arguments
-    ---------
-    parts : dict
-        Part to annotation; ``training`` is what the statistics are of.
-    features : LogMelPitchEnergy
-    standardisation : Standardisation
-        Fitted here, if there is a part ``training``.
-    cache_folder : str
-        Where features are kept before they are standardised.
-    sample_rate : int
-        In Hz.
-    n_frames : int
-        See `lobes.features.repeated_or_middle`.
-    device : str or None
-        Where they are computed; None: SpeechBrain's best guess.
-
-    Returns
-    -------
-    callable
-        Entry to its features ``[n_frames, dim]``, the `read` of
-        `dataio.make_dataset`.
-    """
-    cache = FrameCache(cache_folder, features, sample_rate, half=False)
-    speech = {
-        place(entry): entry
-        for part in parts.values()
-        for entry in part.values()
-    }
-    computed = cache.fill(speech, features, device or infer_device())
-    logger.info(
-        f"features: {computed} utterances computed, "
-        f"{len(speech) - computed} were in {cache.folder}"
-    )
-    held = {key: cache.read(entry) for key, entry in speech.items()}
-    if "training" in parts:
-        learnt = dict.fromkeys(map(place, parts["training"].values()))
-        standardisation.fit(held[key] for key in learnt)
-    for key, frames in held.items():
-        held[key] = standardisation(frames)
-    return lambda entry: repeated_or_middle(held[place(entry)], n_frames)

@@ -1,0 +1,135 @@
+"""What MEnAN trains on: features of one length, speakers, speeds.
+
+Reference: "Speaker-Invariant Affective Representation Learning via Adversarial
+Training", Li et al. 2020, sections 4 and 5.
+"""
+
+from speechbrain_ser.lobes.features import repeated_or_middle
+from speechbrain_ser.utils.audio import place
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import Number, Whole, check_values
+
+SYSTEMS = ("emotion_only", "multitask", "dat", "menan")
+# Of menan, where the settings leave it open: the learning rate of SC and lambda.
+# The others have the paper's.
+MENAN_SPEAKER_RATE = 0.003
+MENAN_EMOTION_WEIGHT = 0.7
+
+
+class Speed(Number):
+    """How many times as fast as the recording itself.
+
+    Example
+    -------
+    >>> Speed().mend(1)
+    'give a number from 0.25 to 4 other than 1'
+    """
+
+    def __init__(self):
+        super().__init__(0.25, 4)
+
+    def holds(self, value):
+        """Whether it is another speed that can be played."""
+        return super().holds(value) and value != 1
+
+    def bounds(self):
+        """Returns the bounds in words."""
+        return f"{super().bounds()} other than 1"
+
+
+class Reader:
+    """Gives an entry's features, standardised, of one length.
+
+    They are standardised as they are read: where a checkpoint is loaded later,
+    its statistics count. What is held is short: without the repetition.
+
+    Arguments
+    ---------
+    standardisation : Standardisation
+    n_frames : int
+        See `lobes.features.repeated_or_middle`.
+
+    Attributes
+    ----------
+    held : dict
+        Place of the speech, see `utils.audio.place`, to features.
+    """
+
+    def __init__(self, standardisation, n_frames):
+        self.standardisation = standardisation
+        self.n_frames = n_frames
+        self.held = {}
+
+    def __call__(self, entry):
+        """Returns ``[n_frames, dim]``."""
+        frames = self.standardisation(self.held[place(entry)])
+        return repeated_or_middle(frames, self.n_frames)
+
+
+def training_speakers(train):
+    """Returns the names of the speakers who train, sorted.
+
+    Arguments
+    ---------
+    train : dict
+        Annotation.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If an utterance has no speaker, or there is one speaker alone.
+
+    Example
+    -------
+    >>> training_speakers({"a": {"speaker": "B"}, "b": {"speaker": "A"}})
+    ['A', 'B']
+    """
+    for key, entry in train.items():
+        if entry.get("speaker") is None:
+            raise InputError(
+                f"the train part's utterance {key} has no speaker: add it, "
+                "since the speakers are what is to be forgotten"
+            )
+    speakers = sorted({entry["speaker"] for entry in train.values()})
+    if len(speakers) < 2:
+        raise InputError(
+            "all utterances of the train part are of the speaker "
+            f"{speakers[0]}: at least two speakers are needed"
+        )
+    return speakers
+
+
+def fill_in(settings, parts):
+    """Returns what open settings are: they hang on the system and who trains.
+
+    Arguments
+    ---------
+    settings : dict
+        Of a hparams file, see `experiment.hparams.peek`.
+    parts : dict or None
+        Part to annotation; None before they are read.
+
+    Returns
+    -------
+    dict
+        Setting to value.
+
+    Raises
+    ------
+    InputError
+        If what no argument declares is unfit.
+    """
+    if parts is not None:
+        return {"n_speakers": len(training_speakers(parts["train"]))}
+    own = {"lr": Number(above=0), "number_of_epochs": Whole(1)}
+    check_values(own, settings)
+    ours = settings["system"] == "menan"
+    defaults = {
+        "lr_speaker": MENAN_SPEAKER_RATE if ours else settings["lr"],
+        "emotion_weight": MENAN_EMOTION_WEIGHT if ours else 0.5,
+    }
+    return {k: v for k, v in defaults.items() if settings[k] is None}
