@@ -83,7 +83,13 @@ def nodes(path, overrides):
 
 def written(path):
     """Reads a hparams file as YAML nodes, its references as they stand."""
-    return parsed(text_of(path))
+    try:
+        return parsed(text_of(path))
+    except YAMLError as failure:
+        reason = getattr(failure, "problem", None) or failure
+        raise InputError(
+            f"{path} is no YAML that can be read ({reason}): correct it"
+        ) from None
 
 
 def text_of(path):
