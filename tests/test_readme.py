@@ -71,7 +71,7 @@ def test_the_table_of_ones_own_can_be_planned(mini_folder, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "speechbrain_ser.table", "ablation.yaml"]
         + ["--dry_run", "--data_folder", mini_folder]
-        + ["--evaluation_size", "0.4"],
+        + ["--test_size", "0.4"],
         cwd=root,
         capture_output=True,
         text=True,

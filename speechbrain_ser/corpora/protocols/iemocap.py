@@ -15,7 +15,7 @@ FOUR_CLASSES = {
 
 AMBIGUITY = Protocol(
     name="iemocap-ambiguity@1",
-    text="D1: all annotators agree; D3, the evaluation: the 400 others with the "
+    text="D1: all annotators agree; D3, the test part: the 400 others with the "
     "least agreement; D2: the remainder; a tenth of D1 validates; speakers "
     "are shared",
     reading=FOUR_CLASSES | {"self_evaluations": False},
