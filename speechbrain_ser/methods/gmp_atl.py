@@ -230,8 +230,10 @@ class RetrainingBrain(StageBrain):
         **kwargs,
     ):
         sb.utils.seed.seed_everything(seed)
-        source = {"pretrained": source, "multitask": multitask}[start]
-        encoder = encoder(source=source, mask_embedding=True)
+        begin = {"pretrained": source, "multitask": multitask}[start]
+        if begin is None:
+            raise InputError("give multitask, or start pretrained")
+        encoder = encoder(source=begin, mask_embedding=True)
         sizes = pseudo_labels.sizes
         modules = {
             "encoder": encoder,

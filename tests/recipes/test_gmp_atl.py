@@ -19,13 +19,15 @@ import transformers
 
 from conftest import save_ssl_model
 from speechbrain_ser.corpora.annotations import (
+    limit_duration,
     read_annotation,
     write_annotation,
 )
+from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini import iemocap as mini
+from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SESSION_OUT
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.data.pseudo_labels import PseudoLabels
-from speechbrain_ser.experiment import recipe
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.table.__main__ import main as make_table
 from tests.recipes import two_processes_gmp
@@ -35,7 +37,6 @@ from tests.recipes.helpers import (
     ROOT,
     check_sentence,
     figures,
-    import_script,
     own,
     results,
     run_recipe,
@@ -64,6 +65,13 @@ def run(*arguments, **settings):
         return run_recipe(patch, *line, *arguments, script=GMP_ATL)
 
 
+def read_parts(folder):
+    """The annotations of a folder, by part."""
+    return {
+        part: read_annotation(str(folder / f"{part}.json")) for part in PARTS
+    }
+
+
 def few(annotation, each):
     """So many utterances of each class, from all speakers."""
     kept = set()
@@ -82,21 +90,14 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def split(mini_folder):
     """The parts of the small mini corpus's first fold."""
-    return import_script(GMP_ATL).prepare(
-        data_folder=mini_folder,
-        labels=FOUR,
-        merge_excited=True,
-        improvised_only=False,
-        fold=1,
-        valid_share=0.1,
-    )
+    return LEAVE_ONE_SESSION_OUT.split(read_iemocap(mini_folder), fold=1)
 
 
 @pytest.fixture(scope="module")
 def ready(base, split):
     """A folder with annotations of 24, 8 and 8 utterances."""
-    for (part, name), each in zip(PARTS.items(), (6, 2, 2)):
-        write_annotation(str(base / f"{name}.json"), few(split[part], each))
+    for part, each in zip(PARTS, (6, 2, 2)):
+        write_annotation(str(base / f"{part}.json"), few(split[part], each))
     return base
 
 
@@ -113,13 +114,15 @@ def settings(base, ready):
         "batch_size": 8,
         "lr": 0.01,
         "num_workers": 0,
-        "watched_epochs": 1,
+        "last_epochs": 1,
         "clusters": "8,4",
         "blstm_size": 8,
         "embedding_size": 8,
         "retraining_head_size": 16,
         "cache_folder": base / "frames",
-        "drawn": next(iter(read_annotation(str(ready / "train.json")))),
+        "figure_utterances": next(
+            iter(read_annotation(str(ready / "train.json")))
+        ),
     } | {f"{name}_epochs": 2 for name in BRAINS}
 
 
@@ -251,15 +254,12 @@ def test_stages_leave_what_the_readme_says(finished, ready):
 
 
 def test_labels_are_the_nearest_centres(finished, ready):
-    """Of the encoder's frames at the layer, for everybody but who evaluates."""
+    """Of the encoder's frames at the layer, for everybody but who tests."""
     folder = only(finished, "labels")
     labels = PseudoLabels(folder)
-    parts = {
-        part: read_annotation(str(ready / f"{name}.json"))
-        for part, name in PARTS.items()
-    }
-    assert set(labels.ids) == set(parts["train"]) | set(parts["validation"])
-    assert not {e["speaker"] for e in parts["evaluation"].values()} & set(
+    parts = read_parts(ready)
+    assert set(labels.ids) == set(parts["train"]) | set(parts["valid"])
+    assert not {e["speaker"] for e in parts["test"].values()} & set(
         labels.about["speakers"]
     )
     array = np.load(folder / "labels.npy")
@@ -278,9 +278,9 @@ def test_labels_are_the_nearest_centres(finished, ready):
     # -1 is the last of four blocks
     assert encoder.layer == 2
     cache = FrameCache(str(finished["cache_folder"]), encoder)
-    shortened, _ = recipe.shorten(parts, 0.6, "cut")
-    key = list(parts["validation"])[3]
-    frames = cache.read(shortened["validation"][key])
+    shortened, _ = limit_duration(parts["valid"], 0.6)
+    key = list(parts["valid"])[3]
+    frames = cache.read(shortened[key])
     assert len(frames) == labels.count(key) == 119
     for i, size in enumerate(SIZES):
         expected = reference.nearest_centres(
@@ -322,7 +322,7 @@ def test_report_says_what_the_stages_found(finished, ready):
         share = facts["most_frequent"][str(size)]
         assert share == pytest.approx(max(counts) / len(held))
         assert facts["empty"][str(size)] == counts.count(0)
-    # the retraining is judged by the validation part
+    # the retraining is judged by the valid part
     valid = read_annotation(str(ready / "valid.json"))
     held = [k for key in valid for k in labels.read(key)[:, 1].tolist()]
     share = max(held.count(k) for k in range(8)) / len(held)
@@ -333,7 +333,7 @@ def test_report_says_what_the_stages_found(finished, ready):
 def test_figures(finished):
     """Those of the stages beside the run's own."""
     names = figures(finished["output_folder"])
-    assert names == DRAWN | {f"labels_{finished['drawn']}"}
+    assert names == DRAWN | {f"labels_{finished['figure_utterances']}"}
     held = pictures(finished)
     for stage, name in (
         ("labels", "clusters.png"),
@@ -359,11 +359,11 @@ def test_same_command_again_trains_nothing(finished, ready, tmp_path):
     assert not (settings["output_folder"] / "earlier").exists()
 
 
-def test_any_labelled_utterance_is_drawn(finished, ready, tmp_path):
-    """Of validation, too; and the speaker is probed; nothing is trained."""
+def test_any_utterance_with_labels_is_drawn(finished, ready, tmp_path):
+    """Of the valid part, too; and the speaker is probed; nothing is trained."""
     settings = copied(finished, tmp_path)
     key = next(iter(read_annotation(str(ready / "valid.json"))))
-    more = {"drawn": key, "speaker_probe": True}
+    more = {"figure_utterances": key, "speaker_probe": True}
     assert run(*own(ready), **settings | more) is None
     train = read_annotation(str(ready / "train.json"))
     speakers = {entry["speaker"] for entry in train.values()}
@@ -397,7 +397,7 @@ def test_another_loss_shares_the_stages(finished, ready, tmp_path):
 @pytest.mark.parametrize("loss", ["ce", "am_softmax"])
 def test_rows_without_pseudo_labels(loss, finished, ready, tmp_path):
     """The pre-trained encoder is fine-tuned: no stages, no genders needed."""
-    for name in PARTS.values():
+    for name in PARTS:
         annotation = read_annotation(str(ready / f"{name}.json"))
         for entry in annotation.values():
             del entry["gender"]
@@ -446,10 +446,10 @@ def test_table_finds_the_runs(finished, ready, tmp_path):
         if name not in ("device", "output_folder", "stages_folder")
     }
     overrides |= {"skip_prep": True}
-    for name in PARTS.values():
+    for name in PARTS:
         overrides[f"{name}_annotation"] = str(ready / f"{name}.json")
     columns = {
-        "UAR (%)": {"metric": "UA", "split": "evaluation"},
+        "UAR (%)": {"metric": "UA", "split": "test"},
         "sadness (%)": {"metric": "recall_sad", "split": "train"},
     }
     plan = {
@@ -471,7 +471,7 @@ def test_table_finds_the_runs(finished, ready, tmp_path):
     found = [float(rows[name]["mean"]) for name in columns]
     assert found == pytest.approx(
         [
-            100 * metrics["evaluation"]["UA"],
+            100 * metrics["test"]["UA"],
             100 * metrics["train"]["recall"]["sad"],
         ]
     )
@@ -532,20 +532,17 @@ def test_mini_corpus_without_a_data_folder(
     metrics = json.loads(path.read_text())
     assert metrics["protocol"] == "iemocap-5fold-loso@1"
     assert metrics["hparams"] == "gmp_atl_small.yaml"
-    parts = {
-        part: read_annotation(str(path.parent / f"{name}.json"))
-        for part, name in PARTS.items()
-    }
+    parts = read_parts(path.parent)
     speakers = {
         part: {entry["speaker"] for entry in annotation.values()}
         for part, annotation in parts.items()
     }
-    assert speakers["evaluation"] == {"Ses01_F", "Ses01_M"}
+    assert speakers["test"] == {"Ses01_F", "Ses01_M"}
     (folder,) = (results / "stages").glob("labels-*")
     assert set(PseudoLabels(folder).about["speakers"]) == (
-        speakers["train"] | speakers["validation"]
+        speakers["train"] | speakers["valid"]
     )
-    assert not speakers["train"] & speakers["evaluation"]
+    assert not speakers["train"] & speakers["test"]
     drawn = figures(path.parent) - DRAWN
     emotions = [
         parts["train"][name.removeprefix("labels_")]["emotion"]
@@ -562,7 +559,7 @@ def turned(folder, ready, *parts, genders=True, audio=False):
     emotions = dict(zip(FOUR, FOUR[1:] + FOUR[:1]))
     generator = np.random.default_rng(0)
     folder.mkdir()
-    for name in PARTS.values():
+    for name in PARTS:
         annotation = read_annotation(str(ready / f"{name}.json"))
         for key, entry in annotation.items() if name in parts else ():
             entry["emotion"] = emotions[entry["emotion"]]
@@ -576,7 +573,7 @@ def turned(folder, ready, *parts, genders=True, audio=False):
     return own(folder)
 
 
-def test_evaluation_reaches_no_stage(finished, ready, tmp_path):
+def test_test_part_reaches_no_stage(finished, ready, tmp_path):
     """Other labels, genders and audio: the same stages, bit for bit."""
     settings = at(finished, tmp_path, cache_folder=tmp_path / "frames")
     arguments = turned(tmp_path / "parts", ready, "test", audio=True)
@@ -599,7 +596,7 @@ def test_train_does_reach_the_stages(finished, ready, tmp_path):
         assert (one / name).read_bytes() != (other / name).read_bytes()
 
 
-def test_validation_moves_no_centre(finished, ready, tmp_path):
+def test_valid_part_moves_no_centre(finished, ready, tmp_path):
     """Other labels and audio of it: it chooses the epoch, and no more."""
     settings = {
         name: at(finished, tmp_path / name, model_selection="last")
@@ -759,7 +756,7 @@ def test_two_processes_run_the_recipe(settings, ready, tmp_path, environment):
 def given(base, finished, ready):
     """A finished run with the pseudo-labels of `finished`; its own stages."""
     settings = at(finished, base / "given")
-    settings |= {"label_folder": only(finished, "labels")}
+    settings |= {"pseudo_label_folder": only(finished, "labels")}
     assert run(*own(ready), **settings) is None
     return settings
 
@@ -774,7 +771,7 @@ def test_labels_of_another_run_give_its_stage_2(given, finished):
     metrics = report(given)[0]
     assert metrics["metrics"] == report(finished)[0]["metrics"]
     assert set(metrics["stages"]) == {"retrained"}
-    assert "label_folder" in metrics["files"]
+    assert "pseudo_label_folder" in metrics["files"]
     drawn = figures(given["output_folder"])
     assert drawn == figures(finished["output_folder"]) - {"clusters"}
 
@@ -810,11 +807,8 @@ def test_labels_of_another_encoder_are_refused(given, ready, tmp_path):
 
 
 def test_labels_of_another_fold_are_refused(given, ready, split, tmp_path):
-    """Whose utterances evaluate here; whose speakers do; who has none."""
-    parts = {
-        name: read_annotation(str(ready / f"{name}.json"))
-        for name in PARTS.values()
-    }
+    """Whose utterances are tested; whose speakers are; who has none."""
+    parts = read_parts(ready)
     known = parts["train"] | parts["valid"]
     speaker = next(iter(known.values()))["speaker"]
     stranger = next(
@@ -827,16 +821,16 @@ def test_labels_of_another_fold_are_refused(given, ready, split, tmp_path):
         """With some parts changed."""
         for name, part in (parts | changed).items():
             write_annotation(str(tmp_path / f"{name}.json"), part)
-        settings = at(given, tmp_path, drawn=None)
+        settings = at(given, tmp_path, figure_utterances=None)
         check_refused(said, own(tmp_path), settings, tmp_path / "out")
 
     test = dict([stranger]) | parts["test"]
-    refused(f"made with speech of {speaker}, who evaluates here", test=test)
+    refused(f"made with speech of {speaker}, who is tested here", test=test)
     key = next(iter(parts["train"]))
     moved = {key: dict(parts["train"][key], speaker="renamed")}
     rest = {k: v for k, v in parts["train"].items() if k != key}
     refused(
-        "speech of renamed, who eval", train=rest, test=parts["test"] | moved
+        "speech of renamed, who is test", train=rest, test=parts["test"] | moved
     )
     train = parts["train"] | dict([stranger])
     refused(f"none of the utterance {stranger[0]}", train=train)
@@ -846,12 +840,12 @@ def test_labels_of_another_fold_are_refused(given, ready, split, tmp_path):
 def test_label_folder_without_labels_is_refused(kind, given, ready, tmp_path):
     """Nothing there, no labels in it, a damaged file, labels of other cuts."""
     folder = tmp_path / "labels"
-    settings = at(given, tmp_path, label_folder=folder)
+    settings = at(given, tmp_path, pseudo_label_folder=folder)
     said = str(folder)
     if kind == "other":
         folder.mkdir()
     elif kind != "missing":
-        shutil.copytree(given["label_folder"], folder)
+        shutil.copytree(given["pseudo_label_folder"], folder)
     if kind == "cut":
         (folder / "labels.npy").write_bytes(
             (folder / "labels.npy").read_bytes()[:-2]
@@ -869,17 +863,17 @@ def test_label_folder_without_labels_is_refused(kind, given, ready, tmp_path):
 def test_pieces_of_long_utterances(finished, ready, tmp_path):
     """Labelled and trained on as pieces, evaluated whole; drawn as pieces."""
     settings = at(finished, tmp_path, long_utterances="split")
-    settings |= {"max_duration": 1.0, "drawn": None}
+    settings |= {"max_duration": 1.0, "figure_utterances": None}
     settings |= {f"{name}_epochs": 1 for name in BRAINS}
     assert run(*own(ready), **settings, stages=1) is None
     folder = only(settings, "labels")
     drawn = next(x for x in PseudoLabels(folder).ids if x.endswith("-2"))
-    settings |= {"label_folder": folder, "drawn": drawn}
+    settings |= {"pseudo_label_folder": folder, "figure_utterances": drawn}
     assert run(*own(ready), **settings) is None
     rows = table(settings["output_folder"] / "predictions.csv")
     expected = {
         key
-        for name in PARTS.values()
+        for name in PARTS
         for key in read_annotation(str(ready / f"{name}.json"))
     }
     assert {row["id"] for row in rows} == expected
@@ -934,10 +928,13 @@ def test_what_the_speech_does_not_hold_is_refused(
         ({"mask_length": 0}, "--mask_length is 0"),
         ({"mask_length": 2.5}, "--mask_length is 2.5"),
         ({"labels": "ang,sad"}, "--labels is 'ang,sad': give a list"),
-        ({"drawn": "nobody"}, "--drawn nobody"),
-        ({"label_folder": "/nowhere"}, "/nowhere"),
+        ({"figure_utterances": "nobody"}, "--figure_utterances nobody"),
+        ({"pseudo_label_folder": "/nowhere"}, "/nowhere"),
         (
-            {"label_folder": "/nowhere", "retraining_start": "multitask"},
+            {
+                "pseudo_label_folder": "/nowhere",
+                "retraining_start": "multitask",
+            },
             "/nowhere is missing",
         ),
         ({"model_selection": "luck"}, "--model_selection is 'luck'"),
@@ -962,7 +959,7 @@ def test_bad_settings_are_one_sentence(more, said, finished, ready, tmp_path):
 
 def change(ready, folder, **genders):
     """Writes annotations with other genders of speakers' first utterances."""
-    for name in PARTS.values():
+    for name in PARTS:
         annotation = read_annotation(str(ready / f"{name}.json"))
         if name == "train":
             for speaker, gender in genders.items():
@@ -986,7 +983,7 @@ def test_genders_that_can_not_be_learnt(finished, ready, tmp_path):
     arguments = change(ready, tmp_path, Ses02_F="M")
     said = "speaker Ses02_F is M in the utterance .* and F in Ses02"
     check_refused(said, arguments, *refused)
-    for name in PARTS.values():
+    for name in PARTS:
         path = str(tmp_path / f"{name}.json")
         annotation = read_annotation(path)
         for entry in annotation.values():
@@ -998,7 +995,7 @@ def test_genders_that_can_not_be_learnt(finished, ready, tmp_path):
 
 def test_genders_can_be_left_out(finished, ready, tmp_path):
     """With alpha_e = 1 nobody needs one; information is that of emotion."""
-    for name in PARTS.values():
+    for name in PARTS:
         annotation = read_annotation(str(ready / f"{name}.json"))
         for entry in annotation.values():
             del entry["gender"]

@@ -11,9 +11,13 @@ import types
 import speechbrain as sb
 import torch
 
-from speechbrain_ser.corpora.annotations import read_annotation
-from speechbrain_ser.experiment import recipe
-from tests.recipes.helpers import GMP_ATL, PARTS, import_script
+from speechbrain_ser.corpora.annotations import (
+    limit_duration,
+    read_annotation,
+)
+from speechbrain_ser.experiment import hparams as hyper
+from speechbrain_ser.methods.gmp_atl_checks import genders_of, labelled
+from tests.recipes.helpers import GMP_ATL, PARTS
 
 SIZES = [4, 16]
 HPARAMS = os.path.join(GMP_ATL.parent, "hparams", "gmp_atl_small.yaml")
@@ -23,7 +27,7 @@ def draw_labels(parts, encoder):
     """Random pseudo-labels of an encoder's frames, with their interface."""
     generator = torch.Generator().manual_seed(5)
     held = {}
-    for key, entry in (parts["train"] | parts["validation"]).items():
+    for key, entry in labelled(parts).items():
         samples = round(entry["duration"] * 16000)
         count = int(encoder.count_frames(torch.tensor(samples)))
         held[key] = torch.stack(
@@ -33,12 +37,13 @@ def draw_labels(parts, encoder):
     return types.SimpleNamespace(sizes=SIZES, read=held.get)
 
 
-def train(made):
+def train(maker, parts, **more):
     """Two epochs; returns weights and curves, name to tensor."""
-    counter, brain, datasets = made
-    brain.checkpointer = None
+    brain = maker(opt_class=torch.optim.SGD, checkpointer=None, **more)
+    brain.set_parts(parts)
+    counter = sb.utils.epoch_loop.EpochCounter(2)
     before = {k: v.clone() for k, v in brain.modules.state_dict().items()}
-    brain.fit(counter, datasets["train"], datasets["validation"])
+    brain.fit(counter, brain.train_set, brain.datasets["valid"])
     held = {
         name.replace("module.", ""): value
         for name, value in brain.modules.state_dict().items()
@@ -67,7 +72,6 @@ def main(annotations, out, batch_size, source):
         }
     )
     sb.utils.distributed.ddp_init_group(run_opts)
-    script = import_script(GMP_ATL)
     settings = {
         "ssl_source": source,
         "output_folder": str(out),
@@ -81,32 +85,32 @@ def main(annotations, out, batch_size, source):
         "multitask_epochs": 2,
         "retraining_epochs": 2,
         "finetuning_epochs": 2,
-        "watched_epochs": 0,
+        "last_epochs": 0,
         "blstm_size": 8,
         "embedding_size": 8,
         "retraining_head_size": 16,
+        "retraining_start": "pretrained",
     }
-    hparams = recipe.load(HPARAMS, recipe.with_overrides("", **settings))
-    hparams["opt_class"] = torch.optim.SGD
+    hparams = hyper.load(HPARAMS, hyper.with_overrides("", **settings))
     parts = {
-        part: read_annotation(os.path.join(annotations, f"{name}.json"))
-        for part, name in PARTS.items()
+        part: read_annotation(os.path.join(annotations, f"{part}.json"))
+        for part in PARTS
     }
-    parts, _ = recipe.shorten(parts, 0.4, "cut")
+    parts = {name: limit_duration(part, 0.4)[0] for name, part in parts.items()}
     labels = draw_labels(parts, hparams["encoder"](source=source))
-    heard = {name: parts[name] for name in ("train", "validation")}
+    heard = {name: parts[name] for name in ("train", "valid")}
+    options = {"output_folder": str(out), "run_opts": run_opts}
     held = {
         "multitask": train(
-            script.make_multitask(hparams, run_opts, heard, out)
+            hparams["multitask"],
+            heard,
+            genders=genders_of(labelled(parts), 0.9),
+            **options,
         ),
         "retraining": train(
-            script.make_retraining(
-                hparams, run_opts, heard, labels, source, out
-            )
+            hparams["retraining"], heard, pseudo_labels=labels, **options
         ),
-        "finetuning": train(
-            script.make_fine_tuning(hparams, run_opts, parts, source, {})
-        ),
+        "finetuning": train(hparams["brain"], parts, **options),
     }
     rank = int(os.environ.get("RANK", 0))
     torch.save(held, os.path.join(out, f"rank{rank}.pt"))
