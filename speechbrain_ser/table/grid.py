@@ -209,8 +209,10 @@ def shorten(file, settings, corpus_folders):
     """
     overrides = with_overrides("", **(file.overrides | settings.overrides))
     chosen = peek(settings.hparams, overrides)
-    given = [name for name in corpus_folders if chosen.get(name) is not None]
-    if not given and not chosen.get("skip_prep"):
+    mini = any(name in chosen for name in corpus_folders) and all(
+        chosen.get(name) is None for name in corpus_folders
+    )
+    if mini and not chosen.get("skip_prep"):
         seeds, folds = len(file.seeds), len(file.folds)
         file.seeds, kept = file.seeds[:MINI_FIRST], "seeds"
         if not file.conditions:

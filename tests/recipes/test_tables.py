@@ -44,7 +44,7 @@ def test_every_table_can_be_planned(
         "RECOLA": ["--recola_folder", mini_recola_folder]
         + ["--iemocap_folder", mini_folder],
         "CMU-MOSEI": ["--data_folder", mini_mosei_folder]
-        + ["--checkpoints", tmp_path / "menan"],
+        + ["--runs_folder", tmp_path / "menan"],
     }[path.parts[-2]]
     if path.name.startswith("ipr"):
         arguments += ["--test_size", 0.4]
@@ -86,7 +86,7 @@ def test_table_3_from_the_recipe_itself(mini_folder, tmp_path):
         mini_folder,
         "--hparams",
         "hparams/ipr_logmel.yaml",
-        "--corpus",
+        "--corpus_name",
         "small",
         "--number_of_epochs",
         2,

@@ -261,6 +261,11 @@ def test_the_default_corpus_is_the_data_folder(folder):
     """As for every recipe that does not say."""
     assert len(planned(folder)[1]) == 18
     assert len(planned(folder, "--data_folder", "null")[1]) == 12
+    # a recipe without it may have its corpora: nothing is left out
+    hparams = CROSS_HPARAMS.replace("data_folder: here\n", "")
+    assert hparams != CROSS_HPARAMS
+    write_stub(folder, CROSS, hparams)
+    assert len(planned(folder)[1]) == 18
 
 
 # The pages
