@@ -56,8 +56,9 @@ class StageBrain(SERBrain):
     lr : float
     opt_class : callable
         Makes the optimizer of parameters and ``lr``.
-    checkpointer : Checkpointer or None
-        Gets the modules.
+    checkpointer : callable or None
+        Makes the checkpointer, whose folder is not there before; it gets the
+        modules.
     **kwargs : dict
         Of `SERBrain`.
     """
@@ -69,12 +70,12 @@ class StageBrain(SERBrain):
         super().__init__(
             modules=modules,
             opt_class=functools.partial(opt_class, lr=lr),
-            checkpointer=checkpointer,
+            checkpointer=None if checkpointer is None else checkpointer(),
             **kwargs,
         )
         self.encoder = modules["encoder"]  # the module itself, in DDP too
-        if checkpointer is not None:
-            checkpointer.add_recoverables(modules)
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverables(modules)
 
 
 class MultiTaskBrain(StageBrain):

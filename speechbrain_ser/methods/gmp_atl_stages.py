@@ -4,6 +4,7 @@ Each leaves in its folder what the next one begins with: an encoder in
 transformers' format, or pseudo-labels. None of them hears a part that tests.
 """
 
+import functools
 import os
 
 from speechbrain.utils.distributed import infer_device
@@ -59,12 +60,16 @@ def fit(maker, folder, parts, options, **more):
     row : dict
         Of that epoch.
     """
-    checkpointer = AtomicCheckpointer(os.path.join(folder, "save"))
     brain = maker(
-        output_folder=folder, checkpointer=checkpointer, **options, **more
+        output_folder=folder,
+        checkpointer=functools.partial(
+            AtomicCheckpointer, os.path.join(folder, "save")
+        ),
+        **options,
+        **more,
     )
     counter = EpochCounter(brain.number_of_epochs)
-    checkpointer.add_recoverable("counter", counter)
+    brain.checkpointer.add_recoverable("counter", counter)
     brain.set_parts(parts)
     brain.fit(counter, brain.train_set, brain.datasets.get("valid"))
     epoch = brain.load_selected()
