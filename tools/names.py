@@ -119,7 +119,7 @@ class Names:
                     item, settings or key in OF_SETTINGS, key
                 )
                 for key, item in value.items()
-                if key not in self.ignored_keys
+                if not self.ignored_keys & {key, f"{above}.{key}"}
             }
         return self.value(above, value)
 
