@@ -42,8 +42,17 @@ class Names:
         self.ignored_files = list(ignored.get("files") or ())
 
     def of(self, section, name):
-        """Returns what a name of a section is called in the new commit."""
-        return self.maps[section].get(name, name)
+        """Returns what a name of a section is called in the new commit.
+
+        An entry ``old_*: new_*`` is of all names that begin so.
+        """
+        held = self.maps[section]
+        if name in held:
+            return held[name]
+        for old, new in held.items():
+            if old.endswith("*") and name.startswith(old[:-1]):
+                return new.rstrip("*") + name[len(old) - 1 :]
+        return name
 
     def command(self, words):
         """Translates a command line: script, hparams file, settings, paths.
