@@ -1,17 +1,89 @@
 """Copies of a checkout, in which a line can be changed and changed back."""
 
 import contextlib
+import json
 import os
 import queue
 import re
 import shutil
+import subprocess
 import tempfile
 
 from checkouts import PACKAGE, environment
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 CODE = (PACKAGE, "recipes")  # where the old text is looked for
 TESTS = "tests"
 LEFT_OUT = (".git", ".venv", "results", "corpora", "__pycache__", "*.egg-info")
+
+
+class Copy:
+    """A copy of a checkout, and the process that runs its tests.
+
+    Arguments
+    ---------
+    root : str
+        Where it lies.
+    options : argparse.Namespace
+        With ``python`` and ``without``, the names of tests that are left out.
+    """
+
+    def __init__(self, root, options):
+        self.root = root
+        self.without = options.without
+        self.environment = environment(root, PYTHONDONTWRITEBYTECODE="1")
+        self.server = subprocess.Popen(
+            [options.python, os.path.join(HERE, "warm_pytest.py")],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, tests, limit=None, until_first=True):
+        """Runs tests, with a cache of their own.
+
+        What changed code leaves in a cache must reach no other test.
+
+        Arguments
+        ---------
+        tests : list of str
+        limit : float or None
+            Seconds.
+        until_first : bool
+            Whether it ends with the first that fails.
+
+        Returns
+        -------
+        code : int or None
+            pytest's; None if it ran out of time.
+        said : str
+        """
+        arguments = ["-q", "--tb=line", "-p", "no:cacheprovider", *tests]
+        arguments += ["-x"] if until_first else []
+        if self.without:
+            names = [f"not {name}" for name in self.without]
+            arguments += ["-k", " and ".join(names)]
+        with tempfile.TemporaryDirectory() as folder:
+            log = os.path.join(folder, "log")
+            cache = os.path.join(folder, "cache")
+            job = {
+                "folder": self.root,
+                "environment": {"SPEECHBRAIN_SER_CACHE": cache},
+                "arguments": arguments,
+                "log": log,
+                "limit": limit,
+            }
+            self.server.stdin.write(json.dumps(job) + "\n")
+            self.server.stdin.flush()
+            code = json.loads(self.server.stdout.readline())
+            with open(log, encoding="utf-8", errors="replace") as file:
+                return code, file.read()
+
+    def close(self):
+        """Ends the process."""
+        self.server.stdin.close()
+        self.server.wait()
 
 
 class Copies:
@@ -22,25 +94,24 @@ class Copies:
     root : str
         The checkout.
     options : argparse.Namespace
-        With ``jobs`` (as many copies), ``python`` and ``without``, the names
-        of tests that are left out.
+        Those of `Copy`, and ``jobs``: as many copies.
     """
 
     def __init__(self, root, options):
         self.root = root
-        self.number = options.jobs
-        self.python = options.python
-        self.without = options.without
+        self.options = options
         self.free = queue.Queue()
+        self.all = []
         self.folder = None
 
     def __enter__(self):
         """Makes the copies."""
         self.folder = tempfile.TemporaryDirectory()
-        for i in range(self.number):
+        for i in range(self.options.jobs):
             path = os.path.join(self.folder.name, f"copy{i}")
             shutil.copytree(self.root, path, ignore=self.left_out)
-            self.free.put(path)
+            self.all.append(Copy(path, self.options))
+            self.free.put(self.all[-1])
         return self
 
     def left_out(self, folder, names):
@@ -52,25 +123,18 @@ class Copies:
 
     def __exit__(self, *failure):
         """Removes the copies."""
+        for copy in self.all:
+            copy.close()
         self.folder.cleanup()
 
     @contextlib.contextmanager
     def one(self):
         """Lends a copy."""
-        path = self.free.get()
+        copy = self.free.get()
         try:
-            yield path
+            yield copy
         finally:
-            self.free.put(path)
-
-    def environment(self, path, cache):
-        """Returns the environment of tests in a copy, with a cache of its own.
-
-        What changed code leaves in a cache must reach no other test.
-        """
-        return environment(
-            path, PYTHONDONTWRITEBYTECODE="1", SPEECHBRAIN_SER_CACHE=cache
-        )
+            self.free.put(copy)
 
 
 def pattern_of(text):

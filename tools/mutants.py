@@ -13,9 +13,7 @@ import argparse
 import dataclasses
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -124,47 +122,6 @@ def defines(path, name):
         return f"def {name}(" in file.read()
 
 
-def run_tests(copies, root, tests, limit, until_first=True):
-    """Runs tests in a copy.
-
-    Arguments
-    ---------
-    copies : Copies
-    root : str
-        The copy.
-    tests : list of str
-    limit : float
-        Seconds.
-    until_first : bool
-        Whether it ends with the first that fails.
-
-    Returns
-    -------
-    code : int or None
-        pytest's; None if it ran out of time.
-    said : str
-    """
-    line = [copies.python, "-m", "pytest", "-q", "--tb=line"]
-    line += ["-p", "no:cacheprovider", *tests]
-    line += ["-x"] if until_first else []
-    if copies.without:
-        line += ["-k", " and ".join(f"not {name}" for name in copies.without)]
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            done = subprocess.run(
-                line,
-                cwd=root,
-                env=copies.environment(root, cache),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=limit,
-            )
-        except subprocess.TimeoutExpired:
-            return None, ""
-    return done.returncode, done.stdout
-
-
 def judge(copies, mutant, limit, every):
     """Applies a mutant and runs its tests.
 
@@ -182,7 +139,8 @@ def judge(copies, mutant, limit, every):
     Verdict
     """
     name, begun = mutant["name"], time.time()
-    with copies.one() as root:
+    with copies.one() as copy:
+        root = copy.root
         places = find(root, mutant["old"])
         tests = [TESTS] if every else find_tests(root, mutant["tests"])
         if len(places) != 1:
@@ -192,7 +150,7 @@ def judge(copies, mutant, limit, every):
             reason = f"a test of {', '.join(mutant['tests'])} is nowhere"
             return Verdict(name, "NOT APPLICABLE", reason)
         with mutated(root, places[0], mutant):
-            code, said = run_tests(copies, root, tests, limit)
+            code, said = copy.run(tests, limit)
     seconds = time.time() - begun
     if code is None:
         return Verdict(name, "caught", f"the limit of {limit} s", seconds)
@@ -201,7 +159,8 @@ def judge(copies, mutant, limit, every):
     if code == 1:
         by = FAILED.search(said)
         return Verdict(name, "caught", by[1] if by else "?", seconds)
-    reason = f"{ENDS.get(code, code)}: {said.strip().splitlines()[-1]}"
+    last = (said.strip().splitlines() or [""])[-1]
+    reason = f"{ENDS.get(code, f'pytest ended with {code}')}: {last}"
     return Verdict(name, "NOT APPLICABLE", reason, seconds)
 
 
@@ -215,14 +174,14 @@ def check_unchanged(copies, mutants):
     """
     wanted = list(dict.fromkeys(t for m in mutants for t in m["tests"]))
     begun = time.time()
-    with copies.one() as root:
-        tests = [x for t in wanted for x in find_tests(root, [t])]
+    with copies.one() as copy:
+        tests = [x for t in wanted for x in find_tests(copy.root, [t])]
         whole = {t for t in tests if "::" not in t}
         # a test of a file that runs as a whole runs once
         tests = [
             t for t in tests if t in whole or t.split("::")[0] not in whole
         ]
-        code, said = run_tests(copies, root, tests, None, until_first=False)
+        code, said = copy.run(tests, until_first=False)
     if code:
         sys.exit(
             "error: the named tests fail without any change: correct them, or "
@@ -267,7 +226,7 @@ def main():
     begun = time.time()
     with Copies(root, options) as copies:
         with copies.one() as first:
-            check_import(first, options.python)
+            check_import(first.root, options.python)
         check_unchanged(copies, mutants)
         verdicts = judge_all(copies, mutants, options, False)
         survivors = [v.name for v in verdicts if v.word == "survived"]
