@@ -174,18 +174,25 @@ def check_unchanged(copies, mutants):
     """
     wanted = list(dict.fromkeys(t for m in mutants for t in m["tests"]))
     begun = time.time()
-    with copies.one() as copy:
-        tests = [x for t in wanted for x in find_tests(copy.root, [t])]
-        whole = {t for t in tests if "::" not in t}
-        # a test of a file that runs as a whole runs once
-        tests = [
-            t for t in tests if t in whole or t.split("::")[0] not in whole
-        ]
-        code, said = copy.run(tests, until_first=False)
-    if code:
+    tests = [x for t in wanted for x in find_tests(copies.root, [t])]
+    whole = {t for t in tests if "::" not in t}
+    # a test of a file that runs as a whole runs once
+    tests = [t for t in tests if t in whole or t.split("::")[0] not in whole]
+
+    def run(share):
+        """Runs a share of the tests."""
+        with copies.one() as copy:
+            return copy.run(share, until_first=False)
+
+    n = len(copies.all)
+    shares = [tests[i::n] for i in range(n) if tests[i::n]]
+    with ThreadPoolExecutor(n) as pool:
+        failed = [said for code, said in pool.map(run, shares) if code]
+    if failed:
         sys.exit(
             "error: the named tests fail without any change: correct them, or "
-            f"leave out by --without what this machine can't do\n{said[-3000:]}"
+            "leave out by --without what this machine can't do\n"
+            + "\n".join(said[-3000:] for said in failed)
         )
     print(
         f"unchanged: {len(tests)} files and tests pass, "
