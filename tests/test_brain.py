@@ -178,7 +178,31 @@ def test_best_epoch_is_that_of_the_validation_part(tmp_path, tones):
     assert len(brain.history.rows) == 4
 
 
+<<<<<<< HEAD
 def test_test_part_chooses_nothing(tmp_path, tones):
+=======
+def test_neither_a_worse_epoch_nor_the_watched_part_is_chosen(tmp_path, tones):
+    """Scores by hand: the second epoch is best, the last one when tested."""
+    data = make_dataset(tones, LABELS)
+    brain, counter = make_brain(
+        tmp_path, epochs=4, watched=data, watched_epochs=4
+    )
+
+    def scores(*values):
+        """Gives one epoch's scores after the other."""
+        names = ("WA", "UA", "macro_F1", "weighted_F1")
+        rows = iter([dict.fromkeys(names, value) for value in values])
+        return lambda _: next(rows)
+
+    brain.validation_scores = scores(0.2, 0.9, 0.5, 0.4)
+    brain.score = scores(0.8, 0.1, 0.3, 1.0)
+    brain.fit(counter, data, data)
+    assert [row["valid_UA"] for row in brain.history.rows][1] == 0.9
+    assert brain.load_selected() == 2
+
+
+def test_watched_part_chooses_nothing(tmp_path, tones):
+>>>>>>> guards
     """Its scores are kept for the last epochs; the weights don't care."""
     data = make_dataset(tones, LABELS)
     states = []
