@@ -81,6 +81,15 @@ def load_codebook(codebook, path):
         codebook.prototypes.copy_(prototypes)
 
 
+def check_augmenter(cache, augmenter):
+    """Refuses to augment kept frames."""
+    if cache and augmenter is not None:
+        raise InputError(
+            "cached frames can't be augmented: they are those of the waveforms "
+            "as they are; give --cache False, or augmenter: null"
+        )
+
+
 class CodebookBrain(SERBrain):
     """Learns a codebook by the quantization loss alone (Eq. 1).
 
@@ -129,6 +138,7 @@ class CodebookBrain(SERBrain):
         self.read = None  # entry to frames; None: the waveform
         self.numbers = ()  # of an entry, which batches hold
         self.check_frames(frame_dim)
+        check_augmenter(cache, augmenter)
 
     # Parts
 
@@ -143,12 +153,7 @@ class CodebookBrain(SERBrain):
             )
 
     def check_frames(self, frame_dim):
-        """Refuses frames of another size, and kept ones that are augmented."""
-        if self.cache and self.augmenter is not None:
-            raise InputError(
-                "cached frames can't be augmented: they are those of the "
-                "waveforms as they are; give --cache False, or augmenter: null"
-            )
+        """Refuses a size of frames that is not what the encoder gives."""
         dim = self.modules.encoder.dim
         if dim != frame_dim:
             raise InputError(
@@ -257,6 +262,8 @@ class LPMNBrain(CodebookBrain):
     Arguments
     ---------
     importance : FisherImportance
+    augmenter : Augmenter or None
+        See `CodebookBrain`.
     quantization_weight : float
         Of Eq. 1 in the loss.
     emotion_weight, valence_weight : float
@@ -272,6 +279,7 @@ class LPMNBrain(CodebookBrain):
     def __init__(
         self,
         importance,
+        augmenter,
         quantization_weight: Number(0) = 1.0,
         emotion_weight: Number(0) = 1.0,
         valence_weight: Number(0) = 0.0,
@@ -280,7 +288,7 @@ class LPMNBrain(CodebookBrain):
         self.pooling = kwargs["modules"]["pooling"]
         self.lpmn = isinstance(self.pooling, LocalPrototypicalMapping)
         codebook = self.pooling.codebook if self.lpmn else None
-        super().__init__(codebook, **kwargs)
+        super().__init__(codebook, augmenter=augmenter, **kwargs)
         self.importance = importance.to(self.device)
         self.quantization_weight = quantization_weight
         self.emotion_weight = emotion_weight
@@ -289,6 +297,14 @@ class LPMNBrain(CodebookBrain):
             self.numbers = ("valence",)
         # sets of prototypes by name (None: all) that `outputs` pools on as well
         self.kept = {}
+
+    @classmethod
+    def check_arguments(cls, settings):
+        """Refuses to augment kept frames as well."""
+        super().check_arguments(settings)
+        # an object in the hparams file is no plain argument
+        augmenter = settings.get("augmenter", "an object")
+        check_augmenter(settings.get("cache", False), augmenter)
 
     @classmethod
     def check_parts(cls, parts, settings):

@@ -10,8 +10,9 @@ import sys
 import speechbrain as sb
 import torch
 
-from speechbrain_ser.experiment import recipe
-from tests.recipes.helpers import LPMN, LPMN_MER2023, PARTS, import_script
+from speechbrain_ser.corpora.annotations import read_annotation
+from speechbrain_ser.experiment import hparams as recipe
+from tests.recipes.helpers import LPMN, LPMN_MER2023, PARTS
 
 CURVES = (
     "train_loss",
@@ -24,7 +25,6 @@ CURVES = (
 
 def train(path, annotations, out, batch_size, run_opts):
     """Three epochs; returns what they leave, name to tensor."""
-    script = import_script(path)
     arguments = {
         "seed": 1,
         "output_folder": out,
@@ -32,19 +32,17 @@ def train(path, annotations, out, batch_size, run_opts):
         "dropout": 0.0,
         "number_of_epochs": 3,
         "n_prototypes": 48,
-        "select": None,
         "reseed_dead": True,
     }
     hparams_file = os.path.join(path.parent, "hparams", "lpmn_logmel.yaml")
     hparams = recipe.load(hparams_file, recipe.with_overrides("", **arguments))
-    hparams["checkpointer"] = None
-    parts = {
-        part: script.recipe.read_annotation(
-            os.path.join(annotations, f"{name}.json")
-        )
-        for part, name in PARTS.items()
-    }
-    brain, datasets = script.make_brain(hparams, run_opts, parts)
+    brain = hparams["brain"](run_opts=run_opts, checkpointer=None)
+    brain.set_parts(
+        {
+            part: read_annotation(os.path.join(annotations, f"{part}.json"))
+            for part in PARTS
+        }
+    )
     held, chosen = {}, []
     original = brain.on_fit_batch_end
 
@@ -58,7 +56,7 @@ def train(path, annotations, out, batch_size, run_opts):
 
     brain.on_fit_batch_end = watch
     brain.fit(
-        hparams["epoch_counter"], datasets["train"], datasets["validation"]
+        hparams["epoch_counter"], brain.train_set, brain.datasets["valid"]
     )
     held["chosen"] = torch.stack(chosen)
     held["curves"] = torch.tensor(
