@@ -167,7 +167,7 @@ def test_one_line_an_epoch(tmp_path, tones, caplog):
     assert len((tmp_path / "curves.csv").read_text().splitlines()) == 3
 
 
-def test_best_epoch_is_that_of_the_validation_part(tmp_path, tones):
+def test_best_epoch_is_that_of_the_valid_part(tmp_path, tones):
     """And the history stays whole when its weights are loaded."""
     brain, counter = make_brain(tmp_path, epochs=4)
     data = make_dataset(tones, LABELS)
@@ -178,15 +178,11 @@ def test_best_epoch_is_that_of_the_validation_part(tmp_path, tones):
     assert len(brain.history.rows) == 4
 
 
-<<<<<<< HEAD
-def test_test_part_chooses_nothing(tmp_path, tones):
-=======
-def test_neither_a_worse_epoch_nor_the_watched_part_is_chosen(tmp_path, tones):
+def test_neither_a_worse_epoch_nor_the_test_part_is_chosen(tmp_path, tones):
     """Scores by hand: the second epoch is best, the last one when tested."""
     data = make_dataset(tones, LABELS)
-    brain, counter = make_brain(
-        tmp_path, epochs=4, watched=data, watched_epochs=4
-    )
+    brain, counter = make_brain(tmp_path, epochs=4, last_epochs=4)
+    brain.datasets = {"test": data}
 
     def scores(*values):
         """Gives one epoch's scores after the other."""
@@ -201,8 +197,7 @@ def test_neither_a_worse_epoch_nor_the_watched_part_is_chosen(tmp_path, tones):
     assert brain.load_selected() == 2
 
 
-def test_watched_part_chooses_nothing(tmp_path, tones):
->>>>>>> guards
+def test_test_part_chooses_nothing(tmp_path, tones):
     """Its scores are kept for the last epochs; the weights don't care."""
     data = make_dataset(tones, LABELS)
     states = []
@@ -222,7 +217,7 @@ def test_watched_part_chooses_nothing(tmp_path, tones):
         assert torch.equal(one, other)
 
 
-def test_best_needs_a_validation_part(tmp_path, tones):
+def test_best_needs_a_valid_part(tmp_path, tones):
     """Said before training."""
     brain, counter = make_brain(tmp_path)
     with pytest.raises(InputError, match="valid part.*last"):

@@ -66,11 +66,32 @@ class BLSTMHead(torch.nn.Module):
         torch.Tensor
             ``[batch, output_size]``.
         """
+        if lacks_bfloat16(frames.device):
+            with torch.autocast("cpu", enabled=False):
+                states = self.both_ways(frames.float(), lengths)
+        else:
+            states = self.both_ways(frames, lengths)
+        return self.projection(self.pooling(states, lengths))
+
+    def both_ways(self, frames, lengths):
+        """Returns the states of both directions, ``[batch, time, 2 units]``."""
         order = reversed_order(frames, lengths)
         states, _ = self.forwards(frames)
         back, _ = self.backwards(frames.gather(1, order.expand_as(frames)))
-        states = torch.cat([states, back], dim=2)  # the mean needs no order
-        return self.projection(self.pooling(states, lengths))
+        return torch.cat([states, back], dim=2)  # the mean needs no order
+
+
+def lacks_bfloat16(device):
+    """Whether autocast would ask for a bfloat16 LSTM that a device has not.
+
+    oneDNN fails then, on processors without AVX-512.
+    """
+    return (
+        device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
 
 
 def reversed_order(frames, lengths):
