@@ -51,3 +51,11 @@ def test_a_run_keeps_its_recipe(tmp_path):
     keep_recipe(str(tmp_path / "out"), str(path), "seed: 2")
     assert (tmp_path / "out" / "recipe.yaml").read_text() == "seed: 1  # any\n"
     assert (tmp_path / "out" / "overrides.yaml").read_text() == "seed: 2\n"
+
+
+def test_folder_of_another_configuration_is_refused(tmp_path):
+    """Named with the setting, both values and the mend."""
+    claim_folder(str(tmp_path), {"seed": 1, "lr": 0.1})
+    claim_folder(str(tmp_path), {"seed": 1, "lr": 0.1})
+    with pytest.raises(InputError, match=r"lr = 0.1 instead of 0.2.*--output"):
+        claim_folder(str(tmp_path), {"seed": 1, "lr": 0.2})

@@ -12,9 +12,7 @@ from speechbrain_ser.utils.checkpoints import (
     AtomicCheckpointer,
     GeneratorStates,
     History,
-    claim_folder,
 )
-from speechbrain_ser.utils.errors import InputError
 
 
 class Dies(torch.nn.Module):
@@ -102,11 +100,3 @@ def test_history_is_restored_exactly(tmp_path):
         one.end_epoch({"epoch": 2})
     assert vars(history) == vars(other)
     assert history.rows[1] == {"epoch": 2, "loss": (1 / 3 + 0.1) / 2}
-
-
-def test_folder_of_another_configuration_is_refused(tmp_path):
-    """Named with the setting, both values and the mend."""
-    claim_folder(str(tmp_path), {"seed": 1, "lr": 0.1})
-    claim_folder(str(tmp_path), {"seed": 1, "lr": 0.1})
-    with pytest.raises(InputError, match=r"lr = 0.1 instead of 0.2.*--output"):
-        claim_folder(str(tmp_path), {"seed": 1, "lr": 0.2})
