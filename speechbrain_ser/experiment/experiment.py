@@ -181,9 +181,7 @@ class Experiment:
         """Returns the parts, or what `split` splits, once for one reading."""
         if not self.skip_prep:
             return once(self.corpus)
-        return once(
-            functools.partial(read_own, self.annotations, self.optional)
-        )
+        return read_own(self.annotations, self.optional)
 
     def make_parts(self, settings):
         """Reads and splits.
@@ -225,7 +223,7 @@ class Experiment:
         InputError
             Naming what is missing and the mend.
         """
-        for name in ("train", "test"):
+        for name in ("train", "valid", "test"):
             if parts.get(name):
                 self.check_words(name, parts[name])
         if parts.get("train"):

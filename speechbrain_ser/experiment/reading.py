@@ -11,7 +11,7 @@ UNLABELLED = ("unlabelled", "target")  # parts whose labels may be missing
 
 
 def read_own(paths, optional):
-    """Reads annotations of one's own.
+    """Reads annotations of one's own, once while their files are the same.
 
     Arguments
     ---------
@@ -30,14 +30,34 @@ def read_own(paths, optional):
     InputError
         If a file or its audio can't be used.
     """
+    stamps = {part: stamp(path) for part, path in paths.items()}
+    return once(functools.partial(read_files, paths, optional, stamps))
+
+
+def read_files(paths, optional, stamps):
+    """Does what `read_own` says; a part without a stamp is missing."""
     parts = {}
     for part, path in paths.items():
-        if part in optional and not (path and os.path.exists(path)):
+        if part in optional and stamps[part] is None:
             parts[part] = {}
             continue
         labelled = part not in UNLABELLED
         parts[part] = check_audio(read_annotation(path, labelled=labelled))
     return parts
+
+
+def stamp(path):
+    """Returns when a file was written, and its size; None if there is none.
+
+    Example
+    -------
+    >>> stamp(None) is stamp("/no/such/file") is None
+    True
+    """
+    if not path or not os.path.exists(path):
+        return None
+    state = os.stat(path)
+    return [state.st_mtime_ns, state.st_size]
 
 
 def split_by(protocol, corpus, fold, **settings):
