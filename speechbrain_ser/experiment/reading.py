@@ -6,6 +6,7 @@ import os
 
 from speechbrain_ser.corpora.annotations import read_annotation
 from speechbrain_ser.utils.audio_files import check_audio
+from speechbrain_ser.utils.errors import InputError
 
 UNLABELLED = ("unlabelled", "target")  # parts whose labels may be missing
 
@@ -41,6 +42,10 @@ def read_files(paths, optional, stamps):
         if part in optional and stamps[part] is None:
             parts[part] = {}
             continue
+        if stamps[part] is None:
+            raise InputError(
+                f"The annotation '{path}' is missing: give --{part}_annotation"
+            )
         labelled = part not in UNLABELLED
         parts[part] = check_audio(read_annotation(path, labelled=labelled))
     return parts
