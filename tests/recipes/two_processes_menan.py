@@ -1,6 +1,6 @@
 """Trains MEnAN for a few steps; saves what each process holds.
 
-Run by test_menan.py, with the parts of `train_menan.prepare` in a JSON file.
+Run by test_menan_exactness.py, with the parts of a split in a JSON file.
 """
 
 import functools
@@ -10,8 +10,8 @@ import os
 import speechbrain as sb
 import torch
 
-from speechbrain_ser.experiment import recipe
-from tests.recipes.helpers import MENAN, import_script
+from speechbrain_ser.experiment.hparams import load, with_overrides
+from tests.recipes.helpers import MENAN
 
 HPARAMS = os.path.join(MENAN.parent, "hparams", "menan_small.yaml")
 # as the paper is printed, beside our setting
@@ -38,7 +38,7 @@ def train(changed, parts, out, batch_size, cache, run_opts):
         "cache_folder": cache,
         "batch_size": batch_size,
         "number_of_epochs": 2,
-        "watched_epochs": 0,
+        "last_epochs": 0,
         "duration": 1.0,
         "channels": 8,
         "hidden_sizes": [8, 6],
@@ -51,16 +51,16 @@ def train(changed, parts, out, batch_size, cache, run_opts):
         "speaker_batch_size": 16,
     }
     arguments |= changed
-    hparams = recipe.load(HPARAMS, recipe.with_overrides("", **arguments))
-    hparams["checkpointer"] = None
+    hparams = load(HPARAMS, with_overrides("", **arguments))
     # where a gradient is rounding alone, Adam makes whole steps of it
-    hparams["opt_class"] = functools.partial(
-        torch.optim.Adam, lr=hparams["lr"], eps=1e-3
+    adam = functools.partial(torch.optim.Adam, lr=hparams["lr"], eps=1e-3)
+    brain = hparams["brain"](
+        opt_class=adam, run_opts=run_opts, checkpointer=None
     )
-    brain, datasets = import_script(MENAN).make_brain(hparams, run_opts, parts)
+    brain.set_parts(parts)
     before = {k: v.clone() for k, v in brain.modules.state_dict().items()}
     brain.fit(
-        hparams["epoch_counter"], datasets["training"], datasets["validation"]
+        hparams["epoch_counter"], brain.train_set, brain.datasets["valid"]
     )
     held = {
         name.replace("module.", ""): value
