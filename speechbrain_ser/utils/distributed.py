@@ -95,7 +95,8 @@ def mean_over_processes(total, count):
     shared = sum_over_processes(shared)
     count = shared[1].clamp(min=1)
     mean = total / count
-    return world_size() * (mean + (shared[0] / count - mean.detach()))
+    # the value of all processes, to the bit; the gradient of this one's part
+    return world_size() * (shared[0] / count + (mean - mean.detach()))
 
 
 @functools.lru_cache(maxsize=None)

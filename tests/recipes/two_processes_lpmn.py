@@ -4,6 +4,7 @@ Run by test_lpmn.py: two_processes_lpmn.py ANNOTATIONS OUT BATCH_SIZE, with a
 folder of annotations for each corpus.
 """
 
+import functools
 import os
 import sys
 
@@ -36,7 +37,12 @@ def train(path, annotations, out, batch_size, run_opts):
     }
     hparams_file = os.path.join(path.parent, "hparams", "lpmn_logmel.yaml")
     hparams = recipe.load(hparams_file, recipe.with_overrides("", **arguments))
-    brain = hparams["brain"](run_opts=run_opts, checkpointer=None)
+    brain = hparams["brain"](
+        run_opts=run_opts,
+        checkpointer=None,
+        # of Adam's own 1e-8 a gradient that is rounding makes steps
+        opt_class=functools.partial(hparams["opt_class"], eps=1e-6),
+    )
     brain.set_parts(
         {
             part: read_annotation(os.path.join(annotations, f"{part}.json"))
