@@ -46,6 +46,22 @@ VOICED, PAUSE = 1.5, 0.3
 EDGE = 0.05
 
 
+def by_vocal(features, wav):
+    """Frame i begins at sample i * step; nothing is padded."""
+    f0 = features(wav)[0, :, 0]
+    starts = torch.arange(len(f0)) * features.step_samples
+    return f0, (starts + features.window_samples / 2) / RATE
+
+
+def by_detection(function, wav):
+    """A piece of 10 ms is compared with one a period later."""
+    f0 = function(wav)[0]
+    # of an even number of frames the middle is half a frame later
+    later = 0.005 * (function.keywords.get("win_length", 30) % 2 == 0)
+    starts = torch.arange(len(f0)) * 0.01
+    return f0, starts + 0.005 + 0.5 / f0 + later
+
+
 def make_methods():
     """Makes everything that is measured.
 
@@ -79,20 +95,6 @@ def make_methods():
         """Frame i is centred at sample i * hop."""
         f0 = ours.pitch(wav, whole)[0, :, 1]
         return f0, torch.arange(len(f0)) * ours.pitch.hop / RATE
-
-    def by_vocal(features, wav):
-        """Frame i begins at sample i * step; nothing is padded."""
-        f0 = features(wav)[0, :, 0]
-        starts = torch.arange(len(f0)) * features.step_samples
-        return f0, (starts + features.window_samples / 2) / RATE
-
-    def by_detection(function, wav):
-        """A piece of 10 ms is compared with one a period later."""
-        f0 = function(wav)[0]
-        # of an even number of frames the middle is half a frame later
-        later = 0.005 * (function.keywords.get("win_length", 30) % 2 == 0)
-        starts = torch.arange(len(f0)) * 0.01
-        return f0, starts + 0.005 + 0.5 / f0 + later
 
     trackers = {"Pitch": by_pitch}
     for name, features in (("as it is", vocal), ("60-500 Hz", wide)):
