@@ -134,8 +134,8 @@ def epoch(encoder, head, optimizer, read, annotation, batch_size):
         optimizer.zero_grad(set_to_none=True)
 
 
-def main():
-    """Prints one row."""
+def parse():
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", default="base", choices=SIZES)
     parser.add_argument("--epochs", type=int, default=5)
@@ -148,41 +148,55 @@ def main():
         help="not fused: passes over the weights ten times a step",
     )
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def measure(arguments, folder):
+    """Trains on audio and on the cache, in turn.
+
+    Returns
+    -------
+    filled : float
+        Seconds to fill the cache.
+    times : dict
+        Side to seconds of each epoch.
+    operations : tuple of int
+        Of both sides, see `count`.
+    """
     device = arguments.device
+    encoder = make_encoder(arguments.size, device, folder).train()
+    annotation = make_utterances(
+        arguments.utterances, arguments.seconds, folder
+    )
+    cache = FrameCache(os.path.join(folder, "frames"), encoder)
+    start = time.perf_counter()
+    cache.fill(annotation, encoder, device)
+    filled = time.perf_counter() - start
+    head = torch.nn.Linear(encoder.dim, N_CLASSES).to(device)
+    trained = [p for p in encoder.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(
+        [*trained, *head.parameters()],
+        lr=1e-5,
+        fused=not arguments.plain_adam,
+    )
+    sides = {"audio": load_audio, "cached": cache.read}
+    times = {name: [] for name in sides}
+    # The first epoch of each is slower and is not kept.
+    for i in range(-1, arguments.epochs):
+        for name, read in sides.items():
+            start = now(device)
+            batch_size = arguments.batch_size
+            epoch(encoder, head, optimizer, read, annotation, batch_size)
+            if i >= 0:
+                times[name].append(now(device) - start)
+    return filled, times, count(encoder, annotation, arguments.batch_size)
+
+
+def main():
+    """Prints one row."""
+    arguments = parse()
     with tempfile.TemporaryDirectory() as folder:
-        encoder = make_encoder(arguments.size, device, folder).train()
-        annotation = make_utterances(
-            arguments.utterances, arguments.seconds, folder
-        )
-        cache = FrameCache(os.path.join(folder, "frames"), encoder)
-        start = time.perf_counter()
-        cache.fill(annotation, encoder, device)
-        filled = time.perf_counter() - start
-        head = torch.nn.Linear(encoder.dim, N_CLASSES).to(device)
-        trained = [p for p in encoder.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(
-            [*trained, *head.parameters()],
-            lr=1e-5,
-            fused=not arguments.plain_adam,
-        )
-        sides = {"audio": load_audio, "cached": cache.read}
-        times = {name: [] for name in sides}
-        # The first epoch of each is slower and is not kept.
-        for i in range(-1, arguments.epochs):
-            for name, read in sides.items():
-                start = now(device)
-                epoch(
-                    encoder,
-                    head,
-                    optimizer,
-                    read,
-                    annotation,
-                    arguments.batch_size,
-                )
-                if i >= 0:
-                    times[name].append(now(device) - start)
-        audio, cached = count(encoder, annotation, arguments.batch_size)
+        filled, times, (audio, cached) = measure(arguments, folder)
     middle = {name: statistics.median(times[name]) for name in times}
     measured = middle["audio"] / middle["cached"]
     sums = sum(times["audio"]) / sum(times["cached"])
@@ -190,8 +204,8 @@ def main():
     low, high = arguments.seconds
     print(
         f"{arguments.utterances} utterances of {low:g}-{high:g} s, batches of "
-        f"{arguments.batch_size}, {arguments.epochs} epochs; {device}, "
-        f"{torch.get_num_threads()} threads\n"
+        f"{arguments.batch_size}, {arguments.epochs} epochs; "
+        f"{arguments.device}, {torch.get_num_threads()} threads\n"
         f"{'size':6}{'GMAC audio':>12}{'GMAC cached':>12}{'fill s':>8}"
         f"{'audio s':>9}{'cached s':>10}{'ratio':>7}{'of sums':>9}"
         f"{'allowed':>9}{'share':>7}\n"

@@ -78,25 +78,8 @@ def cluster_information(labels, utterances, words, seed=0):
     >>> {key: round(value, 6) for key, value in found.items()}
     {'nmi': 1.0, 'chance': 1.0}
     """
-    labels = np.asarray(labels)
-    utterances = np.asarray(utterances)
-    if labels.ndim != 1 or labels.shape != utterances.shape:
-        raise ValueError(
-            f"labels of shape {labels.shape} and utterances of shape "
-            f"{utterances.shape}, not both [frames]"
-        )
-    size = int(labels.max(initial=0)) + 1
-    check_indexes(labels, size, "clusters")
-    check_indexes(utterances, len(words), "utterances")
     known = np.array([word is not None for word in words], dtype=bool)
-    kept = known[utterances]
-    if not kept.any():
-        raise ValueError("no frame is of an utterance with a word")
-    ones = np.ones(np.count_nonzero(kept), dtype=int)
-    frames = coo_array(
-        (ones, (labels[kept].astype(int), utterances[kept].astype(int))),
-        shape=(size, len(words)),
-    ).tocsr()[:, known]
+    frames = frames_by(labels, utterances, known)
     _, numbers = np.unique(
         [word for word in words if word is not None], return_inverse=True
     )
@@ -112,6 +95,41 @@ def cluster_information(labels, utterances, words, seed=0):
         "nmi": normalised_mutual_information(frames @ one_hot[numbers]),
         "chance": float(np.mean(chances)),
     }
+
+
+def frames_by(labels, utterances, known):
+    """Counts the frames of each cluster and each known utterance.
+
+    Arguments
+    ---------
+    labels, utterances : array of int, of shape [frames]
+        See `cluster_information`.
+    known : np.ndarray
+        For each utterance whether it has a word.
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+        ``[clusters, known utterances]``.
+    """
+    labels = np.asarray(labels)
+    utterances = np.asarray(utterances)
+    if labels.ndim != 1 or labels.shape != utterances.shape:
+        raise ValueError(
+            f"labels of shape {labels.shape} and utterances of shape "
+            f"{utterances.shape}, not both [frames]"
+        )
+    size = int(labels.max(initial=0)) + 1
+    check_indexes(labels, size, "clusters")
+    check_indexes(utterances, len(known), "utterances")
+    kept = known[utterances]
+    if not kept.any():
+        raise ValueError("no frame is of an utterance with a word")
+    ones = np.ones(np.count_nonzero(kept), dtype=int)
+    return coo_array(
+        (ones, (labels[kept].astype(int), utterances[kept].astype(int))),
+        shape=(size, len(known)),
+    ).tocsr()[:, known]
 
 
 def normalised_mutual_information(table):
