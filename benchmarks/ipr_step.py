@@ -16,7 +16,6 @@ all steps as well, and so is the share of the augmentation.
 import argparse
 import pathlib
 import statistics
-import sys
 import tempfile
 import time
 
@@ -25,12 +24,10 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 
 from speechbrain_ser.data.dataset import UNLABELLED
-from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment import hparams as recipe
+from speechbrain_ser.methods import ipr
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
-sys.path.insert(0, str(FOLDER))
-import train_ipr  # noqa: E402
-
 RATE = 16000
 # Encoder to its hparams, its steps and the lengths of its utterances.
 ENCODERS = {
@@ -97,7 +94,7 @@ def make_brain(encoder, device, folder):
 
     Returns
     -------
-    train_ipr.IPRBrain
+    IPRBrain
     """
     settings = {
         "output_folder": folder,
@@ -111,7 +108,6 @@ def make_brain(encoder, device, folder):
         FOLDER / "hparams" / ENCODERS[encoder][0],
         recipe.with_overrides("", **settings),
     )
-    hparams["checkpointer"] = None
     hparams["epoch_counter"].current = hparams["number_of_epochs"] // 2
     # the Brain wants a corpus, but its files are not read
     words = hparams["labels"]
@@ -120,15 +116,17 @@ def make_brain(encoder, device, folder):
             f"{part}{word}": {"wav": "", "duration": 1.0, "emotion": word}
             for word in words
         }
-        for part in ("precise", "validation", "ambiguous", "evaluation")
+        for part in ("train", "valid", "unlabelled", "test")
     }
     run_opts = sb.core.RunOptions.from_dictionary({"device": device})
-    brain, *_ = train_ipr.make_brain(hparams, run_opts, parts)
+    brain = hparams["brain"](run_opts=run_opts, checkpointer=None)
+    brain.set_parts(parts)
+    brain.epoch = hparams["epoch_counter"].current
     dim = hparams["embedding_dim"]
     hparams["prototypes"].initialize(
         torch.randn(len(words), dim), torch.arange(len(words))
     )
-    brain.on_fit_start()
+    sb.Brain.on_fit_start(brain)
     brain.modules.train()
     return brain
 
@@ -150,7 +148,7 @@ def measure(brain, batch, steps, device):
 
     Arguments
     ---------
-    brain : train_ipr.IPRBrain
+    brain : IPRBrain
     batch : PaddedBatch
     steps : int
     device : str
@@ -174,11 +172,11 @@ def measure(brain, batch, steps, device):
     clocks = {
         "bare": Clock(bare, device),
         "step": Clock(brain.fit_batch, device),
-        "augmentation": Clock(train_ipr.augment_copies, device),
+        "augmentation": Clock(ipr.augment_copies, device),
         "optimizer": Clock(brain.optimizers_step, device),
     }
     brain.optimizers_step = clocks["optimizer"]
-    train_ipr.augment_copies = clocks["augmentation"]
+    ipr.augment_copies = clocks["augmentation"]
     times = {name: [] for name in clocks}
     # The first steps are slower and are not kept.
     for step in range(-2, steps):
@@ -191,7 +189,7 @@ def measure(brain, batch, steps, device):
         if step >= 0:
             for name, value in taken.items():
                 times[name].append(value)
-    train_ipr.augment_copies = clocks["augmentation"].function
+    ipr.augment_copies = clocks["augmentation"].function
     return times
 
 

@@ -13,7 +13,6 @@ is the recipe's small system, on noise. Both have the recipe's settings.
 
 import argparse
 import statistics
-import sys
 import tempfile
 
 import speechbrain as sb
@@ -21,10 +20,7 @@ import torch
 from ipr_step import FOLDER, Clock, make_batch
 from speechbrain.dataio.batch import PaddedBatch
 
-from speechbrain_ser.experiment import recipe
-
-sys.path.insert(0, str(FOLDER))
-import train_lpmn  # noqa: E402
+from speechbrain_ser.experiment import hparams as recipe
 
 # Encoder to its hparams, its steps and the utterances of a batch.
 ENCODERS = {
@@ -78,7 +74,6 @@ def make_brain(encoder, device, folder, **settings):
         FOLDER / "hparams" / ENCODERS[encoder][0],
         recipe.with_overrides("", **settings),
     )
-    hparams["checkpointer"] = None
     hparams["epoch_counter"].current = 1
     # the Brain wants a corpus, but its files are not read
     parts = {
@@ -86,10 +81,11 @@ def make_brain(encoder, device, folder, **settings):
             f"{part}{word}": {"wav": "", "duration": 1.0, "emotion": word}
             for word in hparams["labels"]
         }
-        for part in ("train", "validation", "evaluation")
+        for part in ("train", "valid", "test")
     }
     run_opts = sb.core.RunOptions.from_dictionary({"device": device})
-    brain, _ = train_lpmn.make_brain(hparams, run_opts, parts)
+    brain = hparams["brain"](run_opts=run_opts, checkpointer=None)
+    brain.set_parts(parts)
     sb.Brain.on_fit_start(brain)
     brain.modules.train()
     return brain
