@@ -33,7 +33,6 @@ those of the recipe's first fold.
 """
 
 import argparse
-import functools
 import os
 import pathlib
 import statistics
@@ -43,21 +42,26 @@ import tempfile
 
 import speechbrain as sb
 import torch
-import torch.nn.functional as F
-from dann_plain import Reversal
-from dann_step import seconds_of
+from dann_step import build, take_turns
 from lpmn_mapping import resident
+from menan_plain import (
+    PlainModel,
+    collect,
+    plain_fit,
+    plain_loss,
+    speaker_step,
+)
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from speechbrain_ser.experiment import recipe
-from speechbrain_ser.lobes.features import repeated_or_middle
+from speechbrain_ser.experiment.hparams import peek, with_overrides
+from speechbrain_ser.methods.menan_parts import fill_in
 from speechbrain_ser.utils.audio import place
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
 sys.path.insert(0, str(FOLDER))
 import train_menan  # noqa: E402
 
-HPARAMS = FOLDER / "hparams" / "menan.yaml"
+HPARAMS = str(FOLDER / "hparams" / "menan.yaml")
 SYSTEMS = ("emotion_only", "multitask", "dat", "menan", "printed")
 PRINTED = {
     "system": "menan",
@@ -74,165 +78,8 @@ N_SPEAKERS = 8
 TOLERANCE = 1e-4
 
 
-def linear_layers(sizes):
-    """Makes linear layers with PReLU between them."""
-    layers = []
-    for before, after in zip(sizes, sizes[1:]):
-        layers += [torch.nn.Linear(before, after), torch.nn.PReLU()]
-    return torch.nn.Sequential(*layers[:-1])
-
-
-class PlainModel(torch.nn.Module):
-    """Table 1 of the paper.
-
-    Arguments
-    ---------
-    hparams : dict
-        The recipe's.
-    n_features : int
-    """
-
-    def __init__(self, hparams, n_features):
-        super().__init__()
-        channels, stride = hparams["channels"], hparams["stride"]
-        first, second = hparams["kernel_sizes"]
-        self.convs = torch.nn.Sequential(
-            torch.nn.Conv1d(n_features, channels, first, stride),
-            torch.nn.PReLU(),
-            torch.nn.Conv1d(channels, channels, second, stride),
-            torch.nn.PReLU(),
-        )
-        self.gru = torch.nn.GRU(channels, channels, batch_first=True)
-        self.last = torch.nn.Sequential(
-            torch.nn.Linear(channels, channels), torch.nn.PReLU()
-        )
-        sizes = [3 * channels, *hparams["hidden_sizes"]]
-        self.emotion = linear_layers([*sizes, hparams["n_classes"]])
-        self.speaker = linear_layers([*sizes, hparams["n_speakers"]])
-
-    def encode(self, features):
-        """Returns v = enc(x), ``[batch, 3 channels]``."""
-        frames = self.convs(features.transpose(1, 2))
-        frames = self.last(self.gru(frames.transpose(1, 2))[0])
-        variance = frames.var(dim=1, unbiased=False)
-        # with what keeps the recipe's gradient finite
-        std = (variance + 1e-5).sqrt()
-        return torch.cat([frames.mean(dim=1), std, frames.amax(dim=1)], dim=1)
-
-
-def seen(embeddings, hparams):
-    """Returns embeddings as SC of ``menan`` sees them."""
-    if not hparams["standardise"]:
-        return embeddings
-    mean = embeddings.mean(dim=0)
-    variance = embeddings.var(dim=0, unbiased=False)
-    return (embeddings - mean) / (variance + 1e-5).sqrt()
-
-
-def plain_loss(model, embeddings, labels, speakers, hparams, progress):
-    """Computes what the encoder learns, Eq. 5 for ``menan``.
-
-    Arguments
-    ---------
-    model : PlainModel
-    embeddings : torch.Tensor
-        v, ``[batch, D]``.
-    labels, speakers : torch.Tensor
-        Indices, ``[batch]``.
-    hparams : dict
-    progress : float
-        The share of the training that is over.
-
-    Returns
-    -------
-    torch.Tensor
-        A scalar.
-    """
-    loss = F.cross_entropy(model.emotion(embeddings), labels)
-    system, weight = hparams["system"], hparams["emotion_weight"]
-    if system == "emotion_only":
-        return loss
-    if system == "menan":
-        if hparams["ramp"]:
-            rise = 2 / (1 + torch.tensor(-10 * progress).exp()) - 1
-            weight = 1 - (1 - weight) * float(rise)
-        logs = model.speaker(seen(embeddings, hparams)).log_softmax(dim=1)
-        other = (logs.exp() * logs).sum(dim=1).mean()
-    else:
-        if system == "dat":
-            scale = hparams["reversal_scale"]
-            embeddings = Reversal.apply(embeddings, scale)
-        other = F.cross_entropy(model.speaker(embeddings), speakers)
-    return weight * loss + (1 - weight) * other
-
-
-def speaker_step(model, embeddings, speakers, hparams):
-    """Computes Eq. 1 and its gradients; the encoder gets none."""
-    vectors = seen(embeddings.detach(), hparams)
-    vectors = vectors + hparams["speaker_noise"] * torch.randn_like(vectors)
-    loss = F.cross_entropy(model.speaker(vectors), speakers)
-    loss.backward()
-    return loss
-
-
-def plain_fit(model, data, hparams, two_passes=False):
-    """Trains an epoch as one would write it without SpeechBrain.
-
-    Arguments
-    ---------
-    model : PlainModel
-    data : dict
-        ``features``, ``labels`` and ``speakers`` of all utterances.
-    hparams : dict
-    two_passes : bool
-        Whether the batch is encoded once for each of the two steps.
-    """
-    adversary = list(model.speaker.parameters())
-    theirs = {id(weight) for weight in adversary}
-    rest = [w for w in model.parameters() if id(w) not in theirs]
-    adam, rates = torch.optim.Adam, (hparams["lr"], hparams["lr_speaker"])
-    for_rest = adam(rest, lr=rates[0], fused=True)
-    for_speaker = adam(adversary, lr=rates[1], fused=True)
-    in_two_steps = hparams["system"] == "menan"
-    held, said = torch.empty(0), torch.empty(0, dtype=torch.long)
-    order = torch.randperm(len(data["labels"]))
-    batches = order.split(hparams["batch_size"])
-    losses = []
-    for step, chosen in enumerate(batches):
-        features = data["features"][chosen]
-        labels, speakers = data["labels"][chosen], data["speakers"][chosen]
-        with torch.set_grad_enabled(not (in_two_steps and two_passes)):
-            vectors = model.encode(features)
-        if in_two_steps:
-            size = hparams["speaker_memory"]
-            if size:
-                held = torch.cat([held, vectors.detach()])[-size:]
-                said = torch.cat([said, speakers])[-size:]
-            for _ in range(hparams["speaker_steps"]):
-                drawn = vectors, speakers
-                if size:
-                    draw = (hparams["speaker_batch_size"],)
-                    index = torch.randint(len(said), draw)
-                    drawn = held[index], said[index]
-                for_speaker.zero_grad()
-                speaker_step(model, *drawn, hparams)
-                for_speaker.step()
-            if two_passes:
-                vectors = model.encode(features)
-        loss = plain_loss(
-            model, vectors, labels, speakers, hparams, step / len(batches)
-        )
-        for_rest.zero_grad()
-        for_speaker.zero_grad()
-        loss.backward()
-        for_rest.step()
-        if hparams["system"] in ("multitask", "dat"):
-            for_speaker.step()
-        losses.append(loss.item())
-
-
-def random_parts(n, labels, **_):
-    """Makes what the recipe's `prepare` gives, of utterances without audio."""
+def random_parts(n, labels):
+    """Makes the parts that the recipe would, of utterances without audio."""
     durations = 1 + 7 * torch.rand(n)
     train = {
         f"{i}": {
@@ -243,24 +90,22 @@ def random_parts(n, labels, **_):
         }
         for i in range(n)
     }
-    evaluation = {"other": train["0"] | {"wav": "other"}}
-    return {"train": train, "validation": {}, "evaluation": evaluation}
+    test = {"other": train["0"] | {"wav": "other"}}
+    return {"train": train, "valid": {}, "test": test}
 
 
-def random_features(parts, features, *others):
-    """Draws what `framed_features` would compute; its arguments."""
-    sample_rate, n_frames, _ = others[-3:]
-    held = {}
-    for part in parts.values():
+def draw_features(brain, parts):
+    """Draws what the Brain would compute of audio."""
+    for part in (brain.training_annotation(parts), *parts.values()):
         for entry in part.values():
-            samples = round(entry["duration"] * sample_rate)
+            samples = round(entry["duration"] * brain.sample_rate)
+            features = brain.features
             shape = features.count_frames(samples), features.dim
-            held.setdefault(place(entry), torch.randn(shape))
-    return lambda entry: repeated_or_middle(held[place(entry)], n_frames)
+            brain.reader.held.setdefault(place(entry), torch.randn(shape))
 
 
 def make_recipe(system, arguments, folder):
-    """Makes the recipe's Brain and its training data.
+    """Makes the recipe's Brain with its parts.
 
     Arguments
     ---------
@@ -273,7 +118,6 @@ def make_recipe(system, arguments, folder):
     Returns
     -------
     brain : MEnANBrain
-    training : DynamicItemDataset
     hparams : dict
     """
     settings = {
@@ -283,24 +127,27 @@ def make_recipe(system, arguments, folder):
         "cache_folder": arguments.cache_folder or os.path.join(folder, "cache"),
         "duration": arguments.duration,
         "model_selection": "last",
-        "watched_epochs": 0,
+        "last_epochs": 0,
         "number_of_epochs": 1,
     }
     if system == "printed":
         settings |= PRINTED
-    if not arguments.data_folder:
-        settings["data_folder"] = "random"
-        make_parts = functools.partial(random_parts, arguments.utterances)
-        train_menan.prepare = make_parts
-        train_menan.framed_features = random_features
-    planned = train_menan.plan(HPARAMS, recipe.with_overrides("", **settings))
-    hparams = recipe.load(HPARAMS, planned.overrides)
-    hparams["checkpointer"] = None
-    run_opts = sb.core.RunOptions.from_dictionary(
-        {"device": "cpu", "noprogressbar": True}
-    )
-    brain, datasets = train_menan.make_brain(hparams, run_opts, planned.parts)
-    return brain, datasets["training"], hparams
+    overrides = with_overrides("", **settings)
+    if arguments.data_folder:
+        planned = train_menan.plan(HPARAMS, overrides)
+        brain, hparams = build(HPARAMS, planned.overrides)
+        brain.set_parts(planned.parts)
+        return brain, hparams
+    labels = peek(HPARAMS, overrides)["labels"]
+    parts = random_parts(arguments.utterances, labels)
+    for known in (None, parts):
+        more = fill_in(peek(HPARAMS, overrides), known)
+        overrides = with_overrides(overrides, **more)
+    brain, hparams = build(HPARAMS, overrides)
+    draw_features(brain, parts)
+    brain.compute_features = lambda parts: None
+    brain.set_parts(parts)
+    return brain, hparams
 
 
 def paired_weights(brain, model):
@@ -361,24 +208,15 @@ def same_model(brain, model, batch, hparams):
     # the middle of a training of two epochs, where the ramp is high
     brain.epochs, brain.epoch, brain.step = 2, 2, 1
     data = batch.sig.data, batch.label, batch.speaker
-    found = []
-
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     vectors = model.encode(data[0])
-    found.append([(predictions["logits"], model.emotion(vectors))])
-    found.append([(predictions["embeddings"], vectors)])
+    found = [
+        [(predictions["logits"], model.emotion(vectors))],
+        [(predictions["embeddings"], vectors)],
+    ]
     if hparams["system"] == "menan":
-        # one step of SC on this batch, which moves nothing
-        kept = brain.speaker_steps, brain.memory.size, brain.speaker_noise
-        brain.speaker_steps, brain.memory.size, brain.speaker_noise = 1, 0, 0
-        brain.optimizers_step = lambda: None
-        brain.train_speaker_classifier(predictions["embeddings"], data[2])
-        del brain.optimizers_step
-        brain.speaker_steps, brain.memory.size, brain.speaker_noise = kept
-        loss = torch.tensor(brain.history.means()["speaker_loss"])
-        quiet = hparams | {"speaker_noise": 0}
-        plain = speaker_step(model, vectors, data[2], quiet)
-        found += [[(loss, plain)], gradients(pairs)]
+        losses = step_1(brain, model, predictions, vectors, data[2], hparams)
+        found += [[losses], gradients(pairs)]
     loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     loss.backward()
     plain = plain_loss(model, vectors, *data[1:], hparams, 0.5)
@@ -401,16 +239,19 @@ def same_model(brain, model, batch, hparams):
     return max(differences)
 
 
-def collect(training):
-    """Returns all that the peer trains on, as three tensors."""
-    first = training[0]["sig"]
-    features = torch.empty(len(training), *first.shape)
-    others = []
-    for row, item in zip(features, training):
-        row.copy_(item["sig"])
-        others.append((item["label"], item["speaker"]))
-    labels, speakers = torch.tensor(others).T
-    return {"features": features, "labels": labels, "speakers": speakers}
+def step_1(brain, model, predictions, vectors, speakers, hparams):
+    """Takes one step of SC on a batch, which moves nothing; both losses."""
+    kept = brain.speaker_steps, brain.memory.size, brain.speaker_noise
+    brain.speaker_steps, brain.memory.size, brain.speaker_noise = 1, 0, 0
+    brain.optimizers_step = lambda: None
+    brain.train_speaker_classifier(predictions["embeddings"], speakers)
+    del brain.optimizers_step
+    brain.speaker_steps, brain.memory.size, brain.speaker_noise = kept
+    loss = torch.tensor(brain.history.means()["speaker_loss"])
+    plain = speaker_step(
+        model, vectors, speakers, hparams | {"speaker_noise": 0}
+    )
+    return loss, plain
 
 
 def peak_here(side, system, arguments):
@@ -420,8 +261,8 @@ def peak_here(side, system, arguments):
     before = resident("VmRSS")
     if side == "ours":
         with tempfile.TemporaryDirectory() as folder:
-            brain, training, _ = make_recipe(system, arguments, folder)
-            brain.fit(EpochCounter(1), training)
+            brain, _ = make_recipe(system, arguments, folder)
+            brain.fit(EpochCounter(1), brain.train_set)
     else:
         held = torch.load(arguments.held, weights_only=True)
         data, hparams = held["data"], held["hparams"]
@@ -479,12 +320,56 @@ def measure(system, arguments, folder):
     folder : str
         For what is written.
     """
-    brain, training, hparams = make_recipe(system, arguments, folder)
+    brain, hparams = make_recipe(system, arguments, folder)
+    training = brain.train_set
     loader = brain.make_dataloader(training, sb.Stage.TRAIN)
     batch = next(iter(loader))
     data = collect(training)
     model = PlainModel(hparams, data["features"].shape[-1])
     difference = same_model(brain, model, batch, hparams)
+    # the first round begins with the last: it makes the optimizers
+    sides = pieces(brain, loader, batch) | {
+        "plain": lambda: plain_fit(
+            model, data, hparams, two_passes=arguments.two_passes
+        ),
+        "ours": lambda: brain.fit(EpochCounter(1), training),
+    }
+    if hparams["system"] != "menan":
+        del sides["SC"]
+    taken = take_turns(sides, arguments.rounds)
+    row = f"{system:13}{len(loader):6}{compared(taken, 0)}{compared(taken, 1)}"
+    for part in ("load", "enc", "SC"):
+        shares = [
+            100 * mine[1] / whole[1]
+            for mine, whole in zip(taken.get(part, []), taken["ours"])
+        ]
+        row += f"{statistics.median(shares):6.1f}" if shares else f"{'-':>6}"
+    row += f"{difference:9.0e}"
+    if arguments.memory:
+        held = os.path.join(folder, "held.pt")
+        plain = (bool, int, float, str, list)
+        hparams = {k: v for k, v in hparams.items() if isinstance(v, plain)}
+        torch.save({"data": data, "hparams": hparams}, held)
+        for side in ("ours", "plain"):
+            row += f"{peak_of(side, system, held):7.0f}"
+    print(row, flush=True)
+
+
+def pieces(brain, loader, batch):
+    """Returns the parts of the recipe's epoch that are timed alone.
+
+    Arguments
+    ---------
+    brain : MEnANBrain
+    loader : DataLoader
+    batch : PaddedBatch
+        Of it.
+
+    Returns
+    -------
+    dict
+        Name to work.
+    """
     embeddings = brain.modules.encoder(batch.sig.data).detach()
 
     def walk():
@@ -504,45 +389,11 @@ def measure(system, arguments, folder):
         for _ in loader.batch_sampler:
             brain.train_speaker_classifier(embeddings, batch.speaker)
 
-    sides = {
-        "ours": lambda: brain.fit(EpochCounter(1), training),
-        "plain": lambda: plain_fit(
-            model, data, hparams, two_passes=arguments.two_passes
-        ),
-        "load": walk,
-        "enc": encode,
-    }
-    if hparams["system"] == "menan":
-        sides["SC"] = judge
-    taken = {name: [] for name in sides}
-    # The first round is slower and is not kept.
-    for i in range(arguments.rounds + 1):
-        turns = ["ours", "plain"] if i % 2 else ["plain", "ours"]
-        for name in turns + [n for n in sides if n not in turns]:
-            seconds = seconds_of(sides[name])
-            if i:
-                taken[name].append(seconds)
-
-    row = f"{system:13}{len(loader):6}{compared(taken, 0)}{compared(taken, 1)}"
-    for part in ("load", "enc", "SC"):
-        shares = [
-            100 * mine[1] / whole[1]
-            for mine, whole in zip(taken.get(part, []), taken["ours"])
-        ]
-        row += f"{statistics.median(shares):6.1f}" if shares else f"{'-':>6}"
-    row += f"{difference:9.0e}"
-    if arguments.memory:
-        held = os.path.join(folder, "held.pt")
-        plain = (bool, int, float, str, list)
-        hparams = {k: v for k, v in hparams.items() if isinstance(v, plain)}
-        torch.save({"data": data, "hparams": hparams}, held)
-        for side in ("ours", "plain"):
-            row += f"{peak_of(side, system, held):7.0f}"
-    print(row, flush=True)
+    return {"load": walk, "enc": encode, "SC": judge}
 
 
-def main():
-    """Prints one row a system."""
+def read_arguments():
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--system", choices=SYSTEMS, help="default: all")
     parser.add_argument(
@@ -564,7 +415,12 @@ def main():
     parser.add_argument("--memory", action="store_true", help="peaks too")
     parser.add_argument("--peak_of", help=argparse.SUPPRESS)
     parser.add_argument("--held", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    """Prints one row a system."""
+    arguments = read_arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.peak_of:
