@@ -45,7 +45,9 @@ class CodebookReport(Report):
         prototypes = self.brain.codebook.prototypes.detach().cpu()
         path = os.path.join(self.output_folder, "codebook.ckpt")
         with replacing(path) as beside:
-            torch.save({"prototypes": prototypes}, beside)
+            # given a path, torch would write its random name into the file
+            with open(beside, "wb") as file:
+                torch.save({"prototypes": prototypes}, file)
         write_json(
             os.path.join(self.output_folder, "codebook.json"),
             facts
