@@ -74,8 +74,10 @@ def test_table_1_counts_the_split(mini_folder, tmp_path):
     from speechbrain_ser.corpora.protocols.ambiguity import ambiguity_split
 
     split = ambiguity_split(read_iemocap(mini_folder), test_size=0.4)
-    counted = map(len, split.values())
-    assert [float(sizes[name]) for name in ("D1", "D2", "D3")] == list(counted)
+    assert list(split) == ["train", "valid", "unlabelled", "test"]
+    train, valid, unlabelled, test = map(len, split.values())
+    counted = [train + valid, unlabelled, test]
+    assert [float(sizes[name]) for name in ("D1", "D2", "D3")] == counted
 
 
 def test_table_3_from_the_recipe_itself(mini_folder, tmp_path):
