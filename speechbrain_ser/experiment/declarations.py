@@ -22,11 +22,22 @@ from speechbrain_ser.utils.settings import (
     NOTHING,
     REPORT,
     RUN,
+    Number,
     Values,
-    check,
+    Whole,
+    check_values,
     declared,
 )
 
+RATES = {"lr": Number(above=0), "weight_decay": Number(0)}
+# What arguments of libraries may be: they declare nothing themselves.
+LIBRARIES = {
+    "speechbrain.utils.epoch_loop.EpochCounter": {"limit": Whole(1)},
+    "torch.nn.Dropout": {"p": Number(0, below=1)},
+    "torch.optim.Adam": RATES,
+    "torch.optim.AdamW": RATES,
+    "torch.optim.SGD": RATES,
+}
 KINDS = ("!new:", "!name:", "!apply:")
 ORDER = (NOTHING, REPORT, RUN)
 # SpeechBrain's run options that a hparams file may hold and that change nothing.
@@ -220,7 +231,10 @@ def check_node(path, root, node, value):
     if tag != tag_of(value):
         return  # the command line gives something else instead
     function = named(path, tag)
+    declarations = LIBRARIES.get((tag or "").partition(":")[2])
     if function is not None:
+        declarations = declared(function)
+    if declarations is not None:
         given, values = (arguments_of(function, x) for x in (node, value))
         names, fit = {}, {}
         for argument, item in values.items():
@@ -231,7 +245,7 @@ def check_node(path, root, node, value):
                 fit[argument] = {
                     k: plain(v) for k, v in item.items() if is_plain(v)
                 }
-        check(function, fit, names)
+        check_values(declarations, fit, names)
     if isinstance(node, dict) and isinstance(value, dict):
         for key, item in node.items():
             check_node(path, root, item, value[key])

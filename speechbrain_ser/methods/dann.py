@@ -47,7 +47,6 @@ from speechbrain_ser.utils.settings import (
     Switch,
     Whole,
     Word,
-    check_values,
     checked,
 )
 
@@ -363,7 +362,7 @@ def read_by_domain(readers, entry):
 
 
 def check_together(settings):
-    """Refuses settings that no argument declares or that do not go together.
+    """Refuses settings that do not go together.
 
     Arguments
     ---------
@@ -376,13 +375,10 @@ def check_together(settings):
 
     Example
     -------
-    >>> settings = {"system": "base", "batch_norm": "bn2"}
-    >>> check_together(settings | {"dropout": 0.7, "number_of_epochs": 50})
+    >>> check_together({"system": "base", "batch_norm": "bn2"})
     Traceback (most recent call last):
     speechbrain_ser.utils.errors.InputError: --batch_norm bn2 combines two ...
     """
-    own = {"dropout": Number(0, below=1), "number_of_epochs": Whole(1)}
-    check_values(own, settings)
     system, way = settings["system"], settings["batch_norm"]
     if system in ONE_LANGUAGE and way in set(STATISTICS) - {"bn1"}:
         raise InputError(

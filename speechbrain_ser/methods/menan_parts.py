@@ -7,7 +7,7 @@ Training", Li et al. 2020, sections 4 and 5.
 from speechbrain_ser.lobes.features import repeated_or_middle
 from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.settings import Number, Whole, check_values
+from speechbrain_ser.utils.settings import Number
 
 SYSTEMS = ("emotion_only", "multitask", "dat", "menan")
 # Of menan, where the settings leave it open: the learning rate of SC and lambda.
@@ -117,16 +117,9 @@ def fill_in(settings, parts):
     -------
     dict
         Setting to value.
-
-    Raises
-    ------
-    InputError
-        If what no argument declares is unfit.
     """
     if parts is not None:
         return {"n_speakers": len(training_speakers(parts["train"]))}
-    own = {"lr": Number(above=0), "number_of_epochs": Whole(1)}
-    check_values(own, settings)
     ours = settings["system"] == "menan"
     defaults = {
         "lr_speaker": MENAN_SPEAKER_RATE if ours else settings["lr"],

@@ -130,9 +130,17 @@ def test_an_unfit_setting_is_named_as_the_user_knows_it(overrides, said, path):
 )
 def test_files_as_they_stand_are_fit(path):
     """Every hparams file of the recipes."""
-    # DANN's follow from its task
-    labels = "labels: [low, high]" if path.stem.startswith("dann") else ""
-    check_settings(str(path), labels)
+    # what is null there follows from other settings
+    known = peek(str(path), "")
+    filled = {"labels": "[low, high]", "penalty": "l1", "emotion_weight": 0.5}
+    check_settings(
+        str(path),
+        "\n".join(
+            f"{name}: {value}"
+            for name, value in filled.items()
+            if name in known and known[name] is None
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,6 +174,38 @@ def test_places_and_speed_count_for_nothing(path):
         assert (kind != RUN) >= (name in reported), (name, kind)
     for name in ("seed", "number_of_epochs", "labels", "batch_size", "lr"):
         assert found.get(name, RUN) == RUN
+
+
+@pytest.mark.parametrize(
+    "path", HPARAMS, ids=lambda p: f"{p.parts[-3]}-{p.stem}"
+)
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("number_of_epochs", 0),
+        ("number_of_epochs", -1),
+        ("number_of_epochs", 1.5),
+        ("multitask_epochs", 0),
+        ("finetuning_epochs", 0),
+        ("dropout", 1),
+        ("lr", 0),
+        ("lr", "fast"),
+        ("weight_decay", -0.1),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("seed", 2**32),
+    ],
+)
+def test_what_libraries_take_is_checked_too(name, value, path):
+    """In every recipe that has the setting, by its name."""
+    settings = peek(str(path), "")
+    if name not in settings:
+        pytest.skip(f"{path.name} has no {name}")
+    if name == "lr" and path.stem.startswith("gmp_atl"):
+        pytest.skip("each stage has a rate of its own")
+    overrides = f"{name}: {value}\nlabels: [low, high]"
+    with pytest.raises(InputError, match=f"^--{name} is "):
+        check_settings(str(path), overrides)
 
 
 def test_an_old_class_is_called_by_its_new_name(tmp_path):
