@@ -13,7 +13,7 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
-from speechbrain_ser.data.dataset import CLASS_WEIGHTS, entries
+from speechbrain_ser.data.dataset import CLASS_WEIGHTS, UNLABELLED, entries
 from speechbrain_ser.data.parts import Parts
 from speechbrain_ser.prediction import Predictor
 from speechbrain_ser.scores import SHARES
@@ -202,7 +202,8 @@ class SERBrain(Parts, Predictor, sb.Brain):
         logits : torch.Tensor
             ``[n, classes]``.
         targets : torch.Tensor
-            Class indices ``[n]`` or soft labels ``[n, classes]``.
+            Class indices ``[n]`` or soft labels ``[n, classes]``; what is
+            `UNLABELLED` is passed over.
         weighted : bool
             Whether class indices weigh by `class_weights`.
 
@@ -220,7 +221,9 @@ class SERBrain(Parts, Predictor, sb.Brain):
             return logits.sum()
         weighted = weighted and targets.ndim == 1
         weight = self.class_weights if weighted else None
-        return F.cross_entropy(logits, targets, weight) * scale
+        return scale * F.cross_entropy(
+            logits, targets, weight, ignore_index=UNLABELLED
+        )
 
     def fit_batch(self, batch):
         """Trains on one batch; the loss it returns is that of all processes."""

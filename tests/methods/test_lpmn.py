@@ -194,3 +194,19 @@ def test_codebook_learns_without_labels(tones, tmp_path):
         if not torch.equal(value, before[name])
     }
     assert trained == set()
+
+
+@pytest.mark.parametrize("unlabelled", [3, 12])
+def test_speech_without_labels_can_be_predicted(unlabelled, tones, tmp_path):
+    """By a trained model, on other speech: each utterance as with its label."""
+    brain = make_lpmn(tmp_path)
+    brain.set_parts({"test": tones})
+    labelled = brain.predict(brain.datasets["test"])
+    for entry in list(tones.values())[:unlabelled]:
+        entry["emotion"] = None
+    brain.set_parts({"test": tones})
+    found = brain.predict(brain.datasets["test"])
+    assert found.keys() == labelled.keys()
+    for key, prediction in found.items():
+        expected = labelled[key]["posterior"]
+        assert torch.equal(prediction["posterior"], expected)
