@@ -191,6 +191,21 @@ def counts_of(path, text):
     return found
 
 
+def check_names(path):
+    """Refuses a hparams file that names what this package has not, or no more.
+
+    Arguments
+    ---------
+    path : str
+
+    Raises
+    ------
+    InputError
+        With what it is called now.
+    """
+    counts_of(path, text_of(path))
+
+
 def check_settings(path, overrides):
     """Refuses settings that are not as the arguments that take them declare.
 

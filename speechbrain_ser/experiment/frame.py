@@ -5,7 +5,10 @@ import os
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from speechbrain_ser.experiment.command_line import run, say_once
-from speechbrain_ser.experiment.declarations import check_settings
+from speechbrain_ser.experiment.declarations import (
+    check_names,
+    check_settings,
+)
 from speechbrain_ser.experiment.hparams import (
     find_hparams,
     load,
@@ -61,6 +64,7 @@ class Recipe:
             If a setting, the corpus or the split is not as it must be.
         """
         settings = peek(path, overrides)
+        check_names(path)
         experiment = self.experiment(path, overrides)
         if self.needs_mini(experiment, settings):
             path, overrides = self.on_mini(experiment, path, overrides)

@@ -48,7 +48,14 @@ MODULES = {
     "frame_cache": "data.frame_cache",
     "gmp_atl": "methods.gmp_atl",
     "language_plots": "figures.languages",
+    "lobes.codebook.FisherImportance": "lobes.importance.FisherImportance",
+    "lobes.codebook.LocalPrototypicalMapping": (
+        "lobes.local_prototypes.LocalPrototypicalMapping"
+    ),
+    "lobes.ssl.frozen_blocks": "lobes.ssl_prefix.frozen_blocks",
     "lpmn": "methods.lpmn",
+    "lpmn.make_pooling": "lobes.frame_pooling.make_pooling",
+    "lpmn.pooled_size": "lobes.frame_pooling.pooled_size",
     "mapping_plots": "figures.mapping",
     "menan": "methods.menan",
     "metrics": "evaluation.metrics",
@@ -77,8 +84,10 @@ def new_name(kind, word):
     -------
     >>> new_name(PARTS, "evaluation"), new_name(PARTS, "test")
     ('test', None)
+    >>> new_name(MODULES, "lpmn.LPMNBrain")
+    'methods.lpmn.LPMNBrain'
     >>> new_name(MODULES, "lpmn.make_pooling")
-    'methods.lpmn.make_pooling'
+    'lobes.frame_pooling.make_pooling'
     """
     if word in kind:
         return kind[word]

@@ -1,7 +1,10 @@
 """What a hparams file's settings may be and count for follows from arguments."""
 
+import pkgutil
+
 import pytest
 
+from speechbrain_ser.experiment import renamed
 from speechbrain_ser.experiment.declarations import (
     check_settings,
     counts,
@@ -23,7 +26,7 @@ from speechbrain_ser.utils.settings import (
     Word,
     checked,
 )
-from tests.recipes.helpers import ROOT
+from tests.recipes.helpers import LPMN, ROOT, import_script
 
 HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
 
@@ -272,3 +275,20 @@ def test_a_list_or_a_mapping_may_be_replaced(tmp_path, value):
     path.write_text("numbers: [1, 2]\ntable: {a: 1}\n", encoding="utf-8")
     for name in ("numbers", "table"):
         check_settings(str(path), f"{name}: {value}")
+
+
+def test_what_is_renamed_is_there():
+    """Every new name of a module or class can be imported."""
+    for new in renamed.MODULES.values():
+        assert pkgutil.resolve_name(f"speechbrain_ser.{new}"), new
+
+
+def test_a_file_of_before_is_refused_by_the_recipe(tmp_path):
+    """Classes that moved are named with their new places."""
+    old = tmp_path / "old.yaml"
+    text = (ROOT / "recipes/IEMOCAP/hparams/lpmn.yaml").read_text()
+    old.write_text(text.replace("lobes.importance", "lobes.codebook"))
+    with pytest.raises(
+        InputError, match="lobes.importance.FisherImportance now"
+    ):
+        import_script(LPMN).plan(str(old), "")
