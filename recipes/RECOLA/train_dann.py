@@ -25,6 +25,7 @@ from speechbrain_ser.experiment.frame import Recipe
 from speechbrain_ser.methods.dann import check_together
 from speechbrain_ser.utils.settings import check
 
+CORPUS_FOLDERS = ("recola_folder", "iemocap_folder")  # for the table command
 # The regularization for training on each corpus (section 4.1).
 PENALTIES = {"recola": "l1", "iemocap": "l2"}
 
