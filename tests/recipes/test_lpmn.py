@@ -105,12 +105,7 @@ def test_runs_as_typed(corpus, environment, tmp_path):
     assert metrics["sizes"] == {p: len(held) for p, held in counted.items()}
     for part, held in counted.items():
         check_scores(metrics["metrics"][part], held, metrics["labels"], corpus)
-    curves = table(out / "curves.csv")
-    assert len(curves) == SMALL["number_of_epochs"]
-    for row in curves:
-        assert 1 <= float(row["used_prototypes"]) <= 16
-        assert 1 <= float(row["perplexity"]) <= float(row["used_prototypes"])
-        assert float(row["quantization_loss"]) > 0
+    check_curves(table(out / "curves.csv"))
     check_prototypes(table(out / "prototypes.csv"), weights(out), (8, 4))
     drawn = {name for name in figures(out) if name.startswith("mapping_")}
     assert figures(out) == FIGURES | drawn
@@ -125,6 +120,15 @@ def test_runs_as_typed(corpus, environment, tmp_path):
     assert metrics["leakage"]["speakers"] == 8
     assert metrics["leakage"]["utterances"] == metrics["sizes"]["train"]
     assert done.stdout.count("a fresh probe names the speaker") == 1
+
+
+def check_curves(rows):
+    """An epoch a row; prototypes are used."""
+    assert len(rows) == SMALL["number_of_epochs"]
+    for row in rows:
+        assert 1 <= float(row["used_prototypes"]) <= 16
+        assert 1 <= float(row["perplexity"]) <= float(row["used_prototypes"])
+        assert float(row["quantization_loss"]) > 0
 
 
 def check_scores(score, rows, labels, corpus):
