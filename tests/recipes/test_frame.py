@@ -1,0 +1,178 @@
+"""What the frame of all recipes writes is safe: tried on one of them."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import pytest
+
+from speechbrain_ser.corpora.annotations import (
+    read_annotation,
+    write_annotation,
+)
+from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.protocols.iemocap import AMBIGUITY
+from speechbrain_ser.experiment.evaluate import evaluate
+from speechbrain_ser.utils.errors import InputError
+from tests.recipes.helpers import check_sentence, run_recipe
+
+SHORT = (
+    "hparams/ipr_logmel.yaml --noprogressbar --device cpu --system baseline "
+    "--number_of_epochs 1 --channels 8 --embedding_dim 8 --hidden_dim 8"
+).split()
+OPTIONS = {"device": "cpu", "noprogressbar": True}
+
+
+@pytest.fixture(scope="module")
+def own(mini_folder, tmp_path_factory):
+    """Arguments for annotations of one's own, forty utterances a part."""
+    folder = tmp_path_factory.mktemp("own")
+    parts = AMBIGUITY.split(read_iemocap(mini_folder), test_size=0.4)
+    words = ["--skip_prep", "True"]
+    for part, annotation in parts.items():
+        path = folder / f"{part}.json"
+        write_annotation(str(path), dict(list(annotation.items())[:40]))
+        words += [f"--{part}_annotation", str(path)]
+    return words
+
+
+@pytest.fixture(scope="module")
+def trained(own, tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("trained") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        line = [*SHORT, *own, "--output_folder", folder]
+        assert run_recipe(patch, *line) is None
+    return folder
+
+
+def content(folder):
+    """Every file of a folder by its digest."""
+    return {
+        os.path.relpath(os.path.join(here, name), folder): hashlib.sha256(
+            open(os.path.join(here, name), "rb").read()
+        ).hexdigest()
+        for here, _, names in os.walk(folder)
+        for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--batch_size", "0"],
+        ["--number_of_epochs", "0"],
+        ["--seed", "-1"],
+        ["--embedding_dim", "9"],
+        ["--labels", "[ang, hap, sad, joy]"],
+        ["--model_selection", "bset"],
+    ],
+)
+def test_the_corrected_command_finds_its_folder_free(
+    wrong, own, tmp_path, monkeypatch
+):
+    """What is refused has claimed nothing."""
+    line = [*SHORT, *own, "--output_folder", tmp_path / "out"]
+    check_sentence(run_recipe(monkeypatch, *line, *wrong), wrong[0][2:6])
+    assert not (tmp_path / "out" / "settings.json").exists()
+    assert run_recipe(monkeypatch, *line) is None
+    assert (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_a_folder_is_taken_whole(own, tmp_path, monkeypatch):
+    """With a blank, a number sign, an equals sign and a colon."""
+    folder = tmp_path / "x #2: a=b"
+    line = [*SHORT, *own, "--output_folder", folder]
+    assert run_recipe(monkeypatch, *line) is None
+    assert (folder / "metrics.json").exists() and (folder / "save").exists()
+    assert os.listdir(tmp_path) == [folder.name]
+
+
+def test_a_trial_gets_into_no_run(trained, own, monkeypatch):
+    """--debug in the folder of a run, and the other way round."""
+    before = content(trained)
+    line = [*SHORT, *own, "--output_folder", trained]
+    check_sentence(run_recipe(monkeypatch, *line, "--debug"), "holds a run")
+    assert content(trained) == before
+
+
+def test_a_run_gets_into_no_trial(own, tmp_path, monkeypatch):
+    """Whose checkpoints saw two batches."""
+    line = [*SHORT, *own, "--output_folder", tmp_path / "out"]
+    assert run_recipe(monkeypatch, *line, "--debug") is None
+    check_sentence(run_recipe(monkeypatch, *line), "run_options.*debug")
+
+
+def test_a_changed_picture_reports_anew_without_training(
+    trained, own, tmp_path, monkeypatch
+):
+    """Settings of the report may change; the weights and the key stay."""
+    shutil.copytree(trained, tmp_path / "out")
+    line = [*SHORT, *own, "--output_folder", tmp_path / "out"]
+    before = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    saved = content(tmp_path / "out" / "save")
+    assert run_recipe(monkeypatch, *line, "--speaker_probe", "True") is None
+    after = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert after["run"] == before["run"]
+    assert after["report"] != before["report"]
+    assert "leakage" in after and "leakage" not in before
+    assert content(tmp_path / "out" / "save") == saved
+
+
+def test_a_run_of_another_version_is_left_alone(
+    trained, own, tmp_path, monkeypatch
+):
+    """Its folder is refused by one sentence, nothing of it is overwritten."""
+    old = tmp_path / "old"
+    shutil.copytree(trained, old)
+    settings = json.loads((old / "settings.json").read_text())
+    settings.pop("format")
+    (old / "settings.json").write_text(json.dumps(settings))
+    before = content(old)
+    line = [*SHORT, *own, "--output_folder", old]
+    check_sentence(run_recipe(monkeypatch, *line), "earlier version")
+    assert content(old) == before
+    with pytest.raises(InputError, match="earlier version"):
+        evaluate(str(old), {}, str(tmp_path / "elsewhere"))
+
+
+def test_evaluation_is_not_training(trained, tmp_path):
+    """The run's own test part gives its own numbers; the run is untouched."""
+    before = content(trained)
+    metrics = json.loads((trained / "metrics.json").read_text())
+    rows = (trained / "predictions.csv").read_text().splitlines()
+    named = {row.split(",")[0] for row in rows if ",test," in row}
+    path = next(
+        line.split(": ", 1)[1].strip().strip('"')
+        for line in (trained / "overrides.yaml").read_text().splitlines()
+        if line.startswith("test_annotation")
+    )
+    test = read_annotation(path)
+    assert set(test) == named
+    found = evaluate(
+        str(trained), {"test": test}, str(tmp_path / "there"), OPTIONS
+    )
+    assert set(found["test"]) == named
+    again = json.loads((tmp_path / "there" / "metrics.json").read_text())
+    assert again["metrics"]["test"] == metrics["metrics"]["test"]
+    assert content(trained) == before
+    for entry in test.values():
+        del entry["emotion"]
+    evaluate(str(trained), {"test": test}, str(tmp_path / "bare"), OPTIONS)
+    assert (tmp_path / "bare" / "predictions.csv").exists()
+    assert content(trained) == before
+
+
+def test_what_can_not_be_evaluated(trained, tmp_path):
+    """No run, no checkpoint, a report inside of the run."""
+    with pytest.raises(InputError, match="holds no run: give"):
+        evaluate(str(tmp_path), {}, str(tmp_path / "there"))
+    with pytest.raises(InputError, match="which is only read"):
+        evaluate(str(trained), {}, str(trained / "report"))
+    bare = tmp_path / "bare"
+    shutil.copytree(trained, bare)
+    shutil.rmtree(bare / "save")
+    with pytest.raises(InputError, match="has no checkpoint: train"):
+        evaluate(str(bare), {}, str(tmp_path / "there"))
+    assert not (tmp_path / "there").exists()
