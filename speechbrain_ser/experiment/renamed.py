@@ -3,6 +3,8 @@
 A run, a YAML file or a command of before is refused with the new name.
 """
 
+import os
+
 # Settings of hparams files.
 SETTINGS = {
     "base_folder": "compared_folder",
@@ -68,6 +70,24 @@ MODULES = {
     "speaker_plots": "figures.speakers",
     "stages": "experiment.stages",
 }
+
+
+def new_table(path):
+    """Returns where a paper's table lies now, None if it was none of ours.
+
+    Arguments
+    ---------
+    path : str
+        As it was, ``recipes/<CORPUS>/tables/<table>.yaml``.
+    """
+    root, name = os.path.split(os.path.abspath(path))
+    root, tables = os.path.split(root)
+    root, corpus = os.path.split(root)
+    root, recipes = os.path.split(root)
+    moved = os.path.join(root, "tables", corpus, name)
+    if (recipes, tables) == ("recipes", "tables") and os.path.isfile(moved):
+        return os.path.relpath(moved)
+    return None
 
 
 def new_name(kind, word):

@@ -6,6 +6,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
+from speechbrain_ser.experiment.renamed import new_table
 from speechbrain_ser.table.refusals import Refused, is_line, need, short
 
 YAML_TAG = "tag:yaml.org,2002:"
@@ -30,7 +31,9 @@ def compose(path):
             text = file.read()
     except (OSError, ValueError) as failure:
         reason = getattr(failure, "strerror", None) or failure
-        message = f"it cannot be read ({reason}): give a YAML file in UTF-8"
+        moved = new_table(path)
+        mend = f"give {moved}" if moved else "give a YAML file in UTF-8"
+        message = f"it cannot be read ({reason}): {mend}"
         raise Refused((), message) from None
     try:
         return YAML(typ="safe", pure=True).compose(text)

@@ -425,3 +425,14 @@ def test_whatever_the_file_holds_no_other_error_escapes(table):
             assert ": " in sentence and sentence.encode()
             assert sentence.splitlines() == [sentence]
     assert 10 < good < 500
+
+
+def test_a_table_that_moved_is_told_its_place(tmp_path, monkeypatch):
+    """It lay beside the recipes; any other missing file is only missing."""
+    (tmp_path / "tables" / "X").mkdir(parents=True)
+    (tmp_path / "tables" / "X" / "a.yaml").write_text("title: a\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="give tables/X/a.yaml$"):
+        read_table("recipes/X/tables/a.yaml")
+    with pytest.raises(InputError, match="give a YAML file in UTF-8$"):
+        read_table("recipes/X/tables/b.yaml")
