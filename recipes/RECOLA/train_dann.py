@@ -41,6 +41,7 @@ def make(hparams):
             "base": CROSS_LINGUAL,
             "mono": MONO_LINGUAL,
         },
+        alone=("mono",),
         mini={"recola_folder": mini_recola, "iemocap_folder": mini_iemocap},
         brain=hparams["brain"],
         fill_in=fill_in,

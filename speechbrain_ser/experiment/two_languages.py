@@ -11,8 +11,6 @@ from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import check_values
 
-ALONE = "mono"  # the system that has the target language alone
-
 
 class TwoLanguages(Experiment):
     """Splits a source and a target, which may be annotations of one's own.
@@ -22,12 +20,17 @@ class TwoLanguages(Experiment):
 
     Arguments
     ---------
-    protocol : dict
-        System to `Protocol`.
+    alone : tuple of str
+        Systems that have the target language alone.
     **kwargs : dict
-        Of `Experiment`; the annotations are ``source`` and ``target``. What
-        `about` returns has ``system``, ``batch_norm`` and ``experiment``.
+        Of `Experiment`; the annotations are ``source`` and ``target``, the
+        protocol is a dict, system to `Protocol`. What `about` returns has
+        ``system``, ``batch_norm`` and ``experiment``.
     """
+
+    def __init__(self, *args, alone=(), **kwargs):
+        super().__init__(*args, **kwargs)
+        self.alone = alone
 
     def check_settings(self, settings):
         """Refuses settings of any of the protocols; see `Experiment`."""
@@ -44,7 +47,7 @@ class TwoLanguages(Experiment):
             self.check_words(language, annotation)
         protocol = self.protocol[settings["system"]]
         changes = {name: settings[name] for name in protocol.splitting}
-        alone = settings["system"] == ALONE
+        alone = settings["system"] in self.alone
         parts = split_languages(languages, protocol, changes, alone)
         if self.skip_prep:
             return parts, f"{protocol.name} on {OWN}"

@@ -38,6 +38,7 @@ def make(folder, languages, **protocol_settings):
     for name, annotation in languages.items():
         write_annotation(paths[name], annotation)
     return TwoLanguages(
+        alone=("mono",),
         output_folder=str(folder / "out"),
         corpus_name="mine",
         labels=LABELS,
