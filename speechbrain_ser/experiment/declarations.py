@@ -7,6 +7,7 @@ counts for; a hparams file says which of its settings is whose argument.
 import functools
 import importlib
 import inspect
+import logging
 
 from speechbrain_ser.experiment import renamed
 from speechbrain_ser.experiment.hparams import (
@@ -29,7 +30,7 @@ from speechbrain_ser.utils.settings import (
     declared,
 )
 
-RATES = {"lr": Number(above=0), "weight_decay": Number(0)}
+RATES = {"lr": Number(0), "weight_decay": Number(0)}
 # What arguments of libraries may be: they declare nothing themselves.
 LIBRARIES = {
     "speechbrain.utils.epoch_loop.EpochCounter": {"limit": Whole(1)},
@@ -203,7 +204,12 @@ def check_names(path):
     InputError
         With what it is called now.
     """
-    counts_of(path, text_of(path))
+    # SpeechBrain's modules tell that they are imported
+    logging.disable(logging.INFO)
+    try:
+        counts_of(path, text_of(path))
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def check_settings(path, overrides):

@@ -191,7 +191,7 @@ def test_places_and_speed_count_for_nothing(path):
         ("multitask_epochs", 0),
         ("finetuning_epochs", 0),
         ("dropout", 1),
-        ("lr", 0),
+        ("lr", -0.1),
         ("lr", "fast"),
         ("weight_decay", -0.1),
         ("batch_size", 0),

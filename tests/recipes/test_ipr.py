@@ -584,6 +584,8 @@ def test_finished_run_only_reports(ready, tmp_path, monkeypatch):
     assert run_recipe(monkeypatch, *arguments, *extra) is None
     probed = results(tmp_path / "out")
     found = probed[0].pop("leakage")
+    # another report of the same run
+    assert probed[0].pop("report") != first[0].pop("report")
     assert probed == first
     trained = [
         entry["speaker"]
