@@ -19,7 +19,7 @@ test: $(READY) lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/yamllint -s recipes tables tools .yamllint.yaml
+	$(BIN)/yamllint -s recipes tables .yamllint.yaml
 
 $(READY): setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 12) or sys.exit("Python %d.%d: name one of 3.10 to 3.12, e.g. make PYTHON=python3.11" % v)'
