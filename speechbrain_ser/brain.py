@@ -34,6 +34,8 @@ from speechbrain_ser.utils.settings import (
 
 logger = get_logger(__name__)
 
+NEVER = -100  # no class index: in training nothing is passed over
+
 
 class SERBrain(Parts, Predictor, sb.Brain):
     """What a speech-emotion method shares with all others.
@@ -203,7 +205,7 @@ class SERBrain(Parts, Predictor, sb.Brain):
             ``[n, classes]``.
         targets : torch.Tensor
             Class indices ``[n]`` or soft labels ``[n, classes]``; what is
-            `UNLABELLED` is passed over.
+            `UNLABELLED` is passed over where nothing is trained.
         weighted : bool
             Whether class indices weigh by `class_weights`.
 
@@ -213,16 +215,16 @@ class SERBrain(Parts, Predictor, sb.Brain):
             A scalar, scaled so that DDP's mean of its gradients is the gradient
             of the whole batch; 0 where there is no utterance.
         """
-        logits, scale = logits.float(), 1
+        logits, scale, passed_over = logits.float(), 1, UNLABELLED
         if self.modules.training:
             logits, targets = gather_batch(logits), gather_batch(targets)
-            scale = world_size()
+            scale, passed_over = world_size(), NEVER
         if len(logits) == 0:
             return logits.sum()
         weighted = weighted and targets.ndim == 1
         weight = self.class_weights if weighted else None
         return scale * F.cross_entropy(
-            logits, targets, weight, ignore_index=UNLABELLED
+            logits, targets, weight, ignore_index=passed_over
         )
 
     def fit_batch(self, batch):

@@ -282,3 +282,16 @@ def test_a_finished_run_says_that_it_is(tmp_path, tones, caplog):
         brain, counter = make_brain(tmp_path)
         brain.fit(counter, data, data)
         assert caplog.text.count("all 2 epochs were trained before") == times
+
+
+def test_unlabelled_speech_is_passed_over_in_evaluation_alone(tmp_path):
+    """In training a missing label is a mistake, not silence."""
+    brain, _ = make_brain(tmp_path)
+    logits, labels = torch.randn(3, 4), torch.tensor([2, -1, 0])
+    brain.modules.eval()
+    found = brain.cross_entropy(logits, labels)
+    expected = brain.cross_entropy(logits[[0, 2]], labels[[0, 2]])
+    torch.testing.assert_close(found, expected)
+    brain.modules.train()
+    with pytest.raises(IndexError):
+        brain.cross_entropy(logits, labels)
