@@ -32,9 +32,12 @@ def run(recipe, arguments=None):
     arguments : list of str, optional
         Default: the command line's.
     """
-    # until the experiment's own log is there
+    # until the experiment's own log is there; SpeechBrain's loggers keep the
+    # level of the process that started this one (SB_LOG_LEVEL)
+    console = logging.StreamHandler(sys.stdout)
+    console.setLevel(logging.INFO)
     logging.basicConfig(
-        level=logging.INFO, format="%(name)s - %(message)s", stream=sys.stdout
+        level=logging.INFO, format="%(name)s - %(message)s", handlers=[console]
     )
     words = sys.argv[1:] if arguments is None else arguments
     run_opts = None

@@ -81,7 +81,7 @@ BAD_SETTINGS = [
     ({"speaker_memory": 2.5}, "--speaker_memory is 2.5"),
     ({"speaker_batch_size": 1}, "--speaker_batch_size is 1: .* from 2"),
     ({"speaker_noise": -1}, "--speaker_noise is -1: give a number from 0"),
-    ({"lr": 0}, "--lr is 0: give a number above 0"),
+    ({"lr": -1}, "--lr is -1: give a number from 0"),
     ({"lr": "1e-3 "}, "--lr is '1e-3 '"),
     ({"lr_speaker": -1}, "--lr_speaker is -1"),
     ({"lr_power": -1}, "--lr_power is -1"),
