@@ -35,6 +35,7 @@ from speechbrain_ser.utils.settings import (
 )
 
 OWN = "annotations of one's own"
+EVALUATED = ("valid", "test")
 
 
 class Experiment:
@@ -66,7 +67,8 @@ class Experiment:
     mini_hparams : str or None
         The hparams file for the mini corpus; None: the same.
     max_duration : float or None
-        Longer utterances are shortened, in seconds.
+        Longer utterances are shortened, in seconds; what is evaluated stays
+        whole (valid, test) or is evaluated in pieces.
     long_utterances : str
         ``cut`` or ``split``, see `limit_duration`.
     script : str
@@ -280,6 +282,8 @@ class Experiment:
     def shorten(self, parts):
         """Cuts or splits long utterances.
 
+        Nothing of valid and test is cut off: nobody measures a part of a turn.
+
         Returns
         -------
         parts : dict
@@ -288,8 +292,11 @@ class Experiment:
         """
         shortened, notes = {}, []
         for part, annotation in parts.items():
+            longest = self.max_duration
+            if part in EVALUATED and self.long_utterances == "cut":
+                longest = None
             shortened[part], changed = limit_duration(
-                annotation, self.max_duration, self.long_utterances
+                annotation, longest, self.long_utterances
             )
             if changed:
                 notes.append(

@@ -20,9 +20,6 @@ HEADINGS = {
 def parts_of(table, column, speakers=False):
     """Lists what is shown of a column: keys of `HEADINGS` without runs.
 
-    Of a table of conditions, which is as wide as a paper's, without intervals:
-    these stand in ``table.csv``.
-
     Arguments
     ---------
     table : Table
@@ -36,11 +33,9 @@ def parts_of(table, column, speakers=False):
     """
     cells = [table.cells[row, column] for row in table.file.rows]
     count = table.file.columns[column].metric == "n"
-    narrow = bool(table.file.conditions)
     shown = {
-        "interval": not narrow
-        and any(c.interval and (c.std or not count) for c in cells),
-        "speakers": not narrow and speakers and any(c.speakers for c in cells),
+        "interval": any(c.interval and (c.std or not count) for c in cells),
+        "speakers": speakers and any(c.speakers for c in cells),
         "paper": any(c.paper is not None for c in cells),
     }
     return ["mean", *(part for part, there in shown.items() if there)]

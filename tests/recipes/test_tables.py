@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from speechbrain_ser.methods.menan import SYSTEMS
+from speechbrain_ser.table.spec import read_table
 from tests.recipes.helpers import ROOT, save_menan_run
 
 TABLES = sorted((ROOT / "tables").glob("*/*.yaml"))
@@ -59,6 +60,20 @@ def test_every_table_can_be_planned(
     done = make(path, tmp_path, "--dry_run", *arguments)
     assert done.returncode == 0, done.stderr
     assert "runs are done" in done.stdout
+
+
+def test_a_row_names_the_prototypes_that_it_keeps():
+    """Whoever reads a part of K' prototypes says K' in the row."""
+    files = [read_table(str(path)) for path in TABLES]
+    kept = [
+        (row, split.rpartition("_")[2])
+        for file in files
+        for row, own in file.reads.items()
+        for split in own.values()
+    ]
+    kept = [(row, size) for row, size in kept if size.isdigit()]
+    assert len(kept) > 20
+    assert not [row for row, size in kept if size not in row]
 
 
 def test_table_1_counts_the_split(mini_folder, tmp_path):

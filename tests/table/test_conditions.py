@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from speechbrain_ser.table import (
     grid,
@@ -315,6 +316,11 @@ def test_a_table_of_conditions_is_made(folder):
         assert shown in texts["table.html"]
         assert shown in made.stdout
         assert shown.replace("±", r"$\pm$") in texts["table.tex"]
+        half = stats.t.ppf(0.975, 2) * std / np.sqrt(3)
+        low, high = np.mean(values) - half, np.mean(values) + half
+        interval = f"[{low:.2f}, {high:.2f}]"
+        assert interval in made.stdout
+        assert all(interval in texts[f"table.{e}"] for e in ("md", "html"))
     for text in (made.stdout, texts["table.md"], texts["table.tex"]):
         assert "Conditions: there arousal (direction there, task" in text
         assert "58.87" in text
