@@ -134,7 +134,7 @@ class LPMNReport(Report):
         if brain.lpmn:
             self.sizes = sizes_of(n_selected, brain.pooling.size)
         self.figure_utterances = words_of(figure_utterances)
-        self.probes, self.probe_scores = {}, {}
+        self.probes = {}
 
     # Selection of prototypes (section 3.3)
 
@@ -157,7 +157,6 @@ class LPMNReport(Report):
                 balanced=self.brain.class_weights is not None,
                 valence=bool(self.brain.valence_weight),
             )
-        self.probe_scores = {name: self.score(p) for name, p in found.items()}
         return {f"test_{name}": p for name, p in found.items()}
 
     def classes_of(self, name):
@@ -259,7 +258,7 @@ class LPMNReport(Report):
             self.sizes,
             title,
         )
-        if self.probe_scores.get("all"):
+        if "test_all" in self.scores:
             self.draw_selection(title)
         for name, entry in self.to_draw(predictions).items():
             self.draw_mapping(name, entry)
@@ -283,17 +282,25 @@ class LPMNReport(Report):
         """Draws the UA after selection, chosen by Eq. 4 and at random."""
 
         def percent(name):
-            """UA of a probe, in per cent."""
-            return 100 * self.probe_scores[name]["UA"]
+            """UA of a probe and its interval, in per cent."""
+            score = self.scores[f"test_{name}"]
+            ends = score["interval"] and score["interval"]["UA"]
+            return 100 * score["UA"], ends and [100 * end for end in ends]
 
+        drawn = {
+            "selected": [percent(str(size)) for size in self.sizes],
+            "random": [percent(f"random_{size}") for size in self.sizes],
+            "full": [percent("all")],
+        }
         plot_selection(
             self.figure("selection"),
             self.sizes,
-            [percent(str(size)) for size in self.sizes],
-            [percent(f"random_{size}") for size in self.sizes],
-            percent("all"),
-            "UA (%)",
+            [value for value, _ in drawn["selected"]],
+            [value for value, _ in drawn["random"]],
+            drawn["full"][0][0],
+            "UA (%), 95 % interval",
             title,
+            {key: [ends for _, ends in own] for key, own in drawn.items()},
         )
 
     def to_draw(self, predictions):

@@ -53,6 +53,7 @@ class Report:
         self.speaker_probe = speaker_probe
         self.leakage = None  # what `probe_speakers` found, for figures too
         self.epoch = None
+        self.scores = {}  # part to `full_score`, for figures too
 
     # What methods override
 
@@ -134,6 +135,7 @@ class Report:
         every = predictions | self.more_predictions(predictions)
         scores = {part: self.full_score(p) for part, p in every.items()}
         scores = {part: score for part, score in scores.items() if score}
+        self.scores = scores
         self.write_predictions(every)
         if self.speaker_probe:
             self.leakage = self.probe_speakers(predictions)

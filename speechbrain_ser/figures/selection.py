@@ -107,8 +107,12 @@ def kept_text(values, number):
     return f"{number}: {100 * sum(values[:number]) / total:.0f} %"
 
 
-def plot_selection(path, sizes, selected, random, full, metric, title):
+def plot_selection(
+    path, sizes, selected, random, full, metric, title, intervals=None
+):
     """Draws how well fewer prototypes do, selected or drawn by chance.
+
+    The axis of results goes from 0 to 100: a difference is as large as it is.
 
     Arguments
     ---------
@@ -117,7 +121,7 @@ def plot_selection(path, sizes, selected, random, full, metric, title):
     sizes : sequence of int
         Numbers of prototypes, in any order.
     selected : sequence of float
-        For each size the result of the most important prototypes.
+        For each size the result of the most important prototypes, in per cent.
     random : sequence of float
         For each size the result of as many random ones.
     full : float
@@ -126,6 +130,9 @@ def plot_selection(path, sizes, selected, random, full, metric, title):
         The label of the axis of results, with their unit.
     title : str
         The title of the picture.
+    intervals : dict, optional
+        ``selected`` and ``random``: for each size the two ends, or None;
+        ``full``: a list of the two ends, or of None.
 
     Returns
     -------
@@ -151,25 +158,41 @@ def plot_selection(path, sizes, selected, random, full, metric, title):
             f"{len(sizes)} sizes, but {len(selected)} results of selected and "
             f"{len(random)} of random prototypes"
         )
+    intervals = intervals or {}
     figure = new_figure(WIDTH, 4)
     axes = figure.add_subplot()
-    draw_results(axes, sizes, selected, random)
+    draw_results(axes, sizes, selected, random, intervals)
     axes.axhline(
         full, label="all, fresh probe", color="black", linestyle=":", zorder=1.5
     )
+    for ends in filter(None, intervals.get("full", [])):
+        axes.axhspan(*ends, color="black", alpha=0.08, linewidth=0, zorder=0.5)
+    axes.set_ylim(0, 100)
     axes.set_ylabel(plain_text(metric))
     legend_below(figure, ncols=3)
     return finish(figure, path, title)
 
 
-def draw_results(axes, sizes, selected, random):
-    """Draws both kinds of results by size, on a logarithmic axis of sizes."""
+def draw_results(axes, sizes, selected, random, intervals):
+    """Draws both kinds of results by size, on a logarithmic axis of sizes.
+
+    The intervals stand a little left and right of their size.
+    """
     order = np.argsort(sizes, kind="stable")
     sizes = np.asarray(sizes)[order]
-    for values, name, colour, style, marker, size in (
-        (selected, "most important (Fisher)", BLUE, "-", "o", 8),
-        (random, "random", RED, "--", "s", 5),
+    looks = {
+        "selected": ("most important (Fisher)", BLUE, "-", "o", 8),
+        "random": ("random", RED, "--", "s", 5),
+    }
+    for key, values, aside in (
+        ("selected", selected, 0.99),
+        ("random", random, 1.01),
     ):
+        name, colour, style, marker, size = looks[key]
+        ends = intervals.get(key) or [None] * len(sizes)
+        for place, index in zip(sizes, order):
+            if ends[index] is not None:
+                axes.vlines(place * aside, *ends[index], color=colour)
         axes.plot(
             sizes,
             np.asarray(values, dtype=float)[order],

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 from speechbrain_ser.figures.selection import plot_importance, plot_selection
 from tests.figures.helpers import check_picture, check_words, drawn, texts
@@ -28,6 +28,14 @@ PICTURES = {
     ),
     "selection": lambda path: plot_selection(
         path, SIZES, SELECTED, RANDOM, 63.5, "UA (%)", "Selection"
+    ),
+    "selection, intervals": lambda path: plot_selection(
+        *(path, SIZES, SELECTED, RANDOM, 63.5, "UA (%)", "Selection"),
+        intervals={
+            "selected": [(50, 70), (51, 71), None, (52, 72)],
+            "random": [(40, 66), (41, 60), (30, 68), (45, 65)],
+            "full": [(55, 70)],
+        },
     ),
     "selection, flat": lambda path: plot_selection(
         path, SIZES, [50] * 4, [50] * 4, 50, "UA (%)", "Selection"
@@ -118,6 +126,29 @@ def test_selection_by_hand():
     assert texts(figure.legends[0].get_texts()) == [
         *("most important (Fisher)", "random", "all, fresh probe")
     ]
+
+
+def test_intervals_stand_at_their_size():
+    """Of each size its own, beside each other; the whole axis is shown."""
+    axes = drawn(PICTURES["selection, intervals"]).axes[0]
+    assert axes.get_ylim() == (0, 100)
+    found = {}
+    for bar in axes.collections:
+        ((place, low), (_, high)) = bar.get_segments()[0].tolist()
+        found.setdefault(to_hex(bar.get_color()[0]), []).append(
+            (round(place, 2), low, high)
+        )
+    selected, random = (to_hex(line.get_color()) for line in axes.lines[:2])
+    assert found[selected] == [
+        (59.4, 51, 71),
+        (126.72, 52, 72),
+        (506.88, 50, 70),
+    ]
+    assert [ends[1:] for ends in found[random]] == [
+        *((41, 60), (45, 65), (30, 68), (40, 66))
+    ]
+    (band,) = axes.patches
+    assert band.get_y() == 55 and band.get_height() == 15
 
 
 def test_selection_is_told_apart_without_colours():
