@@ -7,6 +7,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain_ser.experiment.command_line import run, say_once
 from speechbrain_ser.experiment.declarations import (
     check_names,
+    check_options,
     check_settings,
 )
 from speechbrain_ser.experiment.hparams import (
@@ -151,6 +152,7 @@ class Recipe:
         overrides : str
             YAML.
         """
+        check_options(run_opts)
         planned = self.plan(path, overrides)
         experiment = self.experiment(planned.path, planned.overrides)
         experiment.print_split(planned)

@@ -256,7 +256,7 @@ class IPRBrain(SERBrain):
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """Moves the prototypes (Eq. 4)."""
-        if self.system == "ipr" and self.joined:
+        if self.system == "ipr" and self.joined and torch.isfinite(loss):
             ambiguous = batch.label == UNLABELLED
             agreed = self.modules.prototypes.update(
                 gather_batch(outputs["embeddings"][ambiguous]),
