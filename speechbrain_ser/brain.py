@@ -371,7 +371,8 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         self.stage = "evaluation"
 
     def on_fit_start(self):
-        """Loads the last checkpoint; says so if nothing is left to train."""
+        """Loads the last checkpoint; says if nothing can be, or is, left."""
+        self.check_batches()
         super().on_fit_start()
         if len(self.history.rows) >= self.epochs:
             logger.info(f"all {self.epochs} epochs were trained before")

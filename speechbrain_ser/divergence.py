@@ -183,16 +183,29 @@ class Divergence:
             return
         if not torch.equal(before, self.weight_sums()):
             return
-        factor = self.grad_accumulation_factor
-        why = "larger learning rates, and see the log for skipped steps"
-        if self.step < factor:
-            why = f"a --grad_accumulation_factor that is not above {self.step}"
-        if self.step == 0:
-            why = "more training data, it had no batch"
         raise InputError(
             f"epoch {self.epoch} of {self.step} batches has changed no weight: "
-            f"give {why}"
+            "give larger learning rates, or look in the log why steps were "
+            "skipped"
         )
+
+    def check_batches(self):
+        """Refuses an epoch that is too short for an optimizer step."""
+        if self.train_sampler is None:
+            return  # the loader is the caller's
+        batches = len(self.train_sampler)
+        if self.debug and self.debug_batches > 0:
+            batches = min(batches, self.debug_batches)
+        if batches == 0:
+            raise InputError(
+                "an epoch would have no batch: give more training data, or a "
+                "smaller --batch_size or fewer processes"
+            )
+        if batches < self.grad_accumulation_factor:
+            raise InputError(
+                f"--grad_accumulation_factor is {self.grad_accumulation_factor}"
+                f", but an epoch has {batches} batches: give {batches} or less"
+            )
 
     def epochs_left(self, epoch_counter):
         """Yields epochs, none after the last optimizer step that is wanted."""

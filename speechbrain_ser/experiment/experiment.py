@@ -223,6 +223,7 @@ class Experiment:
         InputError
             Naming what is missing and the mend.
         """
+        checks.check_filled(parts)
         for name in ("train", "valid", "test"):
             if parts.get(name):
                 self.check_words(name, parts[name])

@@ -4,6 +4,7 @@ import os
 
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
+from speechbrain_ser.corpora.protocols.checks import long_enough
 from speechbrain_ser.experiment.command_line import run, say_once
 from speechbrain_ser.experiment.declarations import (
     check_names,
@@ -74,6 +75,7 @@ class Recipe:
         settings = peek(path, overrides)
         experiment.check_settings(settings)
         parts, protocol = experiment.make_parts(settings)
+        parts = long_enough(parts)
         experiment.check(parts)
         overrides, experiment = self.filled_in(path, overrides, parts)
         settings = peek(path, overrides)
