@@ -260,7 +260,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Keeps the losses for the epoch's row."""
         if stage == sb.Stage.TRAIN:
-            self.check_weights(train_loss=stage_loss)
+            self.check_epoch(stage_loss)
             self.check_trained(self.sums)
             self.train_row = {
                 "train_loss": stage_loss,

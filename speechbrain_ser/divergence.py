@@ -4,6 +4,8 @@ SpeechBrain leaves losses that are no numbers out of its mean, so that an epoch
 of them reads 0, and trains on with weights that are none.
 """
 
+import math
+
 import torch
 from speechbrain.utils.logger import get_logger
 
@@ -39,11 +41,11 @@ class Divergence:
         if torch.isfinite(loss):
             return
         self.nonfinite_count += 1
-        said = f"the loss is {float(loss)}"
+        said = f"the loss is {float(loss.detach())}"
         logger.warning(f"{self.where()}: {said}")
         if self.nonfinite_count > self.nonfinite_patience:
             said += f" for the {self.nonfinite_count}th time in this epoch"
-            self.diverged(said, train_loss=float(loss))
+            self.diverged(said, train_loss=float(loss.detach()))
 
     def update_average(self, loss, average):
         """Takes a loss into the mean as it is; see SpeechBrain's method."""
@@ -68,6 +70,21 @@ class Divergence:
         if broken:
             held = f"the weights of {broken} hold NaN or infinite values"
             self.diverged(f"{said} {held}".strip(), **row)
+
+    def check_epoch(self, loss):
+        """Refuses what an epoch of training leaves, if it is no number.
+
+        Arguments
+        ---------
+        loss : float
+            Its mean. One that is no number is fit where steps are skipped, of
+            which not all were.
+        """
+        self.check_weights(train_loss=loss)
+        skips = self.scaler.is_enabled() or self.skip_nonfinite_grads
+        some = self.nonfinite_count < self.step
+        if not (math.isfinite(loss) or (skips and some)):
+            self.diverged(f"the loss is {loss}", train_loss=loss)
 
     def broken_modules(self):
         """Names the modules that hold what is no number; empty if none does."""
@@ -145,7 +162,7 @@ class Divergence:
             )
         self.tell_epoch({"epoch": self.epoch} | row)
         done = len(self.history.rows)
-        kept = f" (the {done} epochs before stay in this one)" if done else ""
+        kept = f" (this one keeps epoch {done})" if done else ""
         raise InputError(
             f"{self.where()}: {said}, the training has diverged: give {mend}, "
             f"and another --output_folder{kept}"

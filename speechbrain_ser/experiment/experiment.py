@@ -112,7 +112,7 @@ class Experiment:
         fold: Whole(1, optional=True) = None,
         skip_prep: Switch(counts=NOTHING) = False,
         mini_hparams: Word(optional=True) = None,
-        max_duration: Number(above=0, optional=True) = None,
+        max_duration: Number(0.1, optional=True) = None,
         long_utterances: OneOf("cut", "split") = "cut",
         script=None,
         method=None,

@@ -73,7 +73,7 @@ class IPRBrain(SERBrain):
         warmup_epochs: Whole(0),
         warmup_updates: Whole(0),
         embedding_dim: Whole(1),
-        alpha: Number(0),
+        alpha: Number(above=0),
         mu: Number(0),
         pseudo_label_weight,
         contrastive_loss,

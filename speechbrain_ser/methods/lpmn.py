@@ -304,8 +304,13 @@ class LPMNBrain(CodebookBrain):
 
     @classmethod
     def check_arguments(cls, settings):
-        """Refuses to augment kept frames as well."""
+        """Refuses also to augment kept frames, and to learn no emotion."""
         super().check_arguments(settings)
+        if settings.get("emotion_weight") == 0:
+            raise InputError(
+                "--emotion_weight is 0: give a number above 0, since the report "
+                "is on emotions"
+            )
         # an object in the hparams file is no plain argument
         augmenter = settings.get("augmenter", "an object")
         check_augmenter(settings.get("cache", False), augmenter)

@@ -1,5 +1,6 @@
 """What every split must keep to, and the name that tells it from others."""
 
+import functools
 import hashlib
 import json
 
@@ -201,11 +202,17 @@ def long_enough(parts):
     )
     if len(short) > FEW and len(short) > SMALL_SHARE * total:
         raise InputError(f"{said}; correct or delete them.")
-    logger.warning(f"{said}; they are left out")
+    warn_once(f"{said}; they are left out")
     return {
         name: {key: entry for key, entry in part.items() if key not in short}
         for name, part in parts.items()
     }
+
+
+@functools.lru_cache(maxsize=None)
+def warn_once(said):
+    """Warns, once in a process: a table plans its runs many times."""
+    logger.warning(said)
 
 
 def numbered(names):
