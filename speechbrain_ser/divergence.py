@@ -52,6 +52,8 @@ class Divergence:
         if not torch.isfinite(loss):
             said = f"the loss is {float(loss)} and"
             self.check_weights(said, train_loss=float(loss))
+        if not math.isfinite(average + float(loss)):
+            return average + float(loss)
         average -= average / self.step
         average += float(loss) / self.step
         return average
@@ -80,6 +82,7 @@ class Divergence:
             Its mean. One that is no number is fit where steps are skipped, of
             which not all were.
         """
+        self.stage = "after training"
         self.check_weights(train_loss=loss)
         skips = self.scaler.is_enabled() or self.skip_nonfinite_grads
         some = self.nonfinite_count < self.step
