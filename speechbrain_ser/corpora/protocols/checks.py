@@ -194,11 +194,11 @@ def long_enough(parts):
     if not short:
         return parts
     total = sum(map(len, parts.values()))
-    named = [f"{key} ({1000 * s:.0f} ms)" for key, s in sorted(short.items())]
+    named = [f"{key} ({1000 * s:.3g} ms)" for key, s in sorted(short.items())]
     named = join(named[:SHOWN] + ["..."] * (len(named) > SHOWN))
     said = (
         f"{len(short)} of {total} utterances are shorter than one window of "
-        f"{1000 * SHORTEST:.0f} ms: {named}"
+        f"{1000 * SHORTEST:.3g} ms: {named}"
     )
     if len(short) > FEW and len(short) > SMALL_SHARE * total:
         raise InputError(f"{said}; correct or delete them.")
