@@ -15,6 +15,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
 from speechbrain_ser.data.dataset import CLASS_WEIGHTS, UNLABELLED, entries
 from speechbrain_ser.data.parts import Parts
+from speechbrain_ser.divergence import Divergence
 from speechbrain_ser.prediction import Predictor
 from speechbrain_ser.scores import SHARES
 from speechbrain_ser.utils.checkpoints import GeneratorStates, History
@@ -37,7 +38,7 @@ logger = get_logger(__name__)
 NEVER = -100  # no class index: in training nothing is passed over
 
 
-class SERBrain(Parts, Predictor, sb.Brain):
+class SERBrain(Parts, Predictor, Divergence, sb.Brain):
     """What a speech-emotion method shares with all others.
 
     A subclass defines ``compute_forward``, which returns a dictionary with
@@ -96,6 +97,9 @@ class SERBrain(Parts, Predictor, sb.Brain):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if self.optimizer_step_limit is not None:
+            # SpeechBrain's command line leaves it a word
+            self.optimizer_step_limit = int(self.optimizer_step_limit)
         self.labels = list(labels)
         self.output_folder = output_folder
         self.batch_size = batch_size
@@ -215,16 +219,19 @@ class SERBrain(Parts, Predictor, sb.Brain):
             A scalar, scaled so that DDP's mean of its gradients is the gradient
             of the whole batch; 0 where there is no utterance.
         """
-        logits, scale, passed_over = logits.float(), 1, UNLABELLED
+        logits, scale = logits.float(), 1
         if self.modules.training:
             logits, targets = gather_batch(logits), gather_batch(targets)
-            scale, passed_over = world_size(), NEVER
+            scale = world_size()
+        elif targets.ndim == 1:
+            known = targets != UNLABELLED
+            logits, targets = logits[known], targets[known]
         if len(logits) == 0:
             return logits.sum()
         weighted = weighted and targets.ndim == 1
         weight = self.class_weights if weighted else None
         return scale * F.cross_entropy(
-            logits, targets, weight, ignore_index=passed_over
+            logits, targets, weight, ignore_index=NEVER
         )
 
     def fit_batch(self, batch):
@@ -235,8 +242,13 @@ class SERBrain(Parts, Predictor, sb.Brain):
         """Notes the time, sets the epoch's learning rates."""
         self.stage_start = time.time()
         self.collected = {}
+        if stage == sb.Stage.VALID:
+            self.stage = "validation"
         if stage == sb.Stage.TRAIN:
-            self.epoch = epoch
+            self.stage, self.epoch = "training", epoch
+            self.check_begin(epoch)
+            # an epoch that goes on may have no step left
+            self.sums = None if self.step else self.weight_sums()
             factor = self.rate_factor(epoch)
             for name, optimizer in self.optimizers_dict.items():
                 update_learning_rate(optimizer, self.rates[name] * factor)
@@ -248,6 +260,8 @@ class SERBrain(Parts, Predictor, sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Keeps the losses for the epoch's row."""
         if stage == sb.Stage.TRAIN:
+            self.check_epoch(stage_loss)
+            self.check_trained(self.sums)
             self.train_row = {
                 "train_loss": stage_loss,
                 "seconds": round(time.time() - self.stage_start, 3),
@@ -297,17 +311,7 @@ class SERBrain(Parts, Predictor, sb.Brain):
             rows.append({"epoch": epoch} | {k: scores[k] for k in SHARES})
         row = {"epoch": epoch} | self.train_row | self.valid_row
         self.history.end_epoch(row)
-        line = ", ".join(
-            f"{name} {value:.3f}"
-            for name, value in self.history.rows[-1].items()
-            if name != "epoch" and value is not None
-        )
-        logger.info(f"epoch {epoch}/{self.epochs}: {line}")
-        if if_main_process():
-            write_csv(
-                os.path.join(self.output_folder, "curves.csv"),
-                self.history.rows,
-            )
+        self.tell_epoch()
         if self.checkpointer is not None:
             best = (
                 self.model_selection == "best" and "valid_UA" in self.valid_row
@@ -318,6 +322,24 @@ class SERBrain(Parts, Predictor, sb.Brain):
                 max_keys=["UA"] if best else [],
                 verbosity=logging.DEBUG,
             )
+
+    def tell_epoch(self, *broken):
+        """Writes ``curves.csv`` and the log line of its last row.
+
+        Arguments
+        ---------
+        *broken : dict
+            The row of an epoch that diverged, which is no part of the history.
+        """
+        rows = [*self.history.rows, *broken]
+        line = ", ".join(
+            f"{name} {value:{'.3f' if abs(value) < 1e6 else '.3g'}}"
+            for name, value in rows[-1].items()
+            if name != "epoch" and value is not None
+        )
+        logger.info(f"epoch {rows[-1]['epoch']}/{self.epochs}: {line}")
+        if if_main_process():
+            write_csv(os.path.join(self.output_folder, "curves.csv"), rows)
 
     def wall_seconds(self):
         """Returns the seconds spent so far, those of killed processes too.
@@ -342,10 +364,15 @@ class SERBrain(Parts, Predictor, sb.Brain):
                 "one, or --model_selection last"
             )
         self.epochs = epoch_counter.limit
-        super().fit(epoch_counter, train_set, valid_set, **kwargs)
+        if self.test_only:
+            self.check_finished()
+        left = self.epochs_left(epoch_counter)
+        super().fit(left, train_set, valid_set, **kwargs)
+        self.stage = "evaluation"
 
     def on_fit_start(self):
-        """Loads the last checkpoint; says so if nothing is left to train."""
+        """Loads the last checkpoint; says if nothing can be, or is, left."""
+        self.check_batches()
         super().on_fit_start()
         if len(self.history.rows) >= self.epochs:
             logger.info(f"all {self.epochs} epochs were trained before")

@@ -6,6 +6,7 @@ from speechbrain.utils.distributed import if_main_process
 from tqdm.contrib import tqdm
 
 from speechbrain_ser.scores import classification_metrics
+from speechbrain_ser.utils.errors import InputError
 
 
 class Predictor:
@@ -24,10 +25,14 @@ class Predictor:
         with self.evaluation_ctx:
             predictions = self.compute_forward(batch, stage)
             loss = self.compute_objectives(predictions, batch, stage)
+        loss = loss.detach().cpu()
         outputs = {k: v.cpu() for k, v in self.outputs(predictions).items()}
+        self.check_outputs(
+            batch.id, outputs, loss if stage == sb.Stage.VALID else None
+        )
         for i, key in enumerate(batch.id):
             self.collected[key] = {k: v[i] for k, v in outputs.items()}
-        return loss.detach().cpu()
+        return loss
 
     def merged(self, dataset):
         """Returns what was collected, the pieces of an utterance averaged.
@@ -112,6 +117,11 @@ class Predictor:
         -------
         int or None
             The epoch; None without a checkpointer.
+
+        Raises
+        ------
+        InputError
+            If there is no checkpoint.
         """
         if self.checkpointer is None:
             return None
@@ -123,7 +133,10 @@ class Predictor:
             found = self.checkpointer.find_checkpoint(max_key="UA")
         found = found or self.checkpointer.find_checkpoint()
         if found is None:
-            return None
+            raise InputError(
+                f"{self.checkpointer.checkpoints_dir} has no checkpoint, so "
+                "nothing was trained: train first"
+            )
         self.checkpointer.load_checkpoint(found)
         vars(self.history).update(history)
         return found.meta.get("epoch")

@@ -15,7 +15,7 @@ HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
 LOWEST = {"utils"}
 LOBES = LOWEST | {"lobes", "losses", "schedules"}
 DATA = LOBES | {"data"}
-BRAIN = DATA | {"brain", "prediction", "scores"}
+BRAIN = DATA | {"brain", "divergence", "prediction", "scores"}
 EVALUATION = BRAIN | {"methods", "evaluation", "figures"}
 EXPERIMENT = BRAIN | {"evaluation", "experiment"}
 MAY_IMPORT = {
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "losses": LOWEST | {"lobes"},
     "schedules": LOWEST,
     "scores": set(),
+    "divergence": LOWEST,
     "prediction": LOWEST | {"scores"},
     "data": DATA,
     "brain": BRAIN,

@@ -9,6 +9,8 @@ import functools
 import os
 import re
 
+from speechbrain.utils.logger import get_logger
+
 from speechbrain_ser.corpora.release import (
     Classes,
     Folder,
@@ -20,6 +22,8 @@ from speechbrain_ser.corpora.release import (
 from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import Switch, checked
+
+logger = get_logger(__name__)
 
 LABELS = ("ang", "hap", "sad", "neu")
 CODES = {
@@ -36,6 +40,7 @@ CODES = {
     "other": "oth",
 }
 NO_MAJORITY = "xxx"
+SESSIONS = tuple(f"Session{number}" for number in range(1, 6))
 # Of the full release, with excited in hap.
 EXPECTED_UTTERANCES = 10039
 EXPECTED_COUNTS = {"ang": 1103, "hap": 1636, "sad": 1084, "neu": 1708}
@@ -199,6 +204,10 @@ def _find_sessions(root):
     """The folders Session1, Session2, ... of a release."""
     sessions = _sessions_in(root)
     if sessions:
+        names = {session.name for session in sessions}
+        missing = [name for name in SESSIONS if name not in names]
+        if missing:
+            logger.warning("'%s' lacks %s", root, ", ".join(missing))
         return sessions
     if (root / _EVALUATIONS).is_dir():
         raise InputError(

@@ -116,7 +116,8 @@ class FrameCache:
         Raises
         ------
         InputError
-            If the disk is too small or the folder can't be written.
+            If the disk is too small, the folder can't be written, or frames are
+            not finite.
         """
         entries = {self.path(entry): entry for entry in annotation.values()}
         needed = self._missing(entries, encoder)
@@ -135,6 +136,11 @@ class FrameCache:
             if not self._is_whole(path):
                 wav = load_audio(entries[path], self.sample_rate)
                 frames = compute(encoder, wav, device)
+                if not torch.isfinite(frames).all():
+                    raise InputError(
+                        f"the frames of {entries[path]['wav']} are NaN or "
+                        "infinite: look for audio or weights that are"
+                    )
                 with self._writing(needed):
                     self._write(path, frames)
                 computed += 1

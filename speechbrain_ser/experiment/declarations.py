@@ -30,7 +30,14 @@ from speechbrain_ser.utils.settings import (
     declared,
 )
 
-RATES = {"lr": Number(0), "weight_decay": Number(0)}
+RATES = {"lr": Number(above=0), "weight_decay": Number(0)}
+# SpeechBrain's run options by which nothing, or the wrong way, would be trained.
+OPTIONS = {
+    "grad_accumulation_factor": Whole(1),
+    "max_grad_norm": Number(above=0),
+    "nonfinite_patience": Whole(0),
+    "optimizer_step_limit": Whole(1, optional=True),
+}
 # What arguments of libraries may be: they declare nothing themselves.
 LIBRARIES = {
     "speechbrain.utils.epoch_loop.EpochCounter": {"limit": Whole(1)},
@@ -41,6 +48,8 @@ LIBRARIES = {
 }
 KINDS = ("!new:", "!name:", "!apply:")
 ORDER = (NOTHING, REPORT, RUN)
+# Objects without which a run keeps nothing that it could report.
+NEEDED = ("checkpointer", "epoch_counter")
 # SpeechBrain's run options that a hparams file may hold and that change nothing.
 FREE_OPTIONS = ("ckpt_interval_minutes", "ckpt_interval_steps")
 
@@ -233,6 +242,39 @@ def check_settings(path, overrides):
     values = nodes(path, overrides)
     for key, node in root.items():
         check_node(path, root, node, values[key])
+    plain_ones = {k: plain(v) for k, v in values.items() if is_plain(v)}
+    check_values(OPTIONS, plain_ones)
+    for name in NEEDED:
+        if name in plain_ones:
+            raise InputError(
+                f"--{name} is {plain_ones[name]!r}: leave it as the file has "
+                "it, without it no epoch is trained and kept"
+            )
+
+
+def check_options(run_opts):
+    """Refuses SpeechBrain's run options with which nothing is trained.
+
+    Arguments
+    ---------
+    run_opts : RunOptions
+
+    Raises
+    ------
+    InputError
+        Naming the first unfit one and what to give.
+
+    Example
+    -------
+    >>> check_options({"grad_accumulation_factor": 0})
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: --grad_accumulation_factor is 0...
+    """
+    given = {name: run_opts[name] for name in OPTIONS if name in run_opts}
+    limit = given.get("optimizer_step_limit")
+    if isinstance(limit, str) and limit.lstrip("-").isdecimal():
+        given["optimizer_step_limit"] = int(limit)  # SpeechBrain's is a word
+    check_values(OPTIONS, given)
 
 
 def check_node(path, root, node, value):

@@ -2,6 +2,7 @@
 
 import os
 
+from speechbrain_ser.corpora.protocols.checks import long_enough
 from speechbrain_ser.evaluation.report import Report
 from speechbrain_ser.experiment.hparams import load, text_of, with_overrides
 from speechbrain_ser.experiment.run_folder import (
@@ -37,9 +38,16 @@ def evaluate(run, parts, folder, run_opts=None):
     Raises
     ------
     InputError
-        If the folder holds no trained run, or is the one that is written to.
+        If the folder holds no trained run, or is the one that is written to, or
+        a part is empty.
     """
     settings = check_run(run, folder)
+    for name, part in parts.items():
+        if not part:
+            raise InputError(
+                f"the part {name} has no utterance: add some, or leave it out"
+            )
+    parts = long_enough(parts)
     hparams = load_run(run, folder)
     brain = hparams["brain"](hparams={}, run_opts=run_opts)
     brain.set_parts(parts)

@@ -114,7 +114,7 @@ class Experiment:
         fold: Whole(1, optional=True) = None,
         skip_prep: Switch(counts=NOTHING) = False,
         mini_hparams: Word(optional=True) = None,
-        max_duration: Number(above=0, optional=True) = None,
+        max_duration: Number(0.1, optional=True) = None,
         long_utterances: OneOf("cut", "split") = "cut",
         script=None,
         method=None,
@@ -225,6 +225,7 @@ class Experiment:
         InputError
             Naming what is missing and the mend.
         """
+        checks.check_filled(parts)
         for name in ("train", "valid", "test"):
             if parts.get(name):
                 self.check_words(name, parts[name])

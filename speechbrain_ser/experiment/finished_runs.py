@@ -12,6 +12,7 @@ from yaml import YAMLError
 from speechbrain_ser.experiment.run_folder import CHECKPOINTS, FORMAT, SETTINGS
 from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.finite import first_of, not_finite
 
 METRICS = "metrics.json"
 FACTS = ("fold", "selected_epoch")  # what reports must say
@@ -328,3 +329,9 @@ def load_weights(module, path):
         raise InputError(
             f"{path} can't be loaded ({reason}): {AGAIN}"
         ) from failure
+    broken = not_finite(module.state_dict())
+    if broken:
+        raise InputError(
+            f"{path} holds NaN or infinite values ({first_of(broken)}), of a "
+            f"training that diverged: {AGAIN}"
+        )

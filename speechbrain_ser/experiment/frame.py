@@ -4,9 +4,11 @@ import os
 
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
+from speechbrain_ser.corpora.protocols.checks import long_enough
 from speechbrain_ser.experiment.command_line import run, say_once
 from speechbrain_ser.experiment.declarations import (
     check_names,
+    check_options,
     check_settings,
 )
 from speechbrain_ser.experiment.hparams import (
@@ -73,6 +75,7 @@ class Recipe:
         settings = peek(path, overrides)
         experiment.check_settings(settings)
         parts, protocol = experiment.make_parts(settings)
+        parts = long_enough(parts)
         experiment.check(parts)
         overrides, experiment = self.filled_in(path, overrides, parts)
         settings = peek(path, overrides)
@@ -151,6 +154,7 @@ class Recipe:
         overrides : str
             YAML.
         """
+        check_options(run_opts)
         planned = self.plan(path, overrides)
         experiment = self.experiment(planned.path, planned.overrides)
         experiment.print_split(planned)

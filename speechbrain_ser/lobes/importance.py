@@ -92,6 +92,8 @@ class FisherImportance(torch.nn.Module):
             count = frame_mask(frames, lengths).sum()
             shared = sum_over_processes(torch.cat([total, count.reshape(1)]))
             new = shared[:-1] / shared[-1].clamp(min=1)
+            if not torch.isfinite(new).all():
+                return  # of a pass that overflowed, whose step is skipped too
             keep = self.decay if self.steps > 0 else 0.0
             self.importance.mul_(keep).add_(new, alpha=1 - keep)
             self.steps += 1

@@ -4,12 +4,26 @@ It is loaded by SpeechBrain's own wrappers, after its source was checked.
 """
 
 import os
+import pickle
 import shutil
 
+from safetensors import SafetensorError
+
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.finite import first_of, not_finite
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SHARDED = tuple(f"{name}.index.json" for name in WEIGHTS)
+# A model need not have it: it is drawn where frames are masked, else unused.
+UNNEEDED = {"masked_spec_embed"}
+# What torch and safetensors raise if a file is no weights.
+UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+)
 
 
 def check_folder(folder):
@@ -63,7 +77,8 @@ def load_wrapper(source, save_path):
     Raises
     ------
     InputError
-        If the source can't be loaded or is a model of another kind.
+        If the source can't be loaded, is a model of another kind, or its
+        weights are not all there, of their sizes and finite.
     """
     from speechbrain.integrations.huggingface import hubert, wav2vec2, wavlm
     from transformers import AutoConfig
@@ -88,16 +103,141 @@ def load_wrapper(source, save_path):
             raise InputError(
                 f"{source} is a {kind} model: give one of {', '.join(wrappers)}"
             )
-        return wrappers[kind](source, save_path=save_path)
-    except (OSError, ValueError) as failure:
-        if isinstance(failure, InputError):
-            raise
-        reason = str(failure).strip().splitlines()[0]
+        return load_checked(wrappers[kind], source, save_path)
+    except InputError:
+        raise
+    except (OSError, ValueError, *UNREADABLE) as failure:
+        reason = f"{type(failure).__name__}: {failure}".splitlines()[0]
+        if os.path.isdir(source):
+            raise InputError(
+                f"the model in {source} can't be loaded ({reason}): copy the "
+                "folder again, or save it with model.save_pretrained"
+            ) from failure
         raise InputError(
             f"the model {source} could not be loaded ({reason}): without a "
             "network, copy its folder from a machine that has one (hf download "
             f"{source} --local-dir FOLDER) and give FOLDER as the source"
         ) from failure
+
+
+def load_checked(wrapper, source, save_path):
+    """Loads a model by one of SpeechBrain's wrappers, whole or not at all.
+
+    transformers fills weights that it does not find at random, and says so in
+    its log alone.
+
+    Arguments
+    ---------
+    wrapper : type
+        SpeechBrain's.
+    source : str
+    save_path : str
+
+    Returns
+    -------
+    torch.nn.Module
+        The wrapper with its model.
+    """
+
+    class Checked(wrapper):
+        """Asks transformers what it found of the weights."""
+
+        def _from_pretrained(self, *args, **kwargs):
+            """Loads as SpeechBrain does, and looks at what was found."""
+            loader = self.auto_class
+            self.auto_class = Telling(loader)
+            super()._from_pretrained(*args, **kwargs)
+            check_found(source, self.auto_class.found)
+            check_finite(source, self.model)
+            self.auto_class = loader
+
+    return Checked(source, save_path=save_path)
+
+
+class Telling:
+    """Loads as one of transformers' classes; keeps what that says of it.
+
+    Arguments
+    ---------
+    loader : type
+        Such as ``AutoModel``.
+    """
+
+    def __init__(self, loader):
+        self.loader = loader
+        self.found = {}
+
+    def from_config(self, *args, **kwargs):
+        """Makes a model without weights."""
+        return self.loader.from_config(*args, **kwargs)
+
+    def from_pretrained(self, *args, **kwargs):
+        """Loads a model; weights of other sizes are judged afterwards."""
+        model, self.found = self.loader.from_pretrained(
+            *args,
+            **kwargs,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+        return model
+
+
+def check_found(source, found):
+    """Refuses weights that are missing, or of other sizes than the model's.
+
+    Arguments
+    ---------
+    source : str
+    found : dict
+        transformers' ``missing_keys``, ``mismatched_keys`` and others. Keys
+        that the model has not are heads of its pre-training.
+
+    Raises
+    ------
+    InputError
+        With the first keys and their number.
+
+    Example
+    -------
+    >>> check_found("here", {"missing_keys": {"masked_spec_embed"}})
+    >>> check_found("here", {"missing_keys": {"a.weight", "a.bias"}})
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: here lacks 2 of the model's ...
+    """
+    missing = set(found.get("missing_keys", ())) - UNNEEDED
+    if missing:
+        raise InputError(
+            f"{source} lacks {len(missing)} of the model's weights "
+            f"({first_of(missing)}), which would be random: copy it again, or "
+            "give the folder of the whole model"
+        )
+    others = {
+        key if isinstance(key, str) else key[0]
+        for key in found.get("mismatched_keys", ())
+    }
+    if others:
+        raise InputError(
+            f"{source} holds other sizes than its config.json says for "
+            f"{len(others)} of the model's weights ({first_of(others)}): give "
+            "the two files of one model"
+        )
+
+
+def check_finite(source, model):
+    """Refuses weights that are NaN or infinite.
+
+    Raises
+    ------
+    InputError
+        With the first keys and their number.
+    """
+    broken = not_finite(model.state_dict())
+    if broken:
+        raise InputError(
+            f"{source} has NaN or infinite values in {len(broken)} of the "
+            f"model's weights ({first_of(broken)}): copy it again, or take a "
+            "model whose training did not diverge"
+        )
 
 
 def write_model(folder, model, feature_extractor, n_layers):

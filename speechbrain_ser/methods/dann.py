@@ -108,7 +108,7 @@ class DANNBrain(SERBrain):
         self,
         system: OneOf(*SYSTEMS),
         batch_size: Whole(2),
-        alpha: Number(0, 1),
+        alpha: Number(above=0, high=1),
         beta: Number(0),
         ramp: Switch(),
         decay: Number(above=0),

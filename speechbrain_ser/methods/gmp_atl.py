@@ -65,7 +65,12 @@ class StageBrain(SERBrain):
 
     @checked
     def __init__(
-        self, modules, lr: Number(0), opt_class, checkpointer=None, **kwargs
+        self,
+        modules,
+        lr: Number(above=0),
+        opt_class,
+        checkpointer=None,
+        **kwargs,
     ):
         super().__init__(
             modules=modules,
@@ -325,7 +330,7 @@ class RetrainingBrain(StageBrain):
         hits = torch.stack([*hits, torch.tensor(n, device=self.device)]).float()
         if stage != sb.Stage.TRAIN:
             self.hits += hits.cpu()
-            return total / n
+            return total / max(n, 1)
         hits = sum_over_processes(hits)
         shares = (hits[:-1] / hits[-1]).tolist()
         self.history.add(

@@ -73,7 +73,7 @@ class IPRBrain(SERBrain):
         warmup_epochs: Whole(0),
         warmup_updates: Whole(0),
         embedding_dim: Whole(1),
-        alpha: Number(0),
+        alpha: Number(above=0),
         mu: Number(0),
         pseudo_label_weight,
         contrastive_loss,
@@ -256,7 +256,7 @@ class IPRBrain(SERBrain):
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """Moves the prototypes (Eq. 4)."""
-        if self.system == "ipr" and self.joined:
+        if self.system == "ipr" and self.joined and torch.isfinite(loss):
             ambiguous = batch.label == UNLABELLED
             agreed = self.modules.prototypes.update(
                 gather_batch(outputs["embeddings"][ambiguous]),

@@ -59,7 +59,7 @@ def load_codebook(codebook, path):
     Raises
     ------
     InputError
-        If there is no such file, or it holds other sizes.
+        If there is no such file, or it holds other sizes, or NaN.
     """
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
@@ -76,6 +76,10 @@ def load_codebook(codebook, path):
             f"the codebook {path} holds {count} prototypes of size {dim}, this "
             f"run has {own_count} of {own_dim}: set --n_prototypes, or learn a "
             "codebook for this encoder"
+        )
+    if not torch.isfinite(prototypes).all():
+        raise InputError(
+            f"the codebook {path} holds NaN or infinite values: learn it again"
         )
     with torch.no_grad():
         codebook.prototypes.copy_(prototypes)
@@ -300,8 +304,13 @@ class LPMNBrain(CodebookBrain):
 
     @classmethod
     def check_arguments(cls, settings):
-        """Refuses to augment kept frames as well."""
+        """Refuses also to augment kept frames, and to learn no emotion."""
         super().check_arguments(settings)
+        if settings.get("emotion_weight") == 0:
+            raise InputError(
+                "--emotion_weight is 0: give a number above 0, since the report "
+                "is on emotions"
+            )
         # an object in the hparams file is no plain argument
         augmenter = settings.get("augmenter", "an object")
         check_augmenter(settings.get("cache", False), augmenter)

@@ -92,7 +92,7 @@ class MEnANBrain(SERBrain):
         self,
         system: OneOf(*SYSTEMS),
         batch_size: Whole(2),
-        emotion_weight: Number(0, 1),
+        emotion_weight: Number(above=0, high=1),
         ramp: Switch(),
         memory,
         speaker_steps: Whole(1),

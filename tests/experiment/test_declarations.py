@@ -1,16 +1,19 @@
 """What a hparams file's settings may be and count for follows from arguments."""
 
 import pkgutil
+import re
 
 import pytest
+from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_ser.experiment import renamed
 from speechbrain_ser.experiment.declarations import (
+    check_options,
     check_settings,
     counts,
     uses,
 )
-from speechbrain_ser.experiment.hparams import load_alone, peek
+from speechbrain_ser.experiment.hparams import load_alone, peek, written
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
     NOTHING,
@@ -26,9 +29,12 @@ from speechbrain_ser.utils.settings import (
     Word,
     checked,
 )
-from tests.recipes.helpers import LPMN, ROOT, import_script
+from tests.recipes.helpers import LPMN, ROOT, import_script, run_recipe
 
 HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
+# What is null in the files follows from other settings.
+FILLED = {"labels": "[low, high]", "penalty": "l1", "emotion_weight": 0.5}
+SCRIPTS = sorted((ROOT / "recipes").glob("*/*.py"))
 
 
 class Widget:
@@ -133,14 +139,12 @@ def test_an_unfit_setting_is_named_as_the_user_knows_it(overrides, said, path):
 )
 def test_files_as_they_stand_are_fit(path):
     """Every hparams file of the recipes."""
-    # what is null there follows from other settings
     known = peek(str(path), "")
-    filled = {"labels": "[low, high]", "penalty": "l1", "emotion_weight": 0.5}
     check_settings(
         str(path),
         "\n".join(
             f"{name}: {value}"
-            for name, value in filled.items()
+            for name, value in FILLED.items()
             if name in known and known[name] is None
         ),
     )
@@ -209,6 +213,107 @@ def test_what_libraries_take_is_checked_too(name, value, path):
     overrides = f"{name}: {value}\nlabels: [low, high]"
     with pytest.raises(InputError, match=f"^--{name} is "):
         check_settings(str(path), overrides)
+
+
+def trained_keys(path, pattern, but=()):
+    """The settings of a hparams file whose names are like that."""
+    return [
+        name
+        for name in peek(str(path), "")
+        if re.fullmatch(pattern, name) and name not in but
+    ]
+
+
+def refused(path, key, value):
+    """Whether a setting is refused by its name before anything is built."""
+    known = peek(str(path), "")
+    given = {
+        name: word
+        for name, word in FILLED.items()
+        if name in known and known[name] is None
+    } | {key: value}
+    overrides = "\n".join(f"{name}: {word}" for name, word in given.items())
+    # lr is the rate of each stage, which has a name of its own
+    named = r"\w*lr" if key == "lr" else key
+    with pytest.raises(InputError, match=f"^--{named} is "):
+        check_settings(str(path), overrides)
+
+
+@pytest.mark.parametrize(
+    "path", HPARAMS, ids=lambda p: f"{p.parts[-3]}-{p.stem}"
+)
+class TestNothingIsTrained:
+    """Settings by which a run would end well with a model that has learnt nothing."""
+
+    def test_no_epoch(self, path):
+        """Every number of epochs, of each stage, by its own name."""
+        # these may be 0: of the report, and before a method begins
+        keys = trained_keys(
+            path, r".*epochs|.*iterations", ("last_epochs", "warmup_epochs")
+        )
+        assert keys or path.stem == "evaluate"
+        for key in keys:
+            for value in (0, -1, "null"):
+                refused(path, key, value)
+
+    def test_no_step(self, path):
+        """Every learning rate."""
+        keys = trained_keys(
+            path, r"(\w+_)?lr|lr_\w+", ("final_lr", "lowest_lr", "lr_power")
+        )
+        for key in keys:
+            refused(path, key, 0)
+            refused(path, key, -0.1)
+
+    def test_no_emotion(self, path):
+        """The weight of the loss that the report is on."""
+        for key in trained_keys(path, "alpha|emotion_weight"):
+            if path.stem.startswith("lpmn"):
+                brain = load_alone(str(path), f"{key}: 0", "brain", True)
+                with pytest.raises(InputError, match=f"^--{key} is 0"):
+                    brain.func.check_arguments(brain.keywords)
+            else:
+                refused(path, key, 0)
+
+    def test_no_checkpoint(self, path):
+        """Without them no epoch is kept, without a counter none is trained."""
+        for key in ("checkpointer", "epoch_counter"):
+            if key in written(str(path)):
+                refused(path, key, "null")
+
+    def test_run_options_that_a_file_holds(self, path, tmp_path):
+        """As those of the command line."""
+        file = tmp_path / path.name
+        file.write_text(path.read_text() + "max_grad_norm: 5.0\n")
+        refused(file, "max_grad_norm", 0)
+
+
+@pytest.mark.parametrize(
+    "option, unfit, fit",
+    [
+        ("grad_accumulation_factor", [0, -1], [1, 8]),
+        ("max_grad_norm", [0, -1, float("nan")], [0.1, 5.0]),
+        ("nonfinite_patience", [-1], [0, 3]),
+        ("optimizer_step_limit", [0, "0", "-3", "few"], [None, 5, "5"]),
+    ],
+)
+def test_run_options_that_train_nothing(option, unfit, fit):
+    """SpeechBrain takes them; a clipping below 0 turns the gradient round."""
+    for value in fit:
+        check_options(RunOptions.from_dictionary({option: value}))
+    for value in unfit:
+        with pytest.raises(InputError, match=f"--{option} is .*: give a "):
+            check_options(RunOptions.from_dictionary({option: value}))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+def test_every_recipe_looks_at_its_run_options(script, monkeypatch):
+    """Before anything is read."""
+    hparams = sorted(script.parent.glob("hparams/*.yaml"))[0]
+    error = run_recipe(
+        monkeypatch, hparams, "--max_grad_norm", "-1", script=script
+    )
+    assert error.startswith("error: --max_grad_norm is -1.0: give a number")
 
 
 def test_an_old_class_is_called_by_its_new_name(tmp_path):

@@ -6,6 +6,7 @@ import shutil
 import socket
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
 
@@ -75,6 +76,108 @@ def test_model_of_another_kind_is_refused(tmp_path):
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
     with pytest.raises(InputError, match="bert model.*wav2vec2, hubert, wavlm"):
         SSLEncoder(str(tmp_path), save_path="unused")
+
+
+PROJECTION = "feature_projection.projection.weight"
+
+
+def half(state):
+    """Every other weight."""
+    return dict(list(state.items())[::2])
+
+
+def without_a_block(state):
+    """A model of fewer blocks than its configuration says."""
+    return {k: v for k, v in state.items() if "encoder.layers.2." not in k}
+
+
+def smaller(state):
+    """One of another size."""
+    return state | {PROJECTION: torch.zeros(5, 5)}
+
+
+def with_value(value):
+    """One number of one weight is none."""
+
+    def change(state):
+        """Of a copy."""
+        weight = state[PROJECTION].clone()
+        weight[3, 3] = value
+        return state | {PROJECTION: weight}
+
+    return change
+
+
+BROKEN = {
+    "half": (half, r"lacks 3\d of the model's weights \(encoder\..*, \.\.\."),
+    "a block": (without_a_block, r"lacks 16 .*\(encoder.layers.2"),
+    "nothing": (lambda state: {}, "lacks 6[12] of the model's weights"),
+    "another model": (lambda s: {"a.b": s[PROJECTION]}, "lacks 6[12] of"),
+    "sizes": (smaller, rf"other sizes .* for 1 of .*\({PROJECTION}\)"),
+    "NaN": (with_value(float("nan")), rf"NaN .* in 1 of .*\({PROJECTION}\)"),
+    "inf": (with_value(float("inf")), rf"NaN .* in 1 of .*\({PROJECTION}\)"),
+}
+
+
+def rewrite(folder, change, old_file=False):
+    """Changes the weights of a folder; returns it."""
+    path = os.path.join(folder, "model.safetensors")
+    state = change(safetensors.torch.load_file(path))
+    if old_file:
+        os.unlink(path)
+        torch.save(state, os.path.join(folder, "pytorch_model.bin"))
+    else:
+        safetensors.torch.save_file(state, path, {"format": "pt"})
+    return str(folder)
+
+
+@pytest.mark.parametrize("change, said", BROKEN.values(), ids=BROKEN)
+def test_weights_that_would_be_random_are_refused(tmp_path, change, said):
+    """The folder, the first keys and how many; no training can begin."""
+    rewrite(save_ssl_model(tmp_path, "hubert"), change)
+    with pytest.raises(InputError, match=f"^{tmp_path} .*{said}") as error:
+        SSLEncoder(str(tmp_path), save_path="unused")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", None])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_files_that_are_no_weights_are_refused(tmp_path, name, content):
+    """Empty, something else, or broken off in the middle."""
+    folder = save_ssl_model(tmp_path)
+    rewrite(folder, dict, old_file=name.endswith(".bin"))
+    path = tmp_path / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(InputError, match=f"in {tmp_path} can't be loaded"):
+        SSLEncoder(folder, save_path="unused")
+
+
+@pytest.mark.parametrize("old_file", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_as_the_hub_has_them_are_taken(tmp_path, kind, old_file):
+    """Old names, a prefix, heads of the pre-training, no mask embedding."""
+    folder = save_ssl_model(tmp_path, kind)
+    before = SSLEncoder(folder, "unused").model.state_dict()
+
+    def as_published(state):
+        """Renames all weights."""
+        names = {
+            "parametrizations.weight.original0": "weight_g",
+            "parametrizations.weight.original1": "weight_v",
+        }
+        found = {"lm_head.weight": torch.zeros(4, 32)}
+        for name, value in state.items():
+            for new, old in names.items():
+                name = name.replace(new, old)
+            found[f"{kind}.{name}"] = value
+        del found[f"{kind}.masked_spec_embed"]
+        return found
+
+    rewrite(folder, as_published, old_file)
+    after = SSLEncoder(folder, "unused").model.state_dict()
+    for name in before.keys() - {"masked_spec_embed"}:
+        assert torch.equal(before[name], after[name]), name
 
 
 def changed(encoder):

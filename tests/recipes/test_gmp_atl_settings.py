@@ -150,7 +150,7 @@ def test_hparams_files_are_taken(path):
         ("kmeans_memory: null", "--kmeans_memory is None: give a number"),
         ("mask_min_spans: -1", "--mask_min_spans is -1: give a whole number"),
         ("multitask_epochs: 0", "--multitask_epochs is 0: give a whole number"),
-        ("retraining_lr: -1", "--retraining_lr is -1: give a number from 0"),
+        ("retraining_lr: -1", "--retraining_lr is -1: give a number above 0"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(path, change, said):

@@ -67,7 +67,7 @@ BAD_SETTINGS = [
     ({"batch_size": 2.5}, "--batch_size is 2.5: give a whole number"),
     (
         {"emotion_weight": 1.5},
-        "--emotion_weight is 1.5: give a number from 0 t",
+        "--emotion_weight is 1.5: give a number above 0 t",
     ),
     ({"emotion_weight": -0.1}, "--emotion_weight is -0.1"),
     ({"emotion_weight": "much"}, "--emotion_weight is 'much'"),
@@ -81,7 +81,7 @@ BAD_SETTINGS = [
     ({"speaker_memory": 2.5}, "--speaker_memory is 2.5"),
     ({"speaker_batch_size": 1}, "--speaker_batch_size is 1: .* from 2"),
     ({"speaker_noise": -1}, "--speaker_noise is -1: give a number from 0"),
-    ({"lr": -1}, "--lr is -1: give a number from 0"),
+    ({"lr": -1}, "--lr is -1: give a number above 0"),
     ({"lr": "1e-3 "}, "--lr is '1e-3 '"),
     ({"lr_speaker": -1}, "--lr_speaker is -1"),
     ({"lr_power": -1}, "--lr_power is -1"),
@@ -115,7 +115,7 @@ def test_bad_settings_are_one_sentence():
     """Each by itself; the good ones pass, at their limits too."""
     checked()
     for more in (
-        {"emotion_weight": 0, "speaker_memory": 0, "reversal_scale": 0},
+        {"emotion_weight": 1e-9, "speaker_memory": 0, "reversal_scale": 0},
         {"emotion_weight": 1, "speeds": [0.25, 4, 0.9], "lr_power": 0},
         {"duration": 0.3, "speaker_steps": 1, "batch_size": 2},
     ):

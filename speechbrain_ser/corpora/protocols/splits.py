@@ -13,6 +13,8 @@ from speechbrain_ser.corpora.protocols.checks import (
     check_disjoint,
     check_fold,
     check_speakers,
+    missing_in,
+    numbered,
 )
 from speechbrain_ser.corpora.protocols.utterances import (
     by_emotion,
@@ -44,7 +46,8 @@ def leave_one_session_out(
     annotation : dict
         Id -> entry with `session`, `speaker` and `emotion`.
     fold : int
-        1 tests the first session, and so on.
+        1 tests session 1, where sessions are whole numbers, else the first
+        one, and so on.
     valid : str
         "share" holds a stratified share of the training utterances out for
         validation, so its speakers are also trained on; "session" takes the
@@ -62,8 +65,8 @@ def leave_one_session_out(
     Raises
     ------
     InputError
-        If there are too few sessions, no such fold, or a speaker of the test
-        session speaks in another one.
+        If there are too few sessions, no such fold, its session is missing, or
+        a speaker of the test session speaks in another one.
 
     Example
     -------
@@ -77,11 +80,12 @@ def leave_one_session_out(
     {'train': 18, 'valid': 2, 'test': 10}
     """
     sessions = _sessions(annotation, needed=3 if valid == "session" else 2)
-    check_fold(fold, len(sessions), "session")
-    test = where(annotation, "session", sessions[fold - 1])
+    place = sessions.index(_session_of(sessions, fold))
+    test = where(annotation, "session", sessions[place])
     rest = without(annotation, test)
     if valid == "session":
-        held_out = where(rest, "session", sessions[fold % len(sessions)])
+        following = sessions[(place + 1) % len(sessions)]
+        held_out = where(rest, "session", following)
         train = without(rest, held_out)
         check_speakers(train=train, valid=held_out, test=test)
     else:
@@ -111,8 +115,9 @@ def leave_one_speaker_out(annotation, fold):
     Raises
     ------
     InputError
-        If there is no such fold, the session has no other speaker, nobody is
-        left to train on, or the speaker speaks in several sessions.
+        If there is no such fold, or it would test another speaker than in the
+        whole corpus, the session has no other speaker, nobody is left to train
+        on, or the speaker speaks in several sessions.
 
     Example
     -------
@@ -124,10 +129,7 @@ def leave_one_speaker_out(annotation, fold):
     >>> {name: list(part) for name, part in parts.items()}
     {'train': ['1F', '1M'], 'valid': ['2M'], 'test': ['2F']}
     """
-    speakers = values(annotation, "speaker")
-    values(annotation, "session")
-    check_fold(fold, len(speakers), "speaker")
-    speaker = speakers[fold - 1]
+    speaker = _speaker_of(annotation, fold)
     other = _partner(annotation, speaker)
     test = where(annotation, "speaker", speaker)
     valid = where(annotation, "speaker", other)
@@ -261,6 +263,48 @@ def _sessions(annotation, needed):
             "another protocol."
         )
     return sessions
+
+
+def _session_of(sessions, fold):
+    """The session that a fold tests."""
+    numbers = numbered(sessions)
+    last = max(numbers.values())
+    check_fold(fold, last, "session")
+    for session, number in numbers.items():
+        if number == fold:
+            return session
+    raise InputError(
+        f"--fold {fold} tests session {fold}, which is missing (there are "
+        f"{join(sessions)}): give the whole corpus, or another fold."
+    )
+
+
+def _speaker_of(annotation, fold):
+    """The speaker that a fold tests."""
+    speakers = values(annotation, "speaker")
+    sessions = numbered(values(annotation, "session"))
+    check_fold(fold, len(speakers), "speaker")
+    speaker = speakers[fold - 1]
+    of = {
+        number: values(where(annotation, "session", session), "speaker")
+        for session, number in sessions.items()
+    }
+    own = next(number for number, held in of.items() if speaker in held)
+    missing = missing_in(of, own)
+    if missing:
+        raise InputError(
+            f"--fold {fold} would test '{speaker}', since session {missing} is "
+            "missing: give the whole corpus, or a fold before it."
+        )
+    pairs = max(map(len, of.values())) == 2
+    for number, held in of.items():
+        if pairs and number < own and len(held) == 1:
+            raise InputError(
+                f"--fold {fold} would test '{speaker}', since session {number} "
+                f"has '{held[0]}' alone and the others have two speakers: give "
+                "the whole corpus, or a fold before it."
+            )
+    return speaker
 
 
 def _partner(annotation, speaker):

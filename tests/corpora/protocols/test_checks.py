@@ -8,8 +8,10 @@ import pytest
 from speechbrain_ser.corpora.protocols.checks import (
     check_classes,
     check_disjoint,
+    check_filled,
     check_fold,
     check_speakers,
+    long_enough,
     split_fingerprint,
 )
 from speechbrain_ser.utils.errors import InputError
@@ -93,3 +95,57 @@ def test_split_fingerprint_has_the_names_that_parts_once_had():
         assert split_fingerprint(
             {"train": a, "valid": b, "unlabelled": unlabelled, "test": c}
         ) == digest(precise=a, validation=b, ambiguous=unlabelled, evaluation=c)
+
+
+def spoken(**seconds):
+    """A part with utterances of such durations."""
+    return {key: {"duration": value} for key, value in seconds.items()}
+
+
+def test_what_is_shorter_than_a_window_is_left_out(caplog):
+    """Counted and named; a window's length is enough."""
+    parts = {
+        "train": spoken(a=0.01, b=0.025, c=2.0),
+        "test": spoken(d=0.0249, e=1.0) | {"f": {}},
+    }
+    found = long_enough(parts)
+    assert {k: list(v) for k, v in found.items()} == {
+        "train": ["b", "c"],
+        "test": ["e", "f"],
+    }
+    assert "2 of 6 utterances are shorter than one window" in caplog.text
+    assert "a (10 ms), d (24.9 ms)" in caplog.text
+    assert len(parts["train"]) == 3
+    whole = {"train": spoken(b=1.0)}
+    assert long_enough(whole) is whole
+
+
+@pytest.mark.parametrize(
+    "short, total, fit", [(5, 20, True), (6, 20, False), (6, 600, True)]
+)
+def test_many_short_utterances_are_an_error(short, total, fit):
+    """More than five and more than 1 %."""
+    part = spoken(**{f"u{i}": 0.01 if i < short else 1 for i in range(total)})
+    if fit:
+        assert len(long_enough({"train": part})["train"]) < total
+    else:
+        match = "6 of 20 .*: u0 .*, ...; correct or delete"
+        with pytest.raises(InputError, match=match):
+            long_enough({"train": part})
+
+
+@pytest.mark.parametrize(
+    "parts, said",
+    [
+        ({"train": {}}, "'train' has no utterance:"),
+        ({"train": {"a": {}}, "test": {}}, "'test' has no utterance:"),
+        ({"test": {"a": {}}}, "'test' has no utterance with a label"),
+        ({"valid": {"a": {"emotion": None}}}, "'valid' has no utterance with"),
+    ],
+)
+def test_empty_parts_are_refused(parts, said):
+    """Unless nobody knows the labels of what is tested."""
+    with pytest.raises(InputError, match=said):
+        check_filled(parts)
+    check_filled({"train": {"a": {}}, "test": {}, "target": {"b": {}}})
+    check_filled({"train": {"a": {}}, "valid": {}})

@@ -243,3 +243,62 @@ def import_settings():
 
     path = ROOT / "recipes" / "IEMOCAP" / "hparams" / "ipr.yaml"
     return hparams.peek(str(path), "")
+
+
+@pytest.mark.parametrize("left_out", ["session 2", "speaker 2F", "session 5"])
+@pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
+def test_a_fold_tests_whom_its_number_says(name, left_out):
+    """In a corpus that is not whole as in the whole one, or it is refused."""
+    protocol = named_protocols.PROTOCOLS[name]
+    kind, who = left_out.split()
+    whole = corpus()
+    if protocol.folds == 1 or len(sessions_tested(protocol, whole, 1)) > 1:
+        pytest.skip("no fold of it is a session or a speaker")
+    key = f"Ses0{who[0]}" + ("_F" if kind == "speaker" else "")
+    rest = {k: e for k, e in whole.items() if not k.startswith(key)}
+    refused = []
+    for fold in range(1, protocol.folds + 1):
+        expected = sessions_tested(protocol, whole, fold)
+        try:
+            found = protocol.split(rest, fold)["test"]
+        except InputError as error:
+            refused.append((fold, str(error)))
+            continue
+        assert {e["session"] for e in found.values()} == expected
+        assert set(found) <= set(protocol.split(whole, fold)["test"])
+    if kind == "session":
+        # all that test a missing session; the message names it
+        assert len(refused) >= protocol.folds // 5
+        assert all(
+            f"session {who}" in said or "from 1 to" in said
+            for _, said in refused
+        )
+        assert 1 not in dict(refused)
+
+
+def sessions_tested(protocol, annotation, fold):
+    """The sessions that a fold tests."""
+    if protocol.name in LINGUAL:
+        return {1, 2}
+    found = protocol.split(annotation, fold)["test"]
+    return {entry["session"] for entry in found.values()}
+
+
+@pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
+def test_one_speaker_alone_is_refused(name):
+    """Where strangers are to be tested, by one sentence."""
+    protocol = named_protocols.PROTOCOLS[name]
+    alone = {
+        key: entry | {"speaker": "Ses01_F"} for key, entry in corpus().items()
+    }
+    changes = {"split_by": "speaker"} if name in LINGUAL else {}
+    if name == "iemocap-ambiguity@1":
+        changes = SMALL[name] | {"held_out_session": 2, "test_size": 5}
+    if name in ("mer2023-5fold@1", "cmu-mosei-four-classes@1"):
+        pytest.skip("its speakers are not known, or none is trained on")
+    given = alone
+    if name in LINGUAL:
+        given = {"source": corpus(), "target": alone}
+    with pytest.raises(InputError, match="[Ss]peaker") as error:
+        protocol.split(given, 1, **changes)
+    assert "\n" not in str(error.value)

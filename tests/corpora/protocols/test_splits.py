@@ -93,6 +93,35 @@ def test_session_out_orders_sessions_by_number():
     assert values(parts["test"], "session") == {10}
 
 
+def test_session_out_of_a_missing_session():
+    """It is named; the others test what their numbers say."""
+    rest = {k: e for k, e in corpus().items() if e["session"] != 2}
+    for fold in (1, 3, 4, 5):
+        parts = leave_one_session_out(rest, fold)
+        assert values(parts["test"], "session") == {fold}
+    match = r"--fold 2 tests session 2, which is missing \(there are 1, 3, 4, 5"
+    with pytest.raises(InputError, match=match):
+        leave_one_session_out(rest, 2)
+    named = {k: e | {"session": f"day {e['session']}"} for k, e in rest.items()}
+    found = leave_one_session_out(named, 2)["test"]
+    assert values(found, "session") == {"day 3"}  # words have no number
+
+
+def test_speaker_out_of_a_missing_session():
+    """Behind it each fold would test another speaker than in the corpus."""
+    rest = {k: e for k, e in corpus().items() if e["session"] != 2}
+    assert values(leave_one_speaker_out(rest, 2)["test"], "speaker") == {
+        "Ses01_M"
+    }
+    match = "--fold 3 would test 'Ses03_F', since session 2 is missing"
+    with pytest.raises(InputError, match=match):
+        leave_one_speaker_out(rest, 3)
+    rest = {k: e for k, e in corpus().items() if not k.startswith("Ses02_F")}
+    match = "--fold 4 would test 'Ses03_F', since session 2 has 'Ses02_M' al"
+    with pytest.raises(InputError, match=match):
+        leave_one_speaker_out(rest, 4)
+
+
 def test_session_out_depends_on_the_seed():
     """Another seed validates on other utterances."""
     drawn = {
