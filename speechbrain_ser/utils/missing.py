@@ -22,7 +22,10 @@ def is_missing(value):
 
     Example
     -------
-    >>> [is_missing(v) for v in (None, " N/A ", "--", "<unknown>", float("nan"))]
+    >>> [
+    ...     is_missing(v)
+    ...     for v in (None, " N/A ", "--", "<unknown>", float("nan"))
+    ... ]
     [True, True, True, True, True]
     >>> [is_missing(value) for value in ("neu", "Nan Li", "-1", 0, False)]
     [False, False, False, False, False]

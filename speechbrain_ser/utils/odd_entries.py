@@ -90,8 +90,8 @@ class OddEntries:
         row = {"file": str(file), "entry": entry, "what": what}
         self.rows.append(row | {"value": value, "done": done, "usual": usual})
 
-    def settle(self, total, of):
-        """Says what is odd, or refuses what is too much of it.
+    def check(self, total, of):
+        """Refuses what is too much of it.
 
         Arguments
         ---------
@@ -114,6 +114,11 @@ class OddEntries:
                 f"{shown(counted)}; correct them or copy the files again from "
                 "the release."
             )
+
+    def settle(self, total, of):
+        """Refuses what is too much of it, see `check`, or says what is odd."""
+        self.check(total, of)
+        counted = [row for row in self.rows if not row["usual"]]
         for note in notes(counted):
             logger.warning("%s", note)
         for note in notes([row for row in self.rows if row["usual"]]):
@@ -161,10 +166,12 @@ def shown(rows, with_what=True):
     """
     words = []
     for row in rows[:SHOWN]:
-        more = [row["what"]] if with_what else []
-        more += [str(row["value"])] if str(row["value"]) else []
-        tail = f": {', '.join(more)}" if more else ""
-        words.append(f"'{row['file']}', {row['entry']}{tail}")
+        value = str(row["value"]).removesuffix(".")
+        more = [row["what"]] * with_what + [value] * bool(value)
+        where = f"'{row['file']}', {row['entry']}"
+        if row["file"] in value:
+            where = row["entry"]
+        words.append(": ".join([where, *more]))
     return "; ".join(words + ["..."] * (len(rows) > SHOWN))
 
 
