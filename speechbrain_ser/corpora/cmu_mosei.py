@@ -52,12 +52,10 @@ def read_cmu_mosei(
     Arguments
     ---------
     data_folder : str
-        A folder below which the recordings, `<video>.wav`, lie. Those in a
-        folder named `WAV_16000` come first, else those in the folder that has
-        most of the videos.
+        Below it lie the recordings, `<video>.wav`: of the folders that of the
+        name `WAV_16000` is taken, else the one with most of the videos.
     labels_file : str, optional
-        The file of labels; when None, `CMU_MOSEI_Labels.csd` anywhere below
-        `data_folder`.
+        When None, `CMU_MOSEI_Labels.csd` anywhere below `data_folder`.
 
     Returns
     -------
@@ -66,17 +64,13 @@ def read_cmu_mosei(
         with `wav`, `start`, `stop` (samples at the recording's own rate),
         `duration` (seconds), `video` and `ratings` (`sentiment` from -3 to 3;
         `happy`, `sad`, `anger`, `surprise`, `disgust` and `fear` from 0 to
-        3). The order is that of the file, which is not that of time. What was
-        odd is its `odd`, see `utils.odd_entries`. Usual in the release are
-        videos without a recording, segments of which less than 0.1 s lies
-        within their recording (all left out) and segments that reach beyond it
-        (cut to it).
+        3). The order is the file's, not that of time. Its `odd` is what was
+        odd, see `utils.odd_entries`.
 
     Raises
     ------
     InputError
-        If labels or recordings are not found or broken, nothing is left, or
-        too much is odd.
+        If labels or recordings are not found, or too much is odd.
 
     Example
     -------

@@ -17,7 +17,7 @@ from speechbrain_ser.corpora.release import (
     rating,
     refuse_neighbour,
     tell_difference,
-    with_spans,
+    with_audio_alone,
 )
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.missing import is_missing
@@ -74,7 +74,7 @@ def read_iemocap(
     Arguments
     ---------
     data_folder : str
-        The folder IEMOCAP_full_release, with Session1 to Session5 in it.
+        IEMOCAP_full_release, with Session1 to Session5 in it.
     merge_excited : bool
         Whether `exc` becomes `hap`, in labels and in votes.
     labels : list of str or None
@@ -83,9 +83,8 @@ def read_iemocap(
     self_evaluations : bool
         Whether the actors' own labels count among `votes`.
     improvised_only : bool
-        Whether the scripted dialogs are left out.
     with_audio : bool
-        Without a look at it, `start`, `stop` and `duration` are left out.
+        Without a look at it there are no `start`, `stop` and `duration`.
 
     Returns
     -------
@@ -93,16 +92,14 @@ def read_iemocap(
         Id -> entry, sorted by id, with `wav`, `start`, `stop`, `duration`
         (seconds), `emotion`, `speaker` ("Ses01_F"), `gender` ("F" or "M"),
         `session` (1 to 5), `dialog`, `style` ("improvised" or "scripted"),
-        `votes` (the labels that each annotator gave), `self_votes`, and, as
-        far as they are known, `valence`, `arousal`, `dominance` (1 to 5). What
-        was odd is its `odd`, see `utils.odd_entries`: a line that can't be read
-        and an utterance without usable audio are left out.
+        `votes` (the labels that each annotator gave), `self_votes`, and, if
+        known, `valence`, `arousal`, `dominance` (1 to 5). Its `odd` is what was
+        odd, see `utils.odd_entries`, and left out if it can't be used.
 
     Raises
     ------
     InputError
-        If the folder is not IEMOCAP, a setting is unfit, an utterance stands
-        in two files, or too much is odd.
+        If it is not IEMOCAP, a setting is unfit, or too much is odd.
 
     Example
     -------
@@ -113,22 +110,17 @@ def read_iemocap(
     known = _known_labels(labels, merge_excited)
     root = _FOLDER.opened(data_folder)
     annotation, codes, odd = {}, collections.Counter(), OddEntries()
-    files = _label_files(root)
-    reading = _utterances(files, merge_excited, self_evaluations, odd)
-    for code, key, entry in reading:
+    files, how = _label_files(root), (merge_excited, self_evaluations)
+    for code, key, entry in _utterances(files, *how, odd):
         codes[code] += 1
         scripted = entry["style"] == "scripted"
         if entry["emotion"] in known and not (improvised_only and scripted):
             annotation[key] = entry
-    total = max(codes.total(), len(odd.rows))
-    odd.settle(total, f"utterances of '{root}'")
+    of = f"utterances of '{root}'"
+    odd.settle(max(codes.total(), len(odd.rows)), of)
     _check_found(root, annotation, known, codes, len(files))
-    if with_audio:
-        found, silent = len(annotation), OddEntries()
-        annotation = with_spans(annotation, silent)
-        silent.settle(found, f"utterances of '{root}' with these labels")
-        odd.rows += silent.rows
-    return Read(sorted(annotation.items()), odd.rows)
+    found = with_audio_alone(annotation, of) if with_audio else Read(annotation)
+    return Read(sorted(found.items()), odd.rows + found.odd)
 
 
 def read_labels(data_folder, **selection):

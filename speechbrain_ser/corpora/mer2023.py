@@ -72,32 +72,26 @@ def read_mer2023(
     Arguments
     ---------
     data_folder : str
-        The folder that holds `mer2023train`, or `train` and
-        `train-label.csv`; `mer2023train` itself is understood too.
+        Holds `mer2023train`, or `train` and `train-label.csv`; or is the former.
     labels : list of str
-        Clips with these labels are taken.
     audio_folder : str, optional
-        Where the sound of videos goes; when None, a folder of its own for
-        each data_folder in `$SPEECHBRAIN_SER_CACHE` or
-        `~/.cache/speechbrain_ser`.
+        Where the sound of videos goes; when None, a folder for each data_folder
+        in `$SPEECHBRAIN_SER_CACHE` or `~/.cache/speechbrain_ser`.
     part : str
         "train" (the release's train and validation clips), "test1", "test2"
-        or "test3" (those clips of it that have a label).
+        or "test3" (of which those with a label).
 
     Returns
     -------
     dict
         Name -> entry, sorted by name, with `wav`, `start`, `stop`, `duration`
-        (seconds), `emotion` and, where it is known, `valence` (-5 to 5; not in
-        test3). What was odd is its `odd`, see `utils.odd_entries`: a line that
-        can't be read and a clip that is missing, broken or without sound are
-        left out.
+        (seconds), `emotion` and, if known, `valence` (-5 to 5; not in test3).
+        Its `odd` is what was odd, see `utils.odd_entries`.
 
     Raises
     ------
     InputError
-        If the folder is not MER2023, too much is odd, or ffmpeg is needed and
-        missing.
+        If it is not MER2023, too much is odd, or ffmpeg is needed and missing.
 
     Example
     -------
@@ -114,7 +108,7 @@ def read_mer2023(
     odd.settle(len(annotation) + len(odd.rows), f"lines of '{table}'")
     _compare_counts(root, part, annotation)
     annotation = _select(annotation, labels, table)
-    clips = len(annotation), f"clips of {part} in '{root}' with these labels"
+    clips = len(annotation), f"clips of {part} in '{root}'"
     annotation = _find_clips(root, part, annotation, silent)
     silent.check(*clips)
     target = os.path.join(_sound_folder(audio_folder, root), part)

@@ -16,7 +16,7 @@ from speechbrain_ser.corpora.recola_tables import (
     compare_lengths,
     compare_raters,
     read_ratings,
-    read_table,
+    read_timings,
 )
 from speechbrain_ser.corpora.release import (
     Folder,
@@ -55,8 +55,8 @@ def read_recola(data_folder: _FOLDER):
     Arguments
     ---------
     data_folder : str
-        The folder that holds `RECOLA-Audio-recordings`,
-        `RECOLA-Audio_timings` and `RECOLA-Annotation`.
+        Holds `RECOLA-Audio-recordings`, `RECOLA-Audio_timings` and
+        `RECOLA-Annotation`.
 
     Returns
     -------
@@ -64,15 +64,13 @@ def read_recola(data_folder: _FOLDER):
         Id (`P16_001`: the recording, and the row in its timings) -> entry,
         sorted by id, with `wav`, `start`, `stop` (samples), `duration`
         (seconds), `speaker`, `arousal` and `valence` (-1 to 1: means over the
-        utterance's frames and all annotators, as far as there are ratings).
-        What was odd is its `odd`, see `utils.odd_entries`: utterances without a
-        rating, or outside of their recording, are left out.
+        utterance's frames and all annotators). Its `odd` is what was odd, see
+        `utils.odd_entries`.
 
     Raises
     ------
     InputError
-        If the folder is not RECOLA, a file is missing or no such file, or too
-        much is odd.
+        If it is not RECOLA, a file is missing or unfit, or too much is odd.
 
     Example
     -------
@@ -87,19 +85,14 @@ def read_recola(data_folder: _FOLDER):
     files = _find_files(root)
     odd, odd_ratings = OddEntries(), OddEntries()
     timings = {
-        name: read_table(
-            paths["timings"], ["start", "stop"].__eq__, "start;stop", odd
-        )
-        for name, paths in files.items()
+        name: read_timings(own["timings"], odd) for name, own in files.items()
     }
     ratings = {
-        name: [
-            read_ratings(paths[dimension], odd_ratings)
-            for dimension in DIMENSIONS
-        ]
-        for name, paths in files.items()
+        name: [read_ratings(own[word], odd_ratings) for word in DIMENSIONS]
+        for name, own in files.items()
     }
-    raters = compare_raters([t for pair in ratings.values() for t in pair])
+    tables = [table for pair in ratings.values() for table in pair]
+    raters = compare_raters(tables)
     for pair in ratings.values():
         compare_lengths(*pair)
     infos = inspect_files(paths["recording"] for paths in files.values())
@@ -109,15 +102,10 @@ def read_recola(data_folder: _FOLDER):
         annotation |= _utterances(
             name, wav, infos[wav], timings[name], ratings[name], odd
         )
-    lines = sum(table.total for pair in ratings.values() for table in pair)
+    lines = sum(table.total for table in tables)
     odd_ratings.settle(lines, f"lines of ratings in '{root}'")
     rows = sum(table.total for table in timings.values())
     odd.settle(rows, f"utterances of '{root}'")
-    if not annotation:
-        raise InputError(
-            f"No utterance of '{root}' lies within its recording and has "
-            "ratings: copy ratings and timings again from the release."
-        )
     _compare_counts(root, annotation, raters)
     return Read(sorted(annotation.items()), odd.rows + odd_ratings.rows)
 
@@ -256,7 +244,12 @@ def _mean(ratings, start, stop):
 
 
 def _compare_counts(root, annotation, raters):
-    """Logs how what was found differs from the release."""
+    """Refuses nothing at all; logs how it differs from the release."""
+    if not annotation:
+        raise InputError(
+            f"No utterance of '{root}' lies within its recording and has "
+            "ratings: copy ratings and timings again from the release."
+        )
     speakers = len({entry["speaker"] for entry in annotation.values()})
     found = (speakers, len(annotation), raters)
     if found == (EXPECTED_SPEAKERS, EXPECTED_UTTERANCES, EXPECTED_RATERS):

@@ -42,6 +42,11 @@ class Table(NamedTuple):
         )
 
 
+def read_timings(path, odd):
+    """Reads when the utterances of a recording start and stop, in seconds."""
+    return _read_table(path, ["start", "stop"].__eq__, "start;stop", odd)
+
+
 def read_ratings(path, odd):
     """Reads the ratings of a recording in one dimension.
 
@@ -56,7 +61,7 @@ def read_ratings(path, odd):
     Table
         In order of time.
     """
-    table = read_table(
+    table = _read_table(
         path, _is_ratings_header, "time;FM1;FM2;FM3;FF1;FF2;FF3", odd
     )
     rows = _in_time(table, odd)
@@ -112,7 +117,7 @@ def _is_ratings_header(columns):
     return columns[0] == "time" and len(columns) > 1 and all(columns) and unique
 
 
-def read_table(path, is_header, example, odd):
+def _read_table(path, is_header, example, odd):
     """Reads a file of numbers that are separated by ';', under a header.
 
     Arguments

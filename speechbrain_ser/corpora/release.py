@@ -9,7 +9,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.audio_files import inspect_each, raise_first
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.missing import is_missing
-from speechbrain_ser.utils.odd_entries import on_scale
+from speechbrain_ser.utils.odd_entries import OddEntries, Read, on_scale
 from speechbrain_ser.utils.settings import NOTHING, Labels, Setting
 
 logger = get_logger(__name__)
@@ -282,6 +282,25 @@ def rating(text, low, high, told):
         what = f"outside their scale of {low:g} to {high:g}"
         told(what, "clamped to it", text)
     return kept
+
+
+def with_audio_alone(annotation, of):
+    """Does what `with_spans` does, and settles what is odd.
+
+    Arguments
+    ---------
+    annotation : dict
+    of : str
+        See `OddEntries.settle`.
+
+    Returns
+    -------
+    Read
+    """
+    odd = OddEntries()
+    kept = with_spans(annotation, odd)
+    odd.settle(len(annotation), of)
+    return Read(kept, odd.rows)
 
 
 def with_spans(annotation, odd):

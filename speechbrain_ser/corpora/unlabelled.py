@@ -3,10 +3,9 @@
 import os
 
 from speechbrain_ser.corpora.annotations import read_annotation
-from speechbrain_ser.corpora.release import Folder, with_spans
+from speechbrain_ser.corpora.release import Folder, with_audio_alone
 from speechbrain_ser.utils.audio_files import check_audio
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.odd_entries import OddEntries, Read
 from speechbrain_ser.utils.settings import NOTHING, Word, checked
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
@@ -54,10 +53,7 @@ def read_folder(audio_folder: _FOLDER):
     speech = {
         os.path.relpath(path, root): {"wav": path} for path in sorted(paths)
     }
-    odd = OddEntries()
-    found = with_spans(speech, odd)
-    odd.settle(len(speech), f"files of '{root}'")
-    return Read(found, odd.rows)
+    return with_audio_alone(speech, f"files of '{root}'")
 
 
 @checked
