@@ -204,7 +204,7 @@ def _ratings(path, summary, odd):
 
         value = rating((text or "").strip(), *SCALE, told)
         if value is not None:
-            known[name] = float(value)
+            known[name] = value
     return known
 
 

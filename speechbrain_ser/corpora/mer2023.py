@@ -230,7 +230,7 @@ def _read_table(path, needs_valence, odd):
                 odd.add(*where, f"Valences {what}", done, text)
 
             value = rating(cells["valence"], *SCALE, told)
-            entry |= {} if value is None else {"valence": float(value)}
+            entry |= {} if value is None else {"valence": value}
     if not annotation:
         raise InputError(
             f"'{path}' holds no clip that can be read: copy it again from the "

@@ -98,8 +98,9 @@ def _in_time(table, odd):
         return np.arange(len(steps))
     rows, last = [], -1
     for row, step in enumerate(steps):
-        ahead = steps[row + 1] if row + 1 < len(steps) else step
-        if not due[row] or step <= last or last < ahead < step:
+        ahead = steps[row + 1] if row + 1 < len(steps) else step + 1
+        jumps = last < ahead <= step and step > last + 1
+        if not due[row] or step <= last or jumps:
             what = f"Ratings at another time than is due (each {STEP} s)"
             odd.add(*table.where(row), what, "left out", f"{times[row]:g} s")
             continue

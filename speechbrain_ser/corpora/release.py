@@ -265,7 +265,7 @@ def rating(text, low, high, told):
     >>> rating("5.5", 1, 5, print), rating("nan", 1, 5, print)
     outside their scale of 1 to 5 clamped to it 5.5
     that are missing taken as not known nan
-    (5, None)
+    (5.0, None)
     """
     value = finite(text)
     if value is None:

@@ -239,7 +239,7 @@ def _misfit(entry, info):
             f"means samples {start} to {stop} of '{path}', which has {frames}: "
             "correct its start and stop (samples at the file's own rate)"
         )
-    real = (stop - start) / info.sample_rate
+    real = (stop - start) / info.sample_rate / entry.get("speed", 1)
     off = abs(entry.get("duration", real) - real)
     if off > MOST_OFF and off > SHARE_OFF * real:
         return (

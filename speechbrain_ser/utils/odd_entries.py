@@ -88,7 +88,8 @@ class OddEntries:
         """
         usual = "yes" if usual else ""
         row = {"file": str(file), "entry": entry, "what": what}
-        self.rows.append(row | {"value": value, "done": done, "usual": usual})
+        row |= {"value": str(value), "done": done, "usual": usual}
+        self.rows.append(row)
 
     def check(self, total, of):
         """Refuses what is too much of it.
@@ -166,7 +167,7 @@ def shown(rows, with_what=True):
     """
     words = []
     for row in rows[:SHOWN]:
-        value = str(row["value"]).removesuffix(".")
+        value = row["value"].removesuffix(".")
         more = [row["what"]] * with_what + [value] * bool(value)
         where = f"'{row['file']}', {row['entry']}"
         if row["file"] in value:
@@ -193,11 +194,11 @@ def on_scale(value, low, high):
     Example
     -------
     >>> on_scale(2.5, 1, 5), on_scale(5.5, 1, 5), on_scale(25, 1, 5)
-    (2.5, 5, None)
+    (2.5, 5.0, None)
     """
     near = (high - low) / 8
     if low <= value <= high:
         return value
     if low - near <= value <= high + near:
-        return min(max(value, low), high)
+        return float(min(max(value, low), high))
     return None
