@@ -173,13 +173,13 @@ class Experiment:
         ------
         InputError
         """
+        refuse_missing(self.labels)
         n = settings.get("n_classes", len(self.labels))
         if n != len(self.labels):
             raise InputError(
                 f"n_classes is {n}, but labels has {len(self.labels)} words: "
                 "make them agree"
             )
-        refuse_missing(self.labels)
         if self.brain is not None:
             self.brain.func.check_arguments(self.brain.keywords)
 

@@ -240,7 +240,7 @@ def _misfit(entry, info):
             "correct its start and stop (samples at the file's own rate)"
         )
     real = (stop - start) / info.sample_rate / entry.get("speed", 1)
-    off = abs(entry.get("duration", real) - real)
+    off = round(abs(entry.get("duration", real) - real), 6)
     if off > MOST_OFF and off > SHARE_OFF * real:
         return (
             f"has the duration {entry['duration']:g} s, but samples {start} to "
