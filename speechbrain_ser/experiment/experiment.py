@@ -294,9 +294,13 @@ class Experiment:
         held = parts if self.split is None else self.read()
         for name, path in self.annotations.items():
             write_annotation(path, held[name])
-        rows = odd_rows(self.read())
-        if rows:
-            write_csv(os.path.join(self.output_folder, FILE), rows)
+        if self.odd():
+            write_csv(os.path.join(self.output_folder, FILE), self.odd())
+
+    def odd(self):
+        """Returns what was odd in the corpus, see `utils.odd_entries`."""
+        read = not self.skip_prep and self.corpus is not None
+        return odd_rows(self.read()) if read else []
 
     def shorten(self, parts):
         """Cuts or splits long utterances.
@@ -385,9 +389,9 @@ class Experiment:
         if if_main_process():
             shutil.copy(planned.script, self.output_folder)
             keep_recipe(self.output_folder, planned.path, planned.overrides)
-        odd = 0 if self.skip_prep else len(odd_rows(self.read()))
-        listed = [f"{odd} odd entries of the corpus are listed in {FILE}"]
-        begin_log([*notes, *listed * bool(odd)])
+        if self.odd():
+            notes = [*notes, f"{len(self.odd())} odd entries: see {FILE}"]
+        begin_log(notes)
 
 
 def refuse_missing(labels):

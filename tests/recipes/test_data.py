@@ -259,4 +259,4 @@ def test_odd_entries_are_listed_in_the_runs_folder(
     assert sum(metrics["sizes"].values()) == len(read_iemocap(root))
     assert metrics["transductive"] is False
     log = (out / "log.txt").read_text()
-    assert "3 odd entries of the corpus are listed in odd_entries.csv" in log
+    assert "3 odd entries: see odd_entries.csv" in log
