@@ -88,7 +88,7 @@ def read_cmu_mosei(
     table = os.path.abspath(labels_file or _choose_table(root, tables))
     odd = OddEntries()
     labels = _read_labels(table, odd)
-    total = sum(map(len, labels.values())) + len(odd.rows)
+    total = _count(labels, odd)
     folder = _choose_recordings(root, folders, labels, table)
     found = {v: folders[folder][v] for v in labels if v in folders[folder]}
     for video in sorted(labels.keys() - found.keys()):
@@ -97,12 +97,27 @@ def read_cmu_mosei(
         odd.add(folder, video, what, "left out", segments, usual=True)
     annotation = _segments(labels, found, table, odd)
     odd.settle(total, f"segments of '{table}'")
-    if not annotation:
-        raise InputError(
-            f"No segment in '{table}' lies within its recording in '{folder}': "
-            "download labels and recordings again, both of one release."
-        )
+    _check_within(annotation, odd, table, folder)
     return Read(annotation, odd.rows)
+
+
+def _count(labels, odd):
+    """How many segments a file has, with those that can't be read."""
+    lost = sum(row["done"] == "left out" for row in odd.rows)
+    return sum(map(len, labels.values())) + lost
+
+
+def _check_within(annotation, odd, table, folder):
+    """Refuses segments most of which lie outside of their recordings."""
+    outside = sum(
+        row["done"] == "left out" and row["file"] == table for row in odd.rows
+    )
+    if outside > len(annotation) or not annotation:
+        raise InputError(
+            f"Of the segments in '{table}' {outside} lie outside of their "
+            f"recordings in '{folder}', {len(annotation)} within: download "
+            "labels and recordings again, both of one release."
+        )
 
 
 def _segments(labels, recordings, table, odd):
@@ -248,6 +263,7 @@ def _read_labels(path, odd):
             f"'{path}' is truncated, damaged or not to be read "
             f"({' '.join(str(error).split())}): download {LABELS_FILE} again."
         ) from None
+    odd.check(_count(labels, odd), f"segments of '{path}'")
     if not any(labels.values()):
         raise InputError(
             f"'{path}' holds no segment that can be read: download "

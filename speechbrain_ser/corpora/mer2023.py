@@ -231,6 +231,7 @@ def _read_table(path, needs_valence, odd):
 
             value = rating(cells["valence"], *SCALE, told)
             entry |= {} if value is None else {"valence": value}
+    odd.check(len(annotation) + len(odd.rows), f"lines of '{path}'")
     if not annotation:
         raise InputError(
             f"'{path}' holds no clip that can be read: copy it again from the "

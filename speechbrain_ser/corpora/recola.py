@@ -106,7 +106,7 @@ def read_recola(data_folder: _FOLDER):
     odd_ratings.settle(lines, f"lines of ratings in '{root}'")
     rows = sum(table.total for table in timings.values())
     odd.settle(rows, f"utterances of '{root}'")
-    _compare_counts(root, annotation, raters)
+    _compare_counts(root, annotation, raters, rows)
     return Read(sorted(annotation.items()), odd.rows + odd_ratings.rows)
 
 
@@ -243,12 +243,13 @@ def _mean(ratings, start, stop):
     return round(float(frames.sum()), 9) / frames.size + 0.0
 
 
-def _compare_counts(root, annotation, raters):
-    """Refuses nothing at all; logs how it differs from the release."""
-    if not annotation:
+def _compare_counts(root, annotation, raters, total):
+    """Refuses less than half of it; logs how it differs from the release."""
+    if 2 * len(annotation) < total or not annotation:
         raise InputError(
-            f"No utterance of '{root}' lies within its recording and has "
-            "ratings: copy ratings and timings again from the release."
+            f"Of {total} utterances of '{root}' {len(annotation)} lie within "
+            "their recordings and have ratings: copy ratings and timings again "
+            "from the release."
         )
     speakers = len({entry["speaker"] for entry in annotation.values()})
     found = (speakers, len(annotation), raters)

@@ -14,6 +14,7 @@ FILE = "odd_entries.csv"
 MOST = 5  # so many odd entries are taken, however small the corpus is,
 SHARE = 0.01  # and such a share of a large one
 SHOWN = 5
+LONGEST = 400  # signs of a value
 
 
 class Read(dict):
@@ -88,8 +89,11 @@ class OddEntries:
         """
         usual = "yes" if usual else ""
         row = {"file": str(file), "entry": entry, "what": what}
-        row |= {"value": str(value), "done": done, "usual": usual}
-        self.rows.append(row)
+        text = "".join(
+            sign if sign.isprintable() or sign == "\t" else "?"
+            for sign in str(value)[:LONGEST]
+        )
+        self.rows.append(row | {"value": text, "done": done, "usual": usual})
 
     def check(self, total, of):
         """Refuses what is too much of it.

@@ -214,8 +214,18 @@ def test_nothing_left(tree):
     """All segments lie behind their recordings."""
     segment(tree, 7.0, 9.0)
     message = refusal(tree)
-    assert f"No segment in '{labels_path(tree)}' lies within" in message
-    assert f"recording in '{sound_path(tree).parent}': download" in message
+    assert f"Of the segments in '{labels_path(tree)}' 1 lie outside" in message
+    assert f"in '{sound_path(tree).parent}', 0 within: download" in message
+
+
+def test_times_in_thousandths(tree):
+    """Most segments lie behind their recordings: that is not usual."""
+    times = [[1000 * s, 1000 * e] for s, e in INTERVALS]
+    write_labels(
+        labels_path(tree),
+        {FIRST: (FEATURES, times), OTHER: ([[0] * 7], [[0.0, 5000.0]])},
+    )
+    assert "3 lie outside of their recordings" in refusal(tree)
 
 
 # -- recordings

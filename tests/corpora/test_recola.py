@@ -188,7 +188,8 @@ def test_nothing_left(tree):
     """All begin after the last rating."""
     for name in ("P16", "P65"):
         write_timings(timings_file(tree, name), [("4.10", "4.60")])
-    assert "lies within its recording and has ratings" in refusal(tree)
+    said = f"Of 2 utterances of '{tree}' 0 lie within their recordings and have"
+    assert said in refusal(tree)
 
 
 def test_a_stop_just_beyond_the_recording_is_clipped(tree):

@@ -183,8 +183,8 @@ def _refusal(apart, files):
     why = "keep one of them"
     if other in HIDDEN:
         why = (
-            f"take it out of {other}, of which a protocol says otherwise if "
-            "what is tested may train without its label"
+            f"take it out of {other}; only a transductive protocol trains on "
+            "what it tests, without the label"
         )
     return (
         f"the utterance {key} of {files.get(one) or one} ('{entry['wav']}') is "
@@ -199,6 +199,6 @@ def _told(twice):
         return []
     (_, key, _), (_, other, _) = twice[0]
     return [
-        f"train: {len(twice)} utterances are the same audio as another one with "
-        f"another label (for example {other} and {key})"
+        "train: the same audio as another utterance, but another label: "
+        f"{len(twice)} (for example {other} and {key})"
     ]

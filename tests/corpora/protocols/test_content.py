@@ -112,8 +112,8 @@ def test_two_labels_of_one_audio_are_counted(parts):
     train["a"] = train["train0"] | {"emotion": "sad"}
     train["b"] = train["train1"] | {"emotion": "ang"}
     assert check_content(parts) == [
-        "train: 2 utterances are the same audio as another one with another "
-        "label (for example a and train0)"
+        "train: the same audio as another utterance, but another label: 2 (for "
+        "example a and train0)"
     ]
 
 
