@@ -8,7 +8,19 @@ import textwrap
 from speechbrain_ser.utils.audio_files import inspect_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_json
+from speechbrain_ser.utils.missing import is_missing
 
+# What is not known where a word of `utils.missing` stands: it is left out.
+MAY_BE_MISSING = (
+    "emotion",
+    "speaker",
+    "gender",
+    "session",
+    "language",
+    "valence",
+    "arousal",
+    "dominance",
+)
 _REQUIRED = ("wav", "duration", "emotion")
 _TEXT = ("wav", "emotion", "speaker", "gender")
 _NUMBER = ("duration", "valence", "arousal", "dominance")
@@ -32,7 +44,9 @@ def read_annotation(path, data_root=None, labelled=True):
     Returns
     -------
     dict
-        Id -> entry; every `wav` is an absolute path.
+        Id -> entry; every `wav` is an absolute path. A key of
+        `MAY_BE_MISSING` whose value is null or a word such as "unknown" is left
+        out, as is such a word among `votes`.
 
     Raises
     ------
@@ -61,8 +75,10 @@ def read_annotation(path, data_root=None, labelled=True):
     folder = os.path.dirname(os.path.abspath(path))
     for key, entry in annotation.items():
         where = f"In the annotation '{path}', entry '{key}'"
-        _check_entry(where, entry, _REQUIRED if labelled else _REQUIRED[:2])
-        entry["wav"] = _resolve(where, entry["wav"], folder, data_root)
+        required = _REQUIRED if labelled else _REQUIRED[:2]
+        annotation[key] = known = _known(where, entry, required)
+        _check_entry(where, known, required)
+        known["wav"] = _resolve(where, known["wav"], folder, data_root)
     return annotation
 
 
@@ -218,13 +234,34 @@ def _parse(path, text):
         ) from None
 
 
-def _check_entry(where, entry, required):
-    """Raises InputError unless every value of an entry is of its kind."""
+def _known(where, entry, required):
+    """An entry without what is not known; what is required must be."""
     if not isinstance(entry, dict):
         raise InputError(
             f"{where} is {_short(entry)}: make it an object with "
             f"{_list_of(required)}."
         )
+    known = {
+        key: value
+        for key, value in entry.items()
+        if key not in MAY_BE_MISSING or not is_missing(value)
+    }
+    for key in required:
+        if key in entry and key not in known:
+            raise InputError(
+                f"{where} has {_short(entry[key])} as '{key}', which says that "
+                "it is not known: give it, or take the entry out."
+            )
+    if _is_votes(known.get("votes")):
+        known["votes"] = [
+            [label for label in labels if not is_missing(label)]
+            for labels in known["votes"]
+        ]
+    return known
+
+
+def _check_entry(where, entry, required):
+    """Raises InputError unless every value of an entry is of its kind."""
     for key in required:
         if key not in entry:
             raise InputError(f"{where} lacks '{key}': add it.")

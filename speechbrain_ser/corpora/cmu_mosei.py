@@ -13,9 +13,10 @@ import os
 import h5py
 import numpy as np
 
-from speechbrain_ser.corpora.release import Folder, Place, few, refuse_neighbour
-from speechbrain_ser.utils.audio_files import inspect_files
+from speechbrain_ser.corpora.release import Folder, Place, refuse_neighbour
+from speechbrain_ser.utils.audio_files import inspect_each, raise_first
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.odd_entries import OddEntries, Read, on_scale
 from speechbrain_ser.utils.settings import checked
 
 LABELS_FILE = "CMU_MOSEI_Labels.csd"
@@ -28,8 +29,7 @@ _FOLDER = Folder(
     f"{_RECORDINGS}"
 )
 _LABELS_FILE = Place(f"the path of {LABELS_FILE}, or null")
-_LOWEST = np.array([-3, 0, 0, 0, 0, 0, 0])
-_HIGHEST = 3
+_SCALES = [(-3, 3)] + [(0, 3)] * len(EMOTIONS)
 _SHORTEST = 0.1  # Seconds of a segment that its recording must hold.
 # What h5py raises at damaged files.
 _DAMAGE = (
@@ -49,87 +49,112 @@ def read_cmu_mosei(
 ):
     """Reads the segments of CMU-MOSEI and the ratings of their emotions.
 
-    What does not fit together is left out or mended, and told.
-
     Arguments
     ---------
     data_folder : str
-        A folder below which the recordings, `<video>.wav`, lie. Those in a
-        folder named `WAV_16000` come first, else those in the folder that has
-        most of the videos.
+        Below it lie the recordings, `<video>.wav`: of the folders that of the
+        name `WAV_16000` is taken, else the one with most of the videos.
     labels_file : str, optional
-        The file of labels; when None, `CMU_MOSEI_Labels.csd` anywhere below
-        `data_folder`.
+        When None, `CMU_MOSEI_Labels.csd` anywhere below `data_folder`.
 
     Returns
     -------
-    annotation : dict
+    dict
         Id (`<video>_<row>`: the row in the file of labels, from 0) -> entry
         with `wav`, `start`, `stop` (samples at the recording's own rate),
         `duration` (seconds), `video` and `ratings` (`sentiment` from -3 to 3;
         `happy`, `sad`, `anger`, `surprise`, `disgust` and `fear` from 0 to
-        3). The order is that of the file, which is not that of time.
-    notes : list of str
-        One sentence for each thing that did not fit: videos without a
-        recording, segments of which less than 0.1 s lies within their
-        recording (all left out), segments that reach beyond it (cut to it).
+        3). The order is the file's, not that of time. Its `odd` is what was
+        odd, see `utils.odd_entries`.
 
     Raises
     ------
     InputError
-        If labels or recordings are not found or broken, or nothing is left.
+        If labels or recordings are not found, or too much is odd.
 
     Example
     -------
     >>> from speechbrain_ser.corpora.mini.cmu_mosei import mini_mosei
     >>> tree = mini_mosei(getfixture("tmp_path"), videos=1)
-    >>> annotation, notes = read_cmu_mosei(tree)
+    >>> annotation = read_cmu_mosei(tree)
     >>> entry = annotation["-mini_mos00_1"]
     >>> entry["video"], sorted(entry["ratings"])[:3]
     ('-mini_mos00', ['anger', 'disgust', 'fear'])
-    >>> print(notes[0])
-    Videos without a recording in '...', left out: 1 of 2, with 3 segments ...
+    >>> annotation.odd[0]["what"], annotation.odd[0]["value"]
+    ('Videos, of 2, without a recording', '3 segments')
     """
     root = _FOLDER.opened(data_folder)
     tables, folders = _look_through(root)
     table = os.path.abspath(labels_file or _choose_table(root, tables))
-    labels = _read_labels(table)
+    odd = OddEntries()
+    labels = _read_labels(table, odd)
+    total = _count(labels, odd)
     folder = _choose_recordings(root, folders, labels, table)
     found = {v: folders[folder][v] for v in labels if v in folders[folder]}
-    annotation, oddities = _segments(labels, found)
-    if not annotation:
+    for video in sorted(labels.keys() - found.keys()):
+        segments = f"{len(labels[video])} segments"
+        what = f"Videos, of {len(labels)}, without a recording"
+        odd.add(folder, video, what, "left out", segments, usual=True)
+    annotation = _segments(labels, found, table, odd)
+    odd.settle(total, f"segments of '{table}'")
+    _check_within(annotation, odd, table, folder)
+    return Read(annotation, odd.rows)
+
+
+def _count(labels, odd):
+    """How many segments a file has, with those that can't be read."""
+    lost = sum(row["done"] == "left out" for row in odd.rows)
+    return sum(map(len, labels.values())) + lost
+
+
+def _check_within(annotation, odd, table, folder):
+    """Refuses segments most of which lie outside of their recordings."""
+    outside = sum(
+        row["done"] == "left out" and row["file"] == table for row in odd.rows
+    )
+    if outside > len(annotation) or not annotation:
         raise InputError(
-            f"No segment in '{table}' lies within its recording in '{folder}': "
-            "download labels and recordings again, both of one release."
+            f"Of the segments in '{table}' {outside} lie outside of their "
+            f"recordings in '{folder}', {len(annotation)} within: download "
+            "labels and recordings again, both of one release."
         )
-    return annotation, _notes(labels, found, folder, oddities)
 
 
-def _segments(labels, recordings):
+def _segments(labels, recordings, table, odd):
     """Fits segments into their recordings.
 
     Arguments
     ---------
     labels : dict
-        Video -> ratings and intervals, lists of rows.
+        Video -> rows, see `_read_open`.
     recordings : dict
         Video -> WAV file.
+    table : str
+        The file of labels.
+    odd : OddEntries
+        Given what does not fit.
 
     Returns
     -------
-    annotation : dict
-    oddities : dict
-        What did not fit -> ids.
+    dict
+        Id -> entry.
     """
-    infos = inspect_files(recordings.values())
-    annotation, oddities = {}, {}
+    infos, errors = inspect_each(recordings.values())
+    if not infos:
+        raise_first(errors)
+    annotation = {}
     for video, wav in recordings.items():
-        info = infos[wav]
-        for row, (ratings, interval) in enumerate(zip(*labels[video])):
+        for row, ratings, interval in labels[video]:
             key = f"{video}_{row}"
+            if wav in errors:
+                what = "Segments whose recording is broken"
+                odd.add(wav, key, what, "left out", errors[wav])
+                continue
+            info = infos[wav]
             span, told = _clamp(*interval, info.duration)
             for oddity in told:
-                oddities.setdefault(oddity, []).append(key)
+                value = "{:g} s to {:g} s".format(*interval)
+                odd.add(table, key, *oddity[:2], value, *oddity[2:])
             if span is None:
                 continue
             annotation[key] = {
@@ -138,7 +163,7 @@ def _segments(labels, recordings):
                 "video": video,
                 "ratings": dict(zip(RATINGS, ratings)),
             }
-    return annotation, oddities
+    return annotation
 
 
 def _look_through(root):
@@ -216,8 +241,8 @@ def _choose_recordings(root, folders, labels, table):
     return folder
 
 
-def _read_labels(path):
-    """Reads a file of labels: video -> (ratings, intervals), lists of rows."""
+def _read_labels(path, odd):
+    """Reads a file of labels; see `_read_open`."""
     if not os.path.isfile(path):
         raise InputError(
             f"labels_file '{path}' is no file: give the path of {LABELS_FILE}."
@@ -230,7 +255,7 @@ def _read_labels(path):
                     f"'{path}' is no HDF5 file: download {LABELS_FILE} again."
                 )
             with h5py.File(file, "r") as csd:
-                labels = _read_open(path, csd)
+                labels = _read_open(path, csd, odd)
     except InputError:
         raise
     except _DAMAGE as error:
@@ -238,15 +263,30 @@ def _read_labels(path):
             f"'{path}' is truncated, damaged or not to be read "
             f"({' '.join(str(error).split())}): download {LABELS_FILE} again."
         ) from None
-    if not any(len(ratings) for ratings, _ in labels.values()):
+    odd.check(_count(labels, odd), f"segments of '{path}'")
+    if not any(labels.values()):
         raise InputError(
-            f"'{path}' holds no segment: download {LABELS_FILE} again."
+            f"'{path}' holds no segment that can be read: download "
+            f"{LABELS_FILE} again."
         )
     return labels
 
 
-def _read_open(path, csd):
-    """Reads an open file of labels."""
+def _read_open(path, csd, odd):
+    """Reads an open file of labels.
+
+    Arguments
+    ---------
+    path : str
+    csd : h5py.File
+    odd : OddEntries
+        Given the rows that are left out, and the ratings that are mended.
+
+    Returns
+    -------
+    dict
+        Video -> list of its rows: number, ratings, interval.
+    """
     data = csd.get("All Labels/data")
     if not isinstance(data, h5py.Group):
         raise InputError(
@@ -258,26 +298,50 @@ def _read_open(path, csd):
     for video in data:
         if not isinstance(video, str):
             raise TypeError(f"the id {video} is not in UTF-8")
-        where = f"'{path}', video '{video}'"
         ratings, intervals = (
-            _read_numbers(where, data[video], name, columns)
+            _read_numbers(data[video], name, columns)
             for name, columns in (("features", len(RATINGS)), ("intervals", 2))
         )
-        if len(ratings) != len(intervals):
-            raise InputError(
-                f"{where} has {len(ratings)} features but {len(intervals)} "
-                f"intervals: download {LABELS_FILE} again."
-            )
-        outside = (ratings < _LOWEST) | (ratings > _HIGHEST)
-        if outside.any():
-            row, column = np.argwhere(outside)[0]
-            raise InputError(
-                f"{where}, row {row} has {ratings[row, column]:g} as "
-                f"{RATINGS[column]}, which goes from {_LOWEST[column]} to "
-                f"{_HIGHEST}: download {LABELS_FILE} again."
-            )
-        labels[video] = ratings.tolist(), intervals.tolist()
+        if ratings is None or intervals is None:
+            what = "Videos without a table of 7 ratings and one of 2 times"
+            odd.add(path, video, what, "left out")
+        elif len(ratings) != len(intervals):
+            what = "Videos with more ratings than times, or fewer"
+            both = f"{len(ratings)} and {len(intervals)}"
+            odd.add(path, video, what, "left out", both)
+        else:
+            rows = zip(ratings.tolist(), intervals.tolist())
+            labels[video] = _good_rows(path, video, rows, odd)
     return labels
+
+
+def _good_rows(path, video, rows, odd):
+    """The rows of a video that can be used, with their numbers."""
+    good = []
+    for number, (ratings, interval) in enumerate(rows):
+        where = path, f"{video}_{number}"
+        if not np.isfinite(ratings + interval).all():
+            what = "Segments with ratings or times that are no finite numbers"
+            odd.add(*where, what, "left out")
+            continue
+        kept = [on_scale(v, *s) for v, s in zip(ratings, _SCALES)]
+        if kept != ratings:
+            what, done = "Ratings outside their scale", "clamped to it"
+            if None in kept:
+                what, done = "Segments far outside a scale", "left out"
+            odd.add(*where, what, done, _changed(ratings, kept))
+        if None not in kept:
+            good.append((number, kept, interval))
+    return good
+
+
+def _changed(ratings, kept):
+    """Names the ratings that are not kept as they are."""
+    return ", ".join(
+        f"{name} {before:g}"
+        for name, before, after in zip(RATINGS, ratings, kept)
+        if before != after
+    )
 
 
 def _check_columns(path, names):
@@ -304,8 +368,8 @@ def _check_columns(path, names):
         )
 
 
-def _read_numbers(where, video, name, columns):
-    """Reads a table of finite numbers of a video, as float64."""
+def _read_numbers(video, name, columns):
+    """Reads a table of numbers of a video, as float64; None if it is none."""
     table = video.get(name) if isinstance(video, h5py.Group) else None
     if (
         not isinstance(table, h5py.Dataset)
@@ -313,19 +377,8 @@ def _read_numbers(where, video, name, columns):
         or table.ndim != 2
         or table.shape[1] != columns
     ):
-        raise InputError(
-            f"{where} has no {name} that are a table of numbers with {columns} "
-            f"columns: give an undamaged {LABELS_FILE} of the release, not "
-            "another of its files."
-        )
-    values = table[()].astype(np.float64)
-    if not np.isfinite(values).all():
-        row = np.argwhere(~np.isfinite(values))[0][0]
-        raise InputError(
-            f"{where}, row {row} has {name} that are no finite numbers: "
-            f"download {LABELS_FILE} again."
-        )
-    return values
+        return None
+    return table[()].astype(np.float64)
 
 
 def _clamp(start, end, duration):
@@ -335,37 +388,21 @@ def _clamp(start, end, duration):
     -------
     span : tuple or None
         Its start and end in seconds; None if it is left out.
-    told : list of str
-        What a user should know of it.
+    told : list of tuple
+        What a user should know of it: what, done, usual.
     """
     if end <= start:
-        return None, ["Segments that do not end after they begin, left out"]
+        what = "Segments that do not end after they begin"
+        return None, [(what, "left out", False)]
     first, last = max(start, 0.0), min(end, duration)
     if last - first < _SHORTEST:
-        return None, [
-            f"Segments of which less than {_SHORTEST} s lies within their "
-            "recording, left out"
-        ]
+        what = f"Segments of less than {_SHORTEST} s within their recording"
+        return None, [(what, "left out", True)]
     told = []
     if start < 0:
-        told.append("Segments that begin before their recording, cut to it")
+        what = "Segments that begin before their recording"
+        told.append((what, "cut to it", True))
     if end > duration:
-        told.append("Segments that end after their recording, cut to it")
+        what = "Segments that end after their recording"
+        told.append((what, "cut to it", True))
     return (first, last), told
-
-
-def _notes(labels, found, folder, oddities):
-    """One sentence for each thing that did not fit."""
-    notes = []
-    missing = [video for video in labels if video not in found]
-    if missing:
-        segments = sum(len(labels[video][0]) for video in missing)
-        notes.append(
-            f"Videos without a recording in '{folder}', left out: "
-            f"{len(missing)} of {len(labels)}, with {segments} segments "
-            f"({few(missing)})."
-        )
-    return notes + [
-        f"{oddity}: {len(keys)} ({few(keys)})."
-        for oddity, keys in sorted(oddities.items())
-    ]

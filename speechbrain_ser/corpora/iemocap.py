@@ -16,11 +16,14 @@ from speechbrain_ser.corpora.release import (
     Folder,
     check_labels,
     count_table,
+    rating,
     refuse_neighbour,
     tell_difference,
+    with_audio_alone,
 )
-from speechbrain_ser.utils.audio_files import inspect_files
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.missing import is_missing
+from speechbrain_ser.utils.odd_entries import OddEntries, Read
 from speechbrain_ser.utils.settings import Switch, checked
 
 logger = get_logger(__name__)
@@ -44,13 +47,16 @@ SESSIONS = tuple(f"Session{number}" for number in range(1, 6))
 # Of the full release, with excited in hap.
 EXPECTED_UTTERANCES = 10039
 EXPECTED_COUNTS = {"ang": 1103, "hap": 1636, "sad": 1084, "neu": 1708}
+EXPECTED_DIALOGS = 151
+DIMENSIONS = ("valence", "arousal", "dominance")  # in the order of the files
+SCALE = (1, 5)
 
 _EVALUATIONS = os.path.join("dialog", "EmoEvaluation")
 _NUMBER = r"(-?\d+(?:\.\d*)?)"
 _SUMMARY = re.compile(
     rf"\[{_NUMBER} - {_NUMBER}\]\t"
     r"((Ses(\d+)[FM]_(impro|script)\w*)_([FM])\d+)\t"
-    rf"([a-z]{{3}})\t\[{_NUMBER}, {_NUMBER}, {_NUMBER}\]\s*"
+    r"([a-z]{3})\t\[([^\[\],]*),([^\[\],]*)(?:,([^\[\],]*))?\]\s*"
 )
 _ANNOTATOR = re.compile(r"[CA]-[EFM]\d+:")
 _KNOWN = {*CODES.values(), NO_MAJORITY}
@@ -73,7 +79,7 @@ def read_iemocap(
     Arguments
     ---------
     data_folder : str
-        The folder IEMOCAP_full_release, with Session1 to Session5 in it.
+        IEMOCAP_full_release, with Session1 to Session5 in it.
     merge_excited : bool
         Whether `exc` becomes `hap`, in labels and in votes.
     labels : list of str or None
@@ -82,9 +88,8 @@ def read_iemocap(
     self_evaluations : bool
         Whether the actors' own labels count among `votes`.
     improvised_only : bool
-        Whether the scripted dialogs are left out.
     with_audio : bool
-        Without a look at it, `start`, `stop` and `duration` are left out.
+        Without a look at it there are no `start`, `stop` and `duration`.
 
     Returns
     -------
@@ -92,13 +97,14 @@ def read_iemocap(
         Id -> entry, sorted by id, with `wav`, `start`, `stop`, `duration`
         (seconds), `emotion`, `speaker` ("Ses01_F"), `gender` ("F" or "M"),
         `session` (1 to 5), `dialog`, `style` ("improvised" or "scripted"),
-        `votes` (the labels that each annotator gave), `self_votes`, and
-        `valence`, `arousal`, `dominance` (1 to 5).
+        `votes` (the labels that each annotator gave), `self_votes`, and, if
+        known, `valence`, `arousal`, `dominance` (1 to 5). Its `odd` is what was
+        odd, see `utils.odd_entries`, and left out if it can't be used.
 
     Raises
     ------
     InputError
-        If the folder is not IEMOCAP, or a line, file or setting is broken.
+        If it is not IEMOCAP, a setting is unfit, or too much is odd.
 
     Example
     -------
@@ -108,18 +114,18 @@ def read_iemocap(
     """
     known = _known_labels(labels, merge_excited)
     root = _FOLDER.opened(data_folder)
-    annotation, codes = {}, collections.Counter()
-    for code, key, entry in _utterances(root, merge_excited, self_evaluations):
+    annotation, codes, odd = {}, collections.Counter(), OddEntries()
+    files, how = _label_files(root), (merge_excited, self_evaluations)
+    for code, key, entry in _utterances(files, *how, odd):
         codes[code] += 1
         scripted = entry["style"] == "scripted"
         if entry["emotion"] in known and not (improvised_only and scripted):
             annotation[key] = entry
-    _check_found(root, annotation, known, codes)
-    if with_audio:
-        infos = inspect_files(entry["wav"] for entry in annotation.values())
-        for entry in annotation.values():
-            entry |= infos[entry["wav"]].span()
-    return {key: annotation[key] for key in sorted(annotation)}
+    of = f"utterances of '{root}'"
+    odd.settle(max(codes.total(), len(odd.rows)), of)
+    _check_found(root, annotation, known, codes, len(files))
+    found = with_audio_alone(annotation, of) if with_audio else Read(annotation)
+    return Read(sorted(found.items()), odd.rows + found.odd)
 
 
 def read_labels(data_folder, **selection):
@@ -157,34 +163,58 @@ def _known_labels(labels, merge_excited):
     return labels
 
 
-def _utterances(root, merge_excited, self_evaluations):
+def _label_files(root):
+    """The label file of each dialog, and the folder of its session's audio."""
+    return [
+        (os.path.join(folder, name), os.path.join(session, "sentences", "wav"))
+        for session in _find_sessions(root)
+        for folder in [session / _EVALUATIONS]
+        for name in sorted(os.listdir(folder))
+        if name[0] != "." and name.endswith(".txt")
+    ]
+
+
+def _utterances(files, merge_excited, self_evaluations, odd):
     """Yields each utterance's code in the release, its id and its entry."""
     seen = {}
-    for session in _find_sessions(root):
-        folder = session / _EVALUATIONS
-        audio = os.path.join(session, "sentences", "wav")
-        for name in sorted(os.listdir(folder)):
-            path = os.path.join(folder, name)
-            if name[0] == "." or not name.endswith(".txt"):
-                continue
-            for summary, votes, self_votes in _read_dialog(path, merge_excited):
-                key, code = summary[3], summary[8]
-                if key in seen:
-                    raise InputError(
-                        f"The utterance {key} stands in '{seen[key]}' and in "
-                        f"'{path}': keep one of them."
-                    )
-                seen[key] = path
-                entry = _entry(summary, audio)
-                if merge_excited and code == "exc":
-                    entry["emotion"] = "hap"
-                entry["votes"] = votes + self_votes * self_evaluations
-                entry["self_votes"] = self_votes
-                yield code, key, entry
+    for path, audio in files:
+        for summary, votes, self_votes in _read_dialog(
+            path, merge_excited, odd
+        ):
+            key, code = summary[3], summary[8]
+            if key in seen:
+                raise InputError(
+                    f"The utterance {key} stands in '{seen[key]}' and in "
+                    f"'{path}': keep one of them."
+                )
+            seen[key] = path
+            entry = _entry(summary, audio) | _ratings(path, summary, odd)
+            if merge_excited and code == "exc":
+                entry["emotion"] = "hap"
+            entry["votes"] = votes + self_votes * self_evaluations
+            entry["self_votes"] = self_votes
+            yield code, key, entry
+
+
+def _ratings(path, summary, odd):
+    """The dimensions of an utterance that are known."""
+    known = {}
+    for name, text in zip(DIMENSIONS, summary.group(9, 10, 11)):
+
+        def told(what, done, value):
+            """Notes an odd rating; a missing dominance the release has too."""
+            usual = name == "dominance" and what == "that are missing"
+            kind = f"Ratings of {name} {what}"
+            odd.add(path, summary[3], kind, done, value, usual)
+
+        value = rating((text or "").strip(), *SCALE, told)
+        if value is not None:
+            known[name] = value
+    return known
 
 
 def _entry(summary, audio):
-    """What the summary of an utterance says of it."""
+    """What the summary of an utterance says of it, but its ratings."""
     key, dialog, number, style, sex, code = summary.group(3, 4, 5, 6, 7, 8)
     return {
         "wav": os.path.join(audio, dialog, key + ".wav"),
@@ -194,9 +224,6 @@ def _entry(summary, audio):
         "session": int(number),
         "dialog": dialog,
         "style": "improvised" if style == "impro" else "scripted",
-        "valence": float(summary[9]),
-        "arousal": float(summary[10]),
-        "dominance": float(summary[11]),
     }
 
 
@@ -231,7 +258,7 @@ def _sessions_in(folder):
     return [numbered[number] for number in sorted(numbered)]
 
 
-def _read_dialog(path, merge_excited):
+def _read_dialog(path, merge_excited, odd):
     """Reads one file of EmoEvaluation.
 
     Arguments
@@ -240,6 +267,8 @@ def _read_dialog(path, merge_excited):
         The file.
     merge_excited : bool
         Whether `exc` becomes `hap` in the votes.
+    odd : OddEntries
+        Given the lines that can't be read.
 
     Returns
     -------
@@ -247,43 +276,47 @@ def _read_dialog(path, merge_excited):
         For each utterance the match of its summary line, the annotators'
         votes and the actors' own.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
         lines = file.read().split("\n")
     utterances = []
-    votes = self_votes = None
+    current = None  # votes and own votes of the utterance that is read
     for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("%"):
+            continue
+        what = "Lines that can't be read"
         if line.startswith("["):
-            summary = _SUMMARY.fullmatch(line)
-            if not summary or summary[8] not in _KNOWN:
-                raise _broken(path, number, line, "a summary")
-            votes, self_votes = [], []
-            utterances.append((summary, votes, self_votes))
-        elif line.startswith(("C-", "A-")):
-            fields = line.split("\t", 2)
-            if (
-                votes is None
-                or len(fields) < 2
-                or not _ANNOTATOR.fullmatch(fields[0])
-            ):
-                raise _broken(path, number, line, "an annotator's line")
-            # Attributes are taken from the summary, their mean.
-            if line[0] == "C":
-                labels = _parse_labels(fields[1], merge_excited)
-                if labels is None:
-                    raise _broken(path, number, line, "an annotator's labels")
+            summary, current = _SUMMARY.fullmatch(line), ([], [])
+            if summary and summary[8] in _KNOWN:
+                utterances.append((summary, *current))
+                continue
+            what = "Utterances whose summary can't be read"
+        elif line.startswith(("C-", "A-")) and current is not None:
+            labels = _vote(line, merge_excited)
+            if labels is not None:
                 if labels:
-                    own = line[2] != "E"
-                    (self_votes if own else votes).append(list(labels))
-        elif line.strip() and not line.startswith("%"):
-            raise _broken(path, number, line, "a line")
+                    current[line[2] != "E"].append(list(labels))
+                continue
+            what = "Annotators' lines that can't be read"
+        odd.add(path, f"line {number}", what, "left out", line.strip())
+    if not utterances:
+        odd.add(path, "all of it", "Label files without labels", "left out")
     return utterances
+
+
+def _vote(line, merge_excited):
+    """An annotator's labels, of attributes none; None if it can't be read."""
+    fields = line.split("\t", 2)
+    if len(fields) < 2 or not _ANNOTATOR.fullmatch(fields[0]):
+        return None
+    # Attributes are taken from the summary, their mean.
+    return _parse_labels(fields[1], merge_excited) if line[0] == "C" else ()
 
 
 @functools.lru_cache(maxsize=None)
 def _parse_labels(field, merge_excited):
     """'Neutral; Anger;' -> ('neu', 'ang'); None if a word is unknown."""
     words = [word.strip().lower() for word in field.split(";")]
-    codes = [CODES.get(word) for word in words if word]
+    codes = [CODES.get(word) for word in words if not is_missing(word)]
     if None in codes:
         return None
     if merge_excited:
@@ -291,15 +324,7 @@ def _parse_labels(field, merge_excited):
     return tuple(dict.fromkeys(codes))
 
 
-def _broken(path, number, line, what):
-    """The error for a line that cannot be read."""
-    return InputError(
-        f"'{path}', line {number} is not {what} of IEMOCAP: '{line.strip()}'; "
-        "correct it or copy the file again from the release."
-    )
-
-
-def _check_found(root, annotation, labels, codes):
+def _check_found(root, annotation, labels, codes, n_files):
     """Refuses an empty annotation; tells how the tree is not the release."""
     if not annotation:
         raise InputError(
@@ -314,10 +339,12 @@ def _check_found(root, annotation, labels, codes):
         tell_difference(
             root,
             "IEMOCAP",
-            "has %d utterances; the full release of IEMOCAP has %d, so "
-            "results cannot be compared with published ones",
+            "has %d utterances in %d label files; the full release of IEMOCAP "
+            "has %d in %d, so results cannot be compared with published ones",
             total,
+            n_files,
             EXPECTED_UTTERANCES,
+            EXPECTED_DIALOGS,
         )
     elif found != EXPECTED_COUNTS:
         tell_difference(

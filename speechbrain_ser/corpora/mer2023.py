@@ -15,19 +15,21 @@ from speechbrain_ser.corpora.release import (
     Folder,
     check_labels,
     count_table,
-    finite,
-    others,
+    rating,
     refuse_neighbour,
     tell_difference,
+    with_spans,
 )
 from speechbrain_ser.corpora.video_sound import (
     extract_all,
     find_ffmpeg,
     is_newer,
 )
-from speechbrain_ser.utils.audio_files import inspect_files
+from speechbrain_ser.utils.audio_files import raise_first
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import cache_folder
+from speechbrain_ser.utils.missing import is_missing
+from speechbrain_ser.utils.odd_entries import OddEntries, Read
 from speechbrain_ser.utils.settings import (
     Labels,
     OneOf,
@@ -43,6 +45,7 @@ EXPECTED_COUNTS = {
     "test3": (166, 183, 169, 257, 45, 14),
 }
 WITHOUT_VALENCE = ("test3",)
+SCALE = (-5, 5)  # of the valence
 
 _SUFFIXES = (".wav", ".avi", ".mp4")
 _FOLDER = Folder(
@@ -69,29 +72,26 @@ def read_mer2023(
     Arguments
     ---------
     data_folder : str
-        The folder that holds `mer2023train`, or `train` and
-        `train-label.csv`; `mer2023train` itself is understood too.
+        Holds `mer2023train`, or `train` and `train-label.csv`; or is the former.
     labels : list of str
-        Clips with these labels are taken.
     audio_folder : str, optional
-        Where the sound of videos goes; when None, a folder of its own for
-        each data_folder in `$SPEECHBRAIN_SER_CACHE` or
-        `~/.cache/speechbrain_ser`.
+        Where the sound of videos goes; when None, a folder for each data_folder
+        in `$SPEECHBRAIN_SER_CACHE` or `~/.cache/speechbrain_ser`.
     part : str
         "train" (the release's train and validation clips), "test1", "test2"
-        or "test3" (those clips of it that have a label).
+        or "test3" (of which those with a label).
 
     Returns
     -------
     dict
         Name -> entry, sorted by name, with `wav`, `start`, `stop`, `duration`
-        (seconds), `emotion` and `valence` (-5 to 5; not in test3).
+        (seconds), `emotion` and, if known, `valence` (-5 to 5; not in test3).
+        Its `odd` is what was odd, see `utils.odd_entries`.
 
     Raises
     ------
     InputError
-        If the folder is not MER2023, a line of its labels is broken, a clip
-        is missing, broken or without sound, or ffmpeg is needed and missing.
+        If it is not MER2023, too much is odd, or ffmpeg is needed and missing.
 
     Example
     -------
@@ -103,13 +103,19 @@ def read_mer2023(
     """
     check_labels(labels, LABELS)
     root, table = _find_table(data_folder, part)
-    annotation, lines = _read_table(table, part not in WITHOUT_VALENCE)
+    odd, silent = OddEntries(), OddEntries()
+    annotation = _read_table(table, part not in WITHOUT_VALENCE, odd)
+    odd.settle(len(annotation) + len(odd.rows), f"lines of '{table}'")
     _compare_counts(root, part, annotation)
     annotation = _select(annotation, labels, table)
-    files = _find_clips(root, part, table, {n: lines[n] for n in annotation})
+    clips = len(annotation), f"clips of {part} in '{root}'"
+    annotation = _find_clips(root, part, annotation, silent)
+    silent.check(*clips)
     target = os.path.join(_sound_folder(audio_folder, root), part)
-    _add_sound(annotation, files, target, root)
-    return annotation
+    _add_sound(annotation, target, root, silent)
+    annotation = with_spans(annotation, silent)
+    silent.settle(*clips)
+    return Read(annotation, odd.rows + silent.rows)
 
 
 def _select(annotation, labels, table):
@@ -180,7 +186,7 @@ def _find_table(data_folder, part):
     )
 
 
-def _read_table(path, needs_valence):
+def _read_table(path, needs_valence, odd):
     """Reads a label file.
 
     Arguments
@@ -189,56 +195,64 @@ def _read_table(path, needs_valence):
         The file.
     needs_valence : bool
         Whether every clip must have a valence.
+    odd : OddEntries
+        Given the lines that are left out, and the valences that are mended.
 
     Returns
     -------
-    annotation : dict
-        Name -> `emotion` and, where the file has it, `valence`.
-    lines : dict
-        Name -> its line in the file.
+    dict
+        Name -> `emotion` and, where it is known, `valence`.
     """
     columns = None
     needed = ["name", "discrete"] + ["valence"] * needs_valence
-    annotation, lines = {}, {}
+    annotation = {}
     for number, row in _rows(path):
-        where = f"'{path}', line {number}"
+        where = path, f"line {number}"
         if columns is None:
             columns = row
             if not set(needed) <= set(row):
                 raise InputError(
-                    f"{where} is '{','.join(row)}' and not the header "
-                    f"'{','.join(needed)}': copy the file again from the "
-                    "release."
+                    f"'{path}', line {number} is '{','.join(row)}' and not the "
+                    f"header '{','.join(needed)}': copy the file again from "
+                    "the release."
                 )
             continue
-        if len(row) != len(columns):
-            raise InputError(
-                f"{where} has {len(row)} fields but the header has "
-                f"{len(columns)}: correct the line."
-            )
         cells = dict(zip(columns, row))
-        name = cells["name"]
-        if not name:
-            raise InputError(f"{where} names no clip: correct the line.")
-        if name in lines:
-            raise InputError(
-                f"{where} names '{name}', which line {lines[name]} names too: "
-                "delete one of them."
-            )
-        lines[name] = number
-        entry = annotation[name] = {"emotion": cells["discrete"]}
-        if entry["emotion"] not in LABELS:
-            raise InputError(
-                f"{where} has the emotion '{entry['emotion']}': make it one "
-                f"of {', '.join(LABELS)}."
-            )
+        what = _wrong(row, columns, cells, annotation)
+        if what:
+            odd.add(*where, what, "left out", ",".join(row))
+            continue
+        entry = annotation[cells["name"]] = {"emotion": cells["discrete"]}
         if needs_valence or cells.get("valence"):
-            entry["valence"] = _parse_valence(where, cells["valence"])
+
+            def told(what, done, text, where=where):
+                """Notes an odd valence."""
+                odd.add(*where, f"Valences {what}", done, text)
+
+            value = rating(cells["valence"], *SCALE, told)
+            entry |= {} if value is None else {"valence": value}
+    odd.check(len(annotation) + len(odd.rows), f"lines of '{path}'")
     if not annotation:
         raise InputError(
-            f"'{path}' holds no clip: copy it again from the release."
+            f"'{path}' holds no clip that can be read: copy it again from the "
+            "release."
         )
-    return annotation, lines
+    return annotation
+
+
+def _wrong(row, columns, cells, annotation):
+    """Why a line is left out; None if it is not."""
+    if len(row) != len(columns):
+        return "Lines with other fields than the header's"
+    if not cells["name"]:
+        return "Lines that name no clip"
+    if cells["name"] in annotation:
+        return "Lines of a clip that an earlier line names"
+    if is_missing(cells["discrete"]):
+        return "Lines without an emotion"
+    if cells["discrete"] not in LABELS:
+        return f"Lines whose emotion is none of {', '.join(LABELS)}"
+    return None
 
 
 def _rows(path):
@@ -257,18 +271,8 @@ def _rows(path):
         ) from None
 
 
-def _parse_valence(where, text):
-    """'-0.25' -> -0.25."""
-    value = finite(text)
-    if value is None:
-        raise InputError(
-            f"{where} has the valence '{text}': make it a finite number."
-        )
-    return value
-
-
-def _find_clips(root, part, table, lines):
-    """The file of each clip that is named in `lines`."""
+def _find_clips(root, part, annotation, odd):
+    """Sets each clip's file as `wav`; a clip without one is left out."""
     folders = [
         base / folder
         for folder in (os.path.join("dataset-process", "audio"), part)
@@ -278,20 +282,25 @@ def _find_clips(root, part, table, lines):
     for folder in folders:
         for name, paths in _list_clips(folder).items():
             found.setdefault(name, []).extend(paths)
-    missing = [name for name in lines if name not in found]
-    if missing:
+    missing = [name for name in annotation if name not in found]
+    place = _part_folder(root, part)
+    if len(missing) == len(annotation):
         first = missing[0]
-        more = others(missing[1:], "missing")
         raise InputError(
-            f"The clip '{first}' ('{table}', line {lines[first]}) is missing: "
-            f"unpack {part} of the release so that {first}.avi, .mp4 or .wav "
-            f"lies in '{_part_folder(root, part)}'{more}."
+            f"'{place}' has none of the {len(missing)} clips, such as {first}: "
+            f"unpack {part} of the release there, so that there is {first}.avi,"
+            " .mp4 or .wav."
         )
+    for name in missing:
+        what = "Clips that are missing, as .avi, .mp4 and .wav"
+        odd.add(place, name, what, "left out")
     # Sorting is stable: what is converted already comes first.
     rank = {suffix: place for place, suffix in enumerate(_SUFFIXES)}
     return {
-        name: min(found[name], key=lambda path: rank[_suffix(path)])
-        for name in lines
+        name: entry
+        | {"wav": min(found[name], key=lambda path: rank[_suffix(path)])}
+        for name, entry in annotation.items()
+        if name in found
     }
 
 
@@ -317,38 +326,36 @@ def _suffix(path):
     return os.path.splitext(path)[1].lower()
 
 
-def _add_sound(annotation, files, target, root):
-    """Sets `wav`, `start`, `stop` and `duration`; takes the sound of videos.
-
-    What is found to be wrong without ffmpeg is said before it starts.
+def _add_sound(annotation, target, root, odd):
+    """Takes the sound of videos, which becomes their clips' `wav`.
 
     Arguments
     ---------
     annotation : dict
-        Name -> entry, completed in place.
-    files : dict
-        Name -> sound or video file.
+        Name -> entry with `wav`, sound or video, changed in place.
     target : str
         The folder for the sound of videos.
     root : Path
         The folder of the corpus.
+    odd : OddEntries
+        Given the clips that are left out.
     """
     videos = {}
     for name, entry in annotation.items():
-        entry["wav"] = files[name]
-        if _suffix(files[name]) != ".wav":
+        if _suffix(entry["wav"]) != ".wav":
+            video = entry["wav"]
             entry["wav"] = os.path.join(target, name + ".wav")
-            if not is_newer(entry["wav"], files[name]):
-                videos[files[name]] = entry["wav"]
+            if not is_newer(entry["wav"], video):
+                videos[video] = entry["wav"]
     instead = os.path.join(root, "dataset-process", "audio")
-    ffmpeg = find_ffmpeg(videos, instead)
-    waiting = set(videos.values())
-    ready = {entry["wav"] for entry in annotation.values()} - waiting
-    infos = inspect_files(sorted(ready))
-    extract_all(videos, ffmpeg)
-    infos |= inspect_files(sorted(waiting))
-    for entry in annotation.values():
-        entry |= infos[entry["wav"]].span()
+    errors = extract_all(videos, find_ffmpeg(videos, instead))
+    if errors and len(errors) == len(annotation):
+        raise_first(errors, ("video", "videos"))
+    for video, error in errors.items():
+        name = os.path.splitext(os.path.basename(video))[0]
+        what = "Videos whose sound can't be taken"
+        odd.add(video, name, what, "left out", error)
+        del annotation[name]
 
 
 def _compare_counts(root, part, annotation):

@@ -8,6 +8,7 @@ import itertools
 import re
 
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.odd_entries import Read, odd_rows
 from speechbrain_ser.utils.settings import (
     NOTHING,
     Number,
@@ -113,7 +114,7 @@ def two_classes(annotation, dimension, threshold):
     Arguments
     ---------
     annotation : dict
-        Id -> entry with the dimension's value.
+        Id -> entry with the dimension's value; those without one are left out.
     dimension : str
         Of `TASKS`.
     threshold : float
@@ -133,10 +134,12 @@ def two_classes(annotation, dimension, threshold):
     ('low', 'high')
     """
     low, high = TASKS[dimension]
-    return {
+    classes = {
         key: entry | {"emotion": high if entry[dimension] > threshold else low}
         for key, entry in annotation.items()
+        if entry.get(dimension) is not None
     }
+    return Read(classes, odd_rows(annotation))
 
 
 def _read(name, read):

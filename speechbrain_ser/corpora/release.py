@@ -6,7 +6,10 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
+from speechbrain_ser.utils.audio_files import inspect_each, raise_first
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.missing import is_missing
+from speechbrain_ser.utils.odd_entries import OddEntries, Read, on_scale
 from speechbrain_ser.utils.settings import NOTHING, Labels, Setting
 
 logger = get_logger(__name__)
@@ -240,15 +243,99 @@ def finite(text):
     return value if math.isfinite(value) else None
 
 
-def few(names):
-    """Names the first three.
+def rating(text, low, high, told):
+    """Reads a rating on a scale.
+
+    Arguments
+    ---------
+    text : str
+    low, high : float
+        The ends of the scale.
+    told : callable
+        Given what is odd, in words, what is done, and the text, unless the
+        rating is fine.
+
+    Returns
+    -------
+    float or None
+        None if there is none that can be used.
 
     Example
     -------
-    >>> few(["a", "b", "c", "d"])
-    'a, b, c, ...'
+    >>> rating("5.5", 1, 5, print), rating("nan", 1, 5, print)
+    outside their scale of 1 to 5 clamped to it 5.5
+    that are missing taken as not known nan
+    (5.0, None)
     """
-    return ", ".join(names[:3] + ["..."] * (len(names) > 3))
+    value = finite(text)
+    if value is None:
+        what = "that are no numbers"
+        if is_missing(text):
+            what = "that are missing"
+        told(what, "taken as not known", text)
+        return None
+    kept = on_scale(value, low, high)
+    if kept is None:
+        far = f"far outside their scale of {low:g} to {high:g}"
+        told(far, "taken as not known", text)
+    elif kept != value:
+        what = f"outside their scale of {low:g} to {high:g}"
+        told(what, "clamped to it", text)
+    return kept
+
+
+def with_audio_alone(annotation, of):
+    """Does what `with_spans` does, and settles what is odd.
+
+    Arguments
+    ---------
+    annotation : dict
+    of : str
+        See `OddEntries.settle`.
+
+    Returns
+    -------
+    Read
+    """
+    odd = OddEntries()
+    kept = with_spans(annotation, odd)
+    odd.settle(len(annotation), of)
+    return Read(kept, odd.rows)
+
+
+def with_spans(annotation, odd):
+    """Adds `start`, `stop` and `duration`; who has no usable audio is left out.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id -> entry with `wav`, completed in place.
+    odd : OddEntries
+        Given those that are left out.
+
+    Returns
+    -------
+    dict
+        Those with audio.
+
+    Raises
+    ------
+    InputError
+        If nobody has usable audio: for the first file, with the number of
+        others.
+    """
+    infos, errors = inspect_each(entry["wav"] for entry in annotation.values())
+    if not infos:
+        raise_first(errors)
+    kept = {}
+    for key, entry in annotation.items():
+        if entry["wav"] in infos:
+            kept[key] = entry | infos[entry["wav"]].span()
+            continue
+        said = str(errors[entry["wav"]])
+        what = "Utterances whose audio is missing or broken"
+        odd.add(entry["wav"], key, what, "left out", said)
+    return kept
 
 
 def others(names, what, shown=5):

@@ -3,8 +3,8 @@
 import os
 
 from speechbrain_ser.corpora.annotations import read_annotation
-from speechbrain_ser.corpora.release import Folder
-from speechbrain_ser.utils.audio_files import check_audio, inspect_files
+from speechbrain_ser.corpora.release import Folder, with_audio_alone
+from speechbrain_ser.utils.audio_files import check_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import NOTHING, Word, checked
 
@@ -24,12 +24,14 @@ def read_folder(audio_folder: _FOLDER):
     -------
     dict
         Path within the folder -> entry with `wav`, `start`, `stop` and
-        `duration`.
+        `duration`. Files that can't be used are left out, and are its `odd`,
+        see `utils.odd_entries`.
 
     Raises
     ------
     InputError
-        If there is no such folder, no audio in it, or a file can't be used.
+        If there is no such folder, no audio in it, or too many files can't be
+        used.
 
     Example
     -------
@@ -48,10 +50,10 @@ def read_folder(audio_folder: _FOLDER):
         raise InputError(
             f"--audio_folder '{root}' holds no audio: give {_FOLDER.what}."
         )
-    return {
-        os.path.relpath(path, root): {"wav": path, **info.span()}
-        for path, info in sorted(inspect_files(paths).items())
+    speech = {
+        os.path.relpath(path, root): {"wav": path} for path in sorted(paths)
     }
+    return with_audio_alone(speech, f"files of '{root}'")
 
 
 @checked
@@ -93,4 +95,5 @@ def read_speech(
         )
     if audio_folder is not None:
         return read_folder(audio_folder)
-    return check_audio(read_annotation(train_annotation, labelled=False))
+    speech = read_annotation(train_annotation, labelled=False)
+    return check_audio(speech, source=train_annotation)

@@ -9,7 +9,6 @@ import soundfile
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from speechbrain_ser.corpora.release import others
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing
 
@@ -30,7 +29,7 @@ def is_newer(wav, video):
 
 
 def find_ffmpeg(videos, instead):
-    """Finds ffmpeg, if videos need it and are no empty files.
+    """Finds ffmpeg, if videos need it.
 
     Arguments
     ---------
@@ -46,17 +45,10 @@ def find_ffmpeg(videos, instead):
     Raises
     ------
     InputError
-        If a video is empty or there is no ffmpeg.
+        If there is no ffmpeg.
     """
     if not videos:
         return None
-    empty = [video for video in videos if os.path.getsize(video) == 0]
-    if empty:
-        more = others([*map(os.path.basename, empty[1:])], "empty")
-        raise InputError(
-            f"The video '{empty[0]}' is empty (0 bytes): copy it again from "
-            f"the release{more}."
-        )
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise InputError(
@@ -78,14 +70,18 @@ def extract_all(videos, ffmpeg):
         Video -> where its sound goes, all in one folder.
     ffmpeg : str
 
+    Returns
+    -------
+    dict
+        Bad video -> InputError; the others' sound is taken.
+
     Raises
     ------
     InputError
-        For the first bad video, with the number of further bad ones; the
-        others' sound is taken.
+        If the folder can't be made.
     """
     if not videos:
-        return
+        return {}
     folder = os.path.dirname(next(iter(videos.values())))
     try:
         os.makedirs(folder, exist_ok=True)
@@ -113,15 +109,16 @@ def extract_all(videos, ffmpeg):
                 errors[jobs[job]] = error
     finally:
         pool.shutdown(cancel_futures=True)
-    if errors:
-        first, *rest = sorted(errors)
-        message = str(errors[first])[:-1]
-        more = others([*map(os.path.basename, rest)], "bad")
-        raise InputError(f"{message}{more}.")
+    return dict(sorted(errors.items()))
 
 
 def extract(ffmpeg, video, wav):
     """Writes the sound of a video, whole or not at all."""
+    if os.path.getsize(video) == 0:
+        raise InputError(
+            f"The video '{video}' is empty (0 bytes): copy it again from the "
+            "release."
+        )
     command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", video]
     command += ["-vn", "-ar", "16000", "-ac", "1", "-c:a", "pcm_s16le"]
     try:

@@ -1,6 +1,7 @@
 """One recipe's experiment: what it reads, splits, trains and reports."""
 
 import functools
+import os
 import shutil
 
 import speechbrain as sb
@@ -13,7 +14,8 @@ from speechbrain_ser.corpora.annotations import (
     write_annotation,
 )
 from speechbrain_ser.corpora.protocols import checks
-from speechbrain_ser.experiment.command_line import begin_log
+from speechbrain_ser.corpora.protocols.content import check_content
+from speechbrain_ser.experiment.command_line import begin_log, say_once
 from speechbrain_ser.experiment.reading import once, read_own, split_by
 from speechbrain_ser.experiment.run_folder import (
     check_folder,
@@ -21,6 +23,9 @@ from speechbrain_ser.experiment.run_folder import (
     keep_recipe,
 )
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.files import write_csv
+from speechbrain_ser.utils.missing import is_missing
+from speechbrain_ser.utils.odd_entries import FILE, odd_rows
 from speechbrain_ser.utils.settings import (
     NOTHING,
     Labels,
@@ -170,6 +175,7 @@ class Experiment:
         ------
         InputError
         """
+        refuse_missing(self.labels)
         n = settings.get("n_classes", len(self.labels))
         if n != len(self.labels):
             raise InputError(
@@ -256,6 +262,18 @@ class Experiment:
                     f"{', '.join(self.labels)}: correct it, or give --labels"
                 )
 
+    def transductive(self, settings):
+        """Whether the protocol lets what is tested train without its label."""
+        return self.protocol is not None and self.protocol.transductive
+
+    def check_content(self, planned):
+        """Reads audio, and refuses the same in two parts; see `check_content`."""
+        files = self.annotations if self.skip_prep else {}
+        allowed = self.transductive(planned.settings)
+        for note in check_content(planned.parts, allowed, files):
+            if if_main_process():
+                say_once(note)
+
     def check_output_folder(self, planned, run_opts):
         """Refuses a folder that holds another run; writes nothing.
 
@@ -273,12 +291,19 @@ class Experiment:
     # Afterwards
 
     def write_annotations(self, parts):
-        """Writes what was prepared, unless it is one's own."""
+        """Writes what was prepared, and what was odd, unless it is one's own."""
         if self.skip_prep or not if_main_process():
             return
         held = parts if self.split is None else self.read()
         for name, path in self.annotations.items():
             write_annotation(path, held[name])
+        if self.odd():
+            write_csv(os.path.join(self.output_folder, FILE), self.odd())
+
+    def odd(self):
+        """Returns what was odd in the corpus, see `utils.odd_entries`."""
+        read = not self.skip_prep and self.corpus is not None
+        return odd_rows(self.read()) if read else []
 
     def shorten(self, parts):
         """Cuts or splits long utterances.
@@ -316,7 +341,8 @@ class Experiment:
 
     def facts(self, settings):
         """Returns what the report says of method and system."""
-        return {"method": self.method} | self.about(settings)
+        facts = {"transductive": self.transductive(settings)}
+        return {"method": self.method} | facts | self.about(settings)
 
     def title(self, settings):
         """Returns the title of figures and table."""
@@ -371,7 +397,25 @@ class Experiment:
         if if_main_process():
             shutil.copy(planned.script, self.output_folder)
             keep_recipe(self.output_folder, planned.path, planned.overrides)
+        if self.odd():
+            notes = [*notes, f"{len(self.odd())} odd entries: see {FILE}"]
         begin_log(notes)
+
+
+def refuse_missing(labels):
+    """Refuses a class word that says that a label is not known.
+
+    Example
+    -------
+    >>> refuse_missing(["ang", "none"])
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: --labels has 'none', ...
+    """
+    for word in filter(is_missing, labels):
+        raise InputError(
+            f"--labels has {word!r}, which says that a label is not known: give "
+            "that class another word, here and in the annotations"
+        )
 
 
 def run_options_of(settings):

@@ -159,6 +159,7 @@ class Recipe:
         experiment = self.experiment(planned.path, planned.overrides)
         experiment.print_split(planned)
         experiment.check_output_folder(planned, run_opts)
+        experiment.check_content(planned)
         hparams = load(planned.path, planned.overrides)
         self.make(hparams).execute(planned, run_opts)
 

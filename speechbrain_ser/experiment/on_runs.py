@@ -13,9 +13,8 @@ from speechbrain_ser.utils.settings import NOTHING, Setting, Values, Word
 class OnRuns(Experiment):
     """Tests the models of finished runs, one a fold, on another corpus.
 
-    All of the corpus is tested on. Its reader returns an annotation and notes
-    on what was left out; its protocol gives each entry ``present``, the words
-    that are right.
+    All of the corpus is tested on. Its protocol gives each entry ``present``,
+    the words that are right.
 
     Arguments
     ---------
@@ -105,7 +104,7 @@ class OnRuns(Experiment):
 
     def make_parts(self, settings):
         """Reads the corpus; all that its protocol keeps is tested on."""
-        annotation, _ = self.read()
+        annotation = self.read()
         parts = {
             part: {
                 key: entry | {"emotion": "+".join(entry["present"])}
@@ -144,8 +143,7 @@ class OnRuns(Experiment):
         device = run_opts.device or infer_device()
         report = self.report(self.output_folder, device)
         models = [self.load(run, report.build()) for run in self.found()]
-        _, notes = self.read()
-        self.begin(planned, run_opts, notes)
+        self.begin(planned, run_opts)
         self.write_annotations(planned.parts)
         report.write(
             models,

@@ -47,7 +47,8 @@ def read_files(paths, optional, stamps):
                 f"The annotation '{path}' is missing: give --{part}_annotation"
             )
         labelled = part not in UNLABELLED
-        parts[part] = check_audio(read_annotation(path, labelled=labelled))
+        annotation = read_annotation(path, labelled=labelled)
+        parts[part] = check_audio(annotation, source=path)
     return parts
 
 

@@ -53,6 +53,10 @@ class TwoLanguages(Experiment):
             return parts, f"{protocol.name} on {OWN}"
         return parts, protocol.full_name(settings)
 
+    def transductive(self, settings):
+        """Whether that of the system's protocol is; see `Experiment`."""
+        return self.protocol[settings["system"]].transductive
+
     def check_apart(self, languages):
         """Refuses speech that both languages have."""
         both = {place(entry) for entry in languages["source"].values()}

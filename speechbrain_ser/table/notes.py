@@ -166,6 +166,8 @@ def data_notes(file, done):
     groups = {}
     for run in sorted(done, key=lambda run: file.folds.index(run.fold)):
         protocol = file.protocol_of(run.fold, run.metrics.get("protocol"))
+        if run.metrics.get("transductive"):
+            protocol += " (transductive: tested speech trains without labels)"
         data = run.metrics.get("corpus"), protocol
         split = str(run.metrics.get("split_sha256"))[:8]
         place = file.folds.index(run.fold), split

@@ -25,6 +25,9 @@ _CONTAINERS = {
 }
 # Programs that write to a pipe do not know the size and put one above this.
 _UNKNOWN_SIZE = 0x7FFFF000
+# So far may a written duration be from that of the audio.
+MOST_OFF = 0.05  # seconds
+SHARE_OFF = 0.01  # of the audio's
 _GLANCE = 1024
 _BLOCK = 1 << 16
 _SHOW_PROGRESS_FROM = 2000
@@ -144,6 +147,32 @@ def inspect_files(paths, sample_rate=16000):
     >>> inspect_files([path, path])[path].duration
     0.5
     """
+    found, errors = inspect_each(paths, sample_rate)
+    raise_first(errors)
+    return found
+
+
+def inspect_each(paths, sample_rate=16000):
+    """Inspects many audio files, each once, and refuses none.
+
+    Arguments
+    ---------
+    paths, sample_rate
+        See `inspect_files`.
+
+    Returns
+    -------
+    found : dict
+        Path -> AudioInfo of those that can be used.
+    errors : dict
+        Path -> InputError of the others.
+
+    Example
+    -------
+    >>> found, errors = inspect_each(["/no/such.wav"])
+    >>> found, list(errors)
+    ({}, ['/no/such.wav'])
+    """
     paths = list(dict.fromkeys(paths))
     silent = True if len(paths) <= _SHOW_PROGRESS_FROM else None
     found, errors = {}, {}
@@ -152,21 +181,22 @@ def inspect_files(paths, sample_rate=16000):
             found[path] = inspect_audio(path)
         except InputError as error:
             errors[path] = error
-    _raise_first(errors)
     _log_other_rates(found, sample_rate)
-    return found
+    return found, errors
 
 
-def check_audio(annotation, sample_rate=16000):
+def check_audio(annotation, sample_rate=16000, source=None):
     """Refuses an annotation whose audio cannot be used.
 
     Arguments
     ---------
     annotation : dict
-        Id -> entry with `wav` and, if a part of the file is meant, `start`
-        and `stop` in samples at the file's own rate.
+        Id -> entry with `wav`, perhaps `duration` (seconds) and, if a part of
+        the file is meant, `start` and `stop` in samples at the file's own rate.
     sample_rate : int
         The rate (Hz) at which the audio will be loaded.
+    source : str, optional
+        The annotation's file, for the errors.
 
     Returns
     -------
@@ -177,7 +207,8 @@ def check_audio(annotation, sample_rate=16000):
     ------
     InputError
         For the first bad file, with the number of further bad ones, or for
-        an entry that lies outside its file.
+        an entry that lies outside its file or whose `duration` is not that of
+        its audio: off by more than `MOST_OFF` and by more than `SHARE_OFF`.
 
     Example
     -------
@@ -189,19 +220,34 @@ def check_audio(annotation, sample_rate=16000):
     infos = inspect_files(
         (entry["wav"] for entry in annotation.values()), sample_rate
     )
-    outside = {}
+    where = f"In the annotation '{source}', entry" if source else "Entry"
+    misfits = {}
     for key, entry in annotation.items():
-        path = entry["wav"]
-        frames = infos[path].frames
-        start, stop = entry.get("start", 0), entry.get("stop", frames)
-        if not 0 <= start < stop <= frames and path not in outside:
-            outside[path] = InputError(
-                f"Entry '{key}' means samples {start} to {stop} of '{path}', "
-                f"which has {frames}: correct its start and stop (samples at "
-                "the file's own rate)."
-            )
-    _raise_first(outside)
+        misfit = _misfit(entry, infos[entry["wav"]])
+        if misfit:
+            misfits[key] = InputError(f"{where} '{key}' {misfit}.")
+    raise_first(misfits, ("entry", "entries"))
     return annotation
+
+
+def _misfit(entry, info):
+    """How an entry does not fit its file, in words; None if it does."""
+    path, frames = entry["wav"], info.frames
+    start, stop = entry.get("start", 0), entry.get("stop", frames)
+    if not 0 <= start < stop <= frames:
+        return (
+            f"means samples {start} to {stop} of '{path}', which has {frames}: "
+            "correct its start and stop (samples at the file's own rate)"
+        )
+    real = (stop - start) / info.sample_rate / entry.get("speed", 1)
+    off = round(abs(entry.get("duration", real) - real), 6)
+    if off > MOST_OFF and off > SHARE_OFF * real:
+        return (
+            f"has the duration {entry['duration']:g} s, but samples {start} to "
+            f"{stop} of '{path}' are {real:.3f} s: correct its duration, or its "
+            "start and stop (samples at the file's own rate)"
+        )
+    return None
 
 
 def _inspect_open(path, file):
@@ -347,8 +393,20 @@ def not_mono(path, channels):
     )
 
 
-def _raise_first(errors):
-    """Raises the first of path -> InputError and names up to five others."""
+def raise_first(errors, nouns=("file", "files")):
+    """Raises the first of several errors and names up to five others.
+
+    Arguments
+    ---------
+    errors : dict
+        Path, or id, -> InputError; may be empty.
+    nouns : tuple of str
+        What they are of: one, and several.
+
+    Raises
+    ------
+    InputError
+    """
     if not errors:
         return
     first, *others = errors
@@ -356,7 +414,8 @@ def _raise_first(errors):
     if others:
         shown = ", ".join(f"'{path}'" for path in others[:5])
         dots = ", ..." if len(others) > 5 else ""
-        verb = "file is" if len(others) == 1 else "files are"
+        one = len(others) == 1
+        verb = f"{nouns[0]} is" if one else f"{nouns[1]} are"
         message = (
             f"{message[:-1]} ({len(others)} more {verb} bad: {shown}{dots})."
         )

@@ -80,6 +80,16 @@ def segment(root, start, end):
     write_labels(labels_path(root), {FIRST: (FEATURES[:1], [[start, end]])})
 
 
+def told(*arguments):
+    """What is read, and what of it was odd: (what, done), ids, usual."""
+    annotation = read_cmu_mosei(*arguments)
+    kinds = {}
+    for row in annotation.odd:
+        kind = row["what"], row["done"], row["usual"] == "yes"
+        kinds.setdefault(kind, []).append(row["entry"])
+    return annotation, kinds
+
+
 def refusal(*arguments):
     """The one sentence with which a corpus is refused."""
     with pytest.raises(InputError) as caught:

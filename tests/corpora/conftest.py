@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from speechbrain_ser.corpora import recola, release
+from speechbrain_ser.corpora import release
+from speechbrain_ser.utils import odd_entries
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def logged(monkeypatch):
 
         return log
 
-    for logger in (release.logger, recola.logger):
+    for logger in (release.logger, odd_entries.logger):
         monkeypatch.setattr(logger, "warning", keep(logging.WARNING))
         monkeypatch.setattr(logger, "info", keep(logging.INFO))
     return records

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from speechbrain_ser.corpora.annotations import (
+    MAY_BE_MISSING,
     class_table,
     limit_duration,
     read_annotation,
@@ -139,7 +140,6 @@ def test_a_missing_key(tmp_path, key):
     [
         ("wav", 3, "a text"),
         ("wav", "", "a text"),
-        ("emotion", None, "a text"),
         ("emotion", 2, "a text"),
         ("speaker", 8, "a text"),
         ("gender", ["F"], "a text"),
@@ -147,7 +147,7 @@ def test_a_missing_key(tmp_path, key):
         ("duration", True, "a finite number"),
         ("duration", float("nan"), "a finite number"),
         ("valence", "high", "a finite number"),
-        ("dominance", None, "a finite number"),
+        ("dominance", "low", "a finite number"),
         ("start", 0.5, "a whole number of samples"),
         ("start", -1, "a whole number of samples"),
         ("stop", "end", "a whole number of samples"),
@@ -165,6 +165,39 @@ def test_a_value_of_the_wrong_kind(tmp_path, key, value, kind):
     assert f"give {kind}" in message
     required = key in ("wav", "duration", "emotion")
     assert ("leave the key out" in message) is not required
+
+
+MISSING = [None, float("nan"), "", " ", "-", "--", "?", "n/a", "N/A", "NaN"]
+MISSING += ["na", "None", "null", "UNKNOWN", " unknown ", "<unknown>"]
+
+
+@pytest.mark.parametrize("word", MISSING, ids=repr)
+def test_words_for_missing_are_no_class(tmp_path, word):
+    """For what may be missing alike, and no annotator's vote."""
+    for key in MAY_BE_MISSING:
+        path = save(tmp_path / "a.json", {"a": {**FULL, key: word}})
+        entry = read_annotation(path, labelled=False)["a"]
+        assert entry == {k: v for k, v in FULL.items() if k != key}
+    if isinstance(word, str):
+        votes = [["sad"], [word], ["sad", word]]
+        path = save(tmp_path / "a.json", {"a": {**FULL, "votes": votes}})
+        assert read_annotation(path)["a"]["votes"] == [["sad"], [], ["sad"]]
+
+
+def test_a_required_emotion_that_is_missing(tmp_path):
+    """The word is no label: the row is named."""
+    for word in (None, "unknown"):
+        path = save(tmp_path / "a.json", {"bad": {**ENTRY, "emotion": word}})
+        message = refusal(path)
+        assert f"entry 'bad' has {json.dumps(word)} as 'emotion'" in message
+        assert "says that it is not known: give it, or take" in message
+
+
+@pytest.mark.parametrize("word", ["neu", "unknowns", "Nan Li", "-1", "0"])
+def test_other_words_stay(tmp_path, word):
+    """Also those that only look like one."""
+    path = save(tmp_path / "a.json", {"a": {**FULL, "speaker": word}})
+    assert read_annotation(path)["a"]["speaker"] == word
 
 
 @pytest.mark.parametrize("duration", [0, -1.5])

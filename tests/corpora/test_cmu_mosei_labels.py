@@ -48,8 +48,8 @@ def test_labels_that_differ(tree):
     message = refusal(tree)
     assert f"'{labels_path(tree)}'" in message and f"'{other}'" in message
     assert "differ: give the path of the right one as labels_file" in message
-    assert len(read_cmu_mosei(tree, other)[0]) == 1
-    assert len(read_cmu_mosei(tree, labels_path(tree))[0]) == 4
+    assert len(read_cmu_mosei(tree, other)) == 1
+    assert len(read_cmu_mosei(tree, labels_path(tree))) == 4
 
 
 def test_labels_elsewhere(tree, tmp_path):
@@ -116,11 +116,12 @@ def test_damaged_labels(tree):
         damaged[places] = rng.integers(256, size=4)
         path.write_bytes(damaged.tobytes())
         try:
-            annotation, _ = read_cmu_mosei(tree)
+            annotation = read_cmu_mosei(tree)
         except InputError as error:
             assert "\n" not in str(error) and f"'{path}'" in str(error)
             refused += 1
             continue
+        refused += any(not row["usual"] for row in annotation.odd)
         for entry in annotation.values():
             sentiment, *emotions = entry["ratings"].values()
             assert -3 <= sentiment <= 3
@@ -146,6 +147,19 @@ def change(root, name, value):
             video[name] = value
 
 
+def left_out(root, *entries):
+    """Why a video, or a segment, was left out; all others are there."""
+    annotation = read_cmu_mosei(root)
+    odd = annotation.odd
+    assert [row["entry"] for row in odd] == list(entries)
+    assert {row["file"] for row in odd} == {str(labels_path(root))}
+    assert {row["usual"] for row in odd} == {""}
+    every = {f"{FIRST}_{row}" for row in range(3)} | {f"{OTHER}_0"}
+    gone = {k for k in every if k.startswith(entries)}
+    assert set(annotation) == every - gone
+    return odd[0]["what"]
+
+
 @pytest.mark.parametrize("name, columns", [("features", 7), ("intervals", 2)])
 @pytest.mark.parametrize(
     "shape, kind",
@@ -159,9 +173,9 @@ def test_tables_of_another_shape(tree, name, columns, shape, kind):
         shape = tuple(columns if n == 7 else n for n in shape)
         value = np.zeros(shape, kind)
     change(tree, name, value)
-    message = refusal(tree)
-    assert f"'{labels_path(tree)}', video '{FIRST}' has no {name}" in message
-    assert f"numbers with {columns} columns: give an undamaged" in message
+    assert left_out(tree, FIRST) == (
+        "Videos without a table of 7 ratings and one of 2 times"
+    )
 
 
 def test_a_table_too_big_for_memory(tree):
@@ -178,52 +192,64 @@ def test_a_video_that_is_no_group(tree):
     with h5py.File(labels_path(tree), "a") as file:
         del file[f"All Labels/data/{FIRST}"]
         file[f"All Labels/data/{FIRST}"] = np.zeros((3, 7))
-    assert f"video '{FIRST}' has no features" in refusal(tree)
+    assert left_out(tree, FIRST).startswith("Videos without a table of 7")
 
 
 @pytest.mark.parametrize("features, intervals", [(3, 2), (2, 3), (0, 3)])
 def test_features_and_intervals_do_not_fit(tree, features, intervals):
     """Both counts are told."""
-    labels = {FIRST: (FEATURES[:features], INTERVALS[:intervals])}
+    labels = {
+        FIRST: (FEATURES[:features], INTERVALS[:intervals]),
+        OTHER: ([[0] * 7], [[0.0, 5.0]]),
+    }
     write_labels(labels_path(tree), labels)
-    message = refusal(tree)
-    assert (
-        f"video '{FIRST}' has {features} features but {intervals} " in message
-    )
+    what = "Videos with more ratings than times, or fewer"
+    assert left_out(tree, FIRST) == what
+    (row,) = read_cmu_mosei(tree).odd
+    assert row["value"] == f"{features} and {intervals}"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["features", "intervals"])
 def test_numbers_that_are_not_finite(tree, name, value):
-    """Told with their row; also of a video without a recording."""
+    """Cost their segment alone."""
     values = np.array(FEATURES if name == "features" else INTERVALS)
     values[1, 1] = value
     change(tree, name, values)
-    expected = f"video '{FIRST}', row 1 has {name} that are no finite numbers"
-    assert expected in refusal(tree)
-    sound_path(tree).unlink()
-    assert expected in refusal(tree)
+    what = "Segments with ratings or times that are no finite numbers"
+    assert left_out(tree, f"{FIRST}_1") == what
 
 
 @pytest.mark.parametrize(
-    "column, value, words",
+    "column, value, kept",
     [
-        (0, 3.01, "3.01 as sentiment, which goes from -3 to 3"),
-        (0, -3.5, "-3.5 as sentiment, which goes from -3 to 3"),
-        (1, -1 / 3, "-0.333333 as happy, which goes from 0 to 3"),
-        (3, 3.5, "3.5 as anger, which goes from 0 to 3"),
-        (6, 4, "4 as fear, which goes from 0 to 3"),
+        (0, 3.01, 3),
+        (0, -3.5, -3),
+        (0, 3.8, None),
+        (1, -1 / 3, 0),
+        (3, 3.5, None),
+        (6, 4, None),
     ],
 )
-def test_ratings_out_of_range(tree, column, value, words):
-    """Told with their row; the ends themselves are in range."""
+def test_ratings_out_of_range(tree, column, value, kept):
+    """Clamped where they are near; the ends themselves are in range."""
     values = np.array(FEATURES, "f4")
     values[2] = [-3, 0, 3, 0, 3, 3, 3]
     change(tree, "features", values)
-    assert len(read_cmu_mosei(tree)[0]) == 4
+    whole = read_cmu_mosei(tree)
+    assert len(whole) == 4 and whole.odd == []
     values[2, column] = value
     change(tree, "features", values)
-    assert f"video '{FIRST}', row 2 has {words}: down" in refusal(tree)
+    annotation = read_cmu_mosei(tree)
+    (row,) = annotation.odd
+    assert row["entry"] == f"{FIRST}_2"
+    assert row["value"] == f"{COLUMNS[column]} {np.float32(value):g}"
+    if kept is None:
+        assert row["entry"] not in annotation and row["done"] == "left out"
+    else:
+        ratings = annotation[row["entry"]]["ratings"]
+        assert list(ratings.values())[column] == kept
+        assert row["done"] == "clamped to it"
 
 
 @pytest.mark.parametrize("kind", ["f8", "i2"])
@@ -231,7 +257,7 @@ def test_other_kinds_of_numbers(tree, kind):
     """As long as they are numbers."""
     values = np.array([[1, 2, 0, 1, 0, 0, 3]] * 3, kind)
     change(tree, "features", values)
-    ratings = read_cmu_mosei(tree)[0][f"{FIRST}_0"]["ratings"]
+    ratings = read_cmu_mosei(tree)[f"{FIRST}_0"]["ratings"]
     assert list(ratings.values()) == [1, 2, 0, 1, 0, 0, 3]
 
 
@@ -276,10 +302,10 @@ def test_columns_in_another_order(tree, columns):
 )
 def test_columns_that_are_named_otherwise_or_not(tree, columns):
     """Words of the same beginning are the same; no list says nothing."""
-    expected = read_cmu_mosei(tree)[0][f"{FIRST}_0"]
+    expected = read_cmu_mosei(tree)[f"{FIRST}_0"]
     labels = {FIRST: (FEATURES, INTERVALS)}
     write_labels(labels_path(tree), labels, columns)
-    assert read_cmu_mosei(tree)[0][f"{FIRST}_0"] == expected
+    assert read_cmu_mosei(tree)[f"{FIRST}_0"] == expected
 
 
 @pytest.mark.parametrize("value", [None, 7, [1, 2], "scalar"])
@@ -295,7 +321,7 @@ def test_metadata_of_another_kind(tree, value):
     if value == "scalar":
         assert "names its columns fear, disgust" in refusal(tree)
     else:
-        assert len(read_cmu_mosei(tree)[0]) == 4
+        assert len(read_cmu_mosei(tree)) == 4
 
 
 @pytest.mark.parametrize("lacks", ["All Labels", "All Labels/data"])

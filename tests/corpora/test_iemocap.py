@@ -179,31 +179,107 @@ def test_opens_each_file_once(tree, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "old, new, number",
+    "old, new, number, what",
     [
-        ("[6.2901 - 8.2357]", "[6.2901 8.2357]", 3),
-        ("\tang\t", "\tbad\t", 3),
-        ("F000\t", "X000\t", 3),
-        ("2.5000, 3.5000, 2.0000", "2.5000, 3.5000", 3),
-        ("C-E2:\tAnger;", "C-E2:\tAngerr;", 4),
-        ("C-E2:\tAnger;\t()", "C-E2: Anger;", 4),
-        ("C-E2:", "C-X2:", 4),
-        ("A-E3:\t", "A-E3 ", 8),
-        ("C-E2:\tAnger;\t()", "nonsense", 4),
-        ("\n\n[6.2901", "\nC-E9:\tAnger;\t()\n[6.2901", 2),
+        ("[6.2901 - 8.2357]", "[6.2901 8.2357]", 3, "Utterances"),
+        ("\tang\t", "\tbad\t", 3, "Utterances"),
+        ("\tang\t", "\tnan\t", 3, "Utterances"),
+        ("F000\t", "X000\t", 3, "Utterances"),
+        ("2.5000, 3.5000, 2.0000", "2.5000", 3, "Utterances"),
+        ("C-E2:\tAnger;", "C-E2:\tAngerr;", 4, "Annotators' lines"),
+        ("C-E2:\tAnger;\t()", "C-E2: Anger;", 4, "Annotators' lines"),
+        ("C-E2:", "C-X2:", 4, "Annotators' lines"),
+        ("A-E3:\t", "A-E3 ", 8, "Annotators' lines"),
+        ("C-E2:\tAnger;\t()", "nonsense", 4, "Lines"),
+        ("\n\n[6.2901", "\nC-E9:\tAnger;\t()\n[6.2901", 2, "Lines"),
     ],
 )
-def test_a_broken_line_is_named(tree, old, new, number):
-    """File, number, the line and the mend."""
+def test_a_broken_line_costs_no_corpus(tree, old, new, number, what):
+    """It alone is left out, and named with its file and number."""
     path = evaluation_file(tree)
     replace_line(path, old, new)
     line = path.read_text().split("\n")[number - 1].strip()
+    annotation = read_iemocap(str(tree))
+    (row,) = annotation.odd
+    assert (row["file"], row["entry"]) == (str(path), f"line {number}")
+    assert row["what"].startswith(what) and row["value"] == line
+    assert row["done"] == "left out" and not row["usual"]
+    lost = {"Ses01F_impro01_F000"} if what == "Utterances" else set()
+    assert set(annotation) == FOUR_CLASSES - lost
+    votes = annotation["Ses01F_impro01_M000"]["votes"]
+    assert votes == [["hap"], ["hap"], ["neu"]]
+
+
+def test_many_broken_lines_are_no_corpus(tree):
+    """More than five, and more than one in a hundred: one sentence."""
+    path = evaluation_file(tree)
+    path.write_text(path.read_text() + "nonsense\n" * 6)
     with pytest.raises(InputError) as error:
         read_iemocap(str(tree))
     message = str(error.value)
-    assert f"'{path}', line {number} " in message
-    assert f"'{line}'" in message
-    assert "correct it or copy" in message
+    assert "6 of 9 utterances of" in message and "more than 1 %" in message
+    assert f"'{path}', line 27: Lines that can't be read: nonsense" in message
+    assert message.endswith(
+        "; ...; correct them or copy the files again from the release."
+    )
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "text, known, usual",
+    [
+        ("2.5000, 3.5000, ", {"valence": 2.5, "arousal": 3.5}, "yes"),
+        ("2.5000, 3.5000, nan", {"valence": 2.5, "arousal": 3.5}, "yes"),
+        ("2.5000, 3.5000", {"valence": 2.5, "arousal": 3.5}, "yes"),
+        ("-, 3.5000, 2.0000", {"arousal": 3.5, "dominance": 2.0}, ""),
+        ("5.5, 3.5, 0.5", {"valence": 5, "arousal": 3.5, "dominance": 1}, ""),
+        ("25.0, 3.5, low", {"arousal": 3.5}, ""),
+    ],
+)
+def test_odd_ratings_cost_no_utterance(tree, text, known, usual):
+    """Clamped where they are near, else not known; a dominance lacks often."""
+    replace_line(evaluation_file(tree), "2.5000, 3.5000, 2.0000", text)
+    annotation = read_iemocap(str(tree))
+    entry = annotation["Ses01F_impro01_F000"]
+    names = ("valence", "arousal", "dominance")
+    assert {k: v for k, v in entry.items() if k in names} == known
+    assert len(annotation.odd) == (2 if text[0] in "25" and not usual else 1)
+    assert {row["usual"] for row in annotation.odd} == {usual}
+
+
+def test_a_missing_dominance_is_never_too_much(tree, logged):
+    """However many there are: the release has them."""
+    for path in tree.rglob("EmoEvaluation/Ses*.txt"):
+        path.write_text(path.read_text().replace(", 2.0000]", ", ]"))
+    annotation = read_iemocap(str(tree))
+    assert set(annotation) == FOUR_CLASSES and len(annotation.odd) == 9
+    assert all("dominance" not in entry for entry in annotation.values())
+    assert [level for level, _ in logged] == [logging.INFO, logging.WARNING]
+    assert logged[0][1].startswith("Ratings of dominance that are missing, ")
+
+
+def test_an_empty_label_file_is_counted_and_said(tree):
+    """0 bytes; so are dialogs that the release has and this copy has not."""
+    path = evaluation_file(tree, "Ses02F_script01_1")
+    path.write_text("")
+    annotation = read_iemocap(str(tree))
+    (row,) = annotation.odd
+    assert (row["file"], row["what"]) == (
+        str(path),
+        "Label files without labels",
+    )
+    assert len(annotation) == 6
+
+
+def test_words_for_missing_are_no_vote(tree):
+    """An annotator who named none says nothing."""
+    replace_line(evaluation_file(tree), "C-E2:\tAnger;", "C-E2:\tNone; n/a;")
+    annotation = read_iemocap(str(tree))
+    assert annotation["Ses01F_impro01_F000"]["votes"] == [
+        ["ang", "fru"],
+        ["ang"],
+    ]
+    assert annotation.odd == []
 
 
 def test_an_annotator_without_a_word_has_no_vote(tree):
@@ -231,14 +307,21 @@ def test_an_utterance_in_two_files(tree):
 
 
 def test_missing_audio_is_named(tree):
-    """The first missing file and how many more are missing."""
+    """One missing and one truncated file cost their utterances alone."""
     folder = tree / "Session3" / "sentences" / "wav" / "Ses03M_impro05a"
-    for name in ["Ses03M_impro05a_F003", "Ses03M_impro05a_M000"]:
-        (folder / f"{name}.wav").unlink()
-    with pytest.raises(InputError) as error:
+    names = ["Ses03M_impro05a_F003", "Ses03M_impro05a_M000"]
+    (folder / f"{names[0]}.wav").unlink()
+    cut = folder / f"{names[1]}.wav"
+    cut.write_bytes(cut.read_bytes()[:500])
+    annotation = read_iemocap(str(tree))
+    assert set(annotation) == FOUR_CLASSES - set(names)
+    assert [row["entry"] for row in annotation.odd] == names
+    said = [row["value"] for row in annotation.odd]
+    assert "F003.wav' is missing" in said[0] and "is truncated" in said[1]
+    for path in tree.rglob("Ses*.wav"):
+        path.unlink()
+    with pytest.raises(InputError, match="is missing.*6 more files are bad"):
         read_iemocap(str(tree))
-    assert "Ses03M_impro05a_F003.wav' is missing" in str(error.value)
-    assert "1 more file is bad" in str(error.value)
 
 
 def test_missing_folder(tmp_path):
@@ -284,8 +367,8 @@ def test_a_part_of_the_release_is_warned_of(tree, logged):
     read_iemocap(str(tree))
     ((level, text),) = logged
     assert level == logging.WARNING
-    assert f"has {len(UTTERANCES)} utterances" in text
-    assert "10039" in text
+    assert f"has {len(UTTERANCES)} utterances in 5 label files" in text
+    assert "has 10039 in 151" in text
 
 
 def test_another_corpus_is_no_warning(tree, logged):

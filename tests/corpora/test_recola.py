@@ -178,16 +178,18 @@ def test_utterances_after_the_ratings_are_left_out(tree, logged):
     last = np.mean([some_rating(100, k) for k in range(6)])
     assert annotation["P16_005"]["arousal"] == pytest.approx(last, abs=1e-12)
     level, text = logged[0]
-    assert level == logging.WARNING
-    assert text.startswith("2 utterances begin after the last rating")
-    assert "P16_006" in text
+    assert level == logging.INFO
+    said = "Utterances that begin after the last rating, left out: 2 ("
+    assert text.startswith(said) and "line 7" in text and "line 8" in text
+    assert {row["usual"] for row in annotation.odd} == {"yes"}
 
 
 def test_nothing_left(tree):
     """All begin after the last rating."""
     for name in ("P16", "P65"):
         write_timings(timings_file(tree, name), [("4.10", "4.60")])
-    assert "begin after their last rating" in refusal(tree)
+    said = f"Of 2 utterances of '{tree}' 0 lie within their recordings and have"
+    assert said in refusal(tree)
 
 
 def test_a_stop_just_beyond_the_recording_is_clipped(tree):
@@ -198,18 +200,24 @@ def test_a_stop_just_beyond_the_recording_is_clipped(tree):
         assert annotation[key]["stop"] == 80000
     assert annotation["P16_001"]["duration"] == 1.5
     write_timings(timings_file(tree), [("1.00", "2.00"), ("3.50", "5.06")])
-    message = refusal(tree)
-    assert f"'{timings_file(tree)}', line 3 means 3.5 s to 5.06 s" in message
-    assert f"of '{recording_file(tree)}', which has 5.00 s" in message
+    (row,) = read_recola(tree).odd
+    assert (row["file"], row["entry"]) == (str(timings_file(tree)), "line 3")
+    assert row["value"] == (
+        f"3.5 s to 5.06 s of '{recording_file(tree)}', which has 5.00 s"
+    )
 
 
 @pytest.mark.parametrize(
     "span", [("5.01", "5.04"), ("9", "9.5"), ("1", "1e300"), ("1", "1.00001")]
 )
 def test_an_utterance_outside_its_recording(tree, span):
-    """Or without a sample, even if there are no ratings there."""
-    write_timings(timings_file(tree), [span])
-    assert "line 2 means" in refusal(tree)
+    """Or without a sample, even if there are no ratings there: left out."""
+    write_timings(timings_file(tree), [span, *SPANS])
+    annotation = read_recola(tree)
+    assert "P16_001" not in annotation and len(annotation) == 6
+    (row,) = annotation.odd
+    assert row["what"] == "Utterances outside of their recording"
+    assert (row["entry"], row["done"]) == ("line 2", "left out")
 
 
 # -- folders and files
@@ -286,20 +294,6 @@ def test_recordings_are_inspected(tree):
     "line, text, words",
     [
         (1, "time;FM1 ;FM2 ;FM3 ;FF1 ;FF2", ["line 2 has 7 fields", "has 6"]),
-        (7, "0.20;0.1;0.1;0.1;0.1;0.1", ["line 7 has 6 fields", "has 7 (time"]),
-        (7, "0.20;0.1;0.1;;0.1;0.1;0.1", ["line 7 has nothing under FM3"]),
-        (7, "0.20;0.1;0.1;0.1;0.1;0;0;", ["line 7 has 8 fields"]),
-        (7, "0.20;0.1;0.1;0.1;0.1;0.1;", ["line 7 has nothing under FF3"]),
-        (7, "0.20;0.1;0.1;0.1;0.1;nan;0", ["line 7 has 'nan' under FF2"]),
-        (7, "0.20;0.1;-inf;0.1;0.1;0;0", ["line 7 has '-inf' under FM2"]),
-        (7, "0.20;0.1;0.1;low;0.1;0;0", ["line 7 has 'low' under FM3"]),
-        (7, "0,20;0,1;0,1;0,1;0,1;0,1;0,1", ["line 7 has '0,20' under time"]),
-        (7, "0.20,0.1,0.1,0.1,0.1,0.1,0.1", ["line 7 has 1 fields"]),
-        (7, "0.20;0.1;1.01;0;0;0;0", ["line 7 has the rating 1.01 of FM2"]),
-        (7, "0.20;0;0;0;0;0;-2", ["line 7 has the rating -2 of FF3", "to 1"]),
-        (7, "0.24;0;0;0;0;0;0", ["line 7 has the time 0.24 s where 0.20 s"]),
-        (7, None, ["line 7 has the time 0.24 s where 0.20 s is due"]),
-        (2, None, ["line 2 has the time 0.04 s where 0.00 s is due"]),
         (
             1,
             "0.00;0;0;0;0;0;0",
@@ -310,7 +304,7 @@ def test_recordings_are_inspected(tree):
         (1, "time", ["line 1 is 'time' and not a header"]),
     ],
 )
-def test_broken_ratings(tree, line, text, words):
+def test_broken_headers(tree, line, text, words):
     """Each is named with its file and line."""
     path = ratings_file(tree, "valence", "P65")
     edit(path, line, text)
@@ -320,12 +314,79 @@ def test_broken_ratings(tree, line, text, words):
     assert f"'{path}'" in message
 
 
+LEFT, CLAMPED = "left out", "clamped to it"
+
+
+@pytest.mark.parametrize(
+    "line, text, what, done, value",
+    [
+        (7, "0.20;0.1;0.1;0.1;0.1;0.1", "Lines with other fields", LEFT, ""),
+        (7, "0.20;0;0;0;0;0;0;", "Lines with other fields", LEFT, ""),
+        (7, "0.20,0.1,0.1,0.1,0.1,0,0", "Lines with other fields", LEFT, ""),
+        (7, "0.20;0;0;;0;0;0", "Ratings that are no", LEFT, "nan of FM3"),
+        (7, "0.20;0;0;0;0;0;", "Ratings that are no", LEFT, "nan of FF3"),
+        (7, "0.20;0;0;0;0;nan;0", "Ratings that are no", LEFT, "nan of FF2"),
+        (7, "0.20;0;-inf;0;0;0;0", "Ratings that are no", LEFT, "nan of FM2"),
+        (7, "0.20;0;0;low;0;0;0", "Ratings that are no", LEFT, "nan of FM3"),
+        (7, "0.20;0;1.01;0;0;0;0", "Ratings outside", CLAMPED, "1.01 of FM2"),
+        (7, "0.20;0;0;0;0;0;-2", "Ratings far outside", LEFT, "-2 of FF3"),
+        (7, "0,20;0;0;0;0;0;0", "Ratings at another time", LEFT, "nan s"),
+        (7, "0.24;0;0;0;0;0;0", "Ratings at another time", LEFT, "0.24 s"),
+        (7, "99.2;0;0;0;0;0;0", "Ratings at another time", LEFT, "99.2 s"),
+        (7, "0.21;0;0;0;0;0;0", "Ratings at another time", LEFT, "0.21 s"),
+        (7, None, "Ratings that lack before", "passed over", "1 lines"),
+        (2, None, "Ratings that lack before", "passed over", "1 lines"),
+    ],
+)
+def test_an_odd_rating_costs_no_corpus(tree, line, text, what, done, value):
+    """It is mended or left out; nothing else changes."""
+    expected = read_recola(tree)
+    path = ratings_file(tree, "valence", "P65")
+    edit(path, line, text)
+    annotation = read_recola(tree)
+    row = annotation.odd[0]
+    assert row["what"].startswith(what) and row["done"] == done
+    assert row["value"] == value or not value
+    assert (row["file"], row["entry"]) == (str(path), f"line {line}")
+    assert annotation == expected  # 0.20 s is in no utterance
+
+
+def test_a_rating_of_one_annotator_is_left_out_of_the_mean(tree):
+    """The others' stay; so do all of another time."""
+    write_timings(timings_file(tree), [("0.20", "0.28"), ("0.40", "0.44")])
+    edit(ratings_file(tree), 7, "0.20;0.1;0.2;nan;0.4;0.5;9")
+    edit(ratings_file(tree), 8, "0.24;0.1;0.1;0.1;0.1;0.1;0.1")
+    edit(ratings_file(tree), 12, "0.40;nan;nan;nan;nan;nan;nan")
+    annotation = read_recola(tree)
+    assert annotation["P16_001"]["arousal"] == pytest.approx(1.8 / 10)
+    assert "P16_002" not in annotation
+    assert annotation.odd[0]["what"] == "Utterances without a rating"
+
+
+def test_many_odd_ratings_are_no_corpus(tree):
+    """6 of 404 lines: one sentence, with file and line."""
+    path = ratings_file(tree)
+    for line in range(7, 13):
+        edit(path, line, f"{0.04 * (line - 2):.2f};0;0;nan;0;0;0")
+    message = refusal(tree)
+    assert "6 of 404 lines of ratings in" in message
+    assert f"'{path}', line 7: Ratings that are no numbers: nan of" in message
+
+
+def test_a_comma_in_each_number(tree):
+    """As Excel writes it in half of Europe."""
+    path = ratings_file(tree)
+    path.write_text(path.read_text().replace(".", ","))
+    assert "with a decimal point" in refusal(tree)
+
+
 def test_lines_are_counted_with_empty_ones(tree):
     """The number is the editor's."""
     path = ratings_file(tree)
     edit(path, 7, "0.20;0;0;0;0;0;nan")
     edit(path, 4, "\n\n" + path.read_text().splitlines()[3])
-    assert f"'{path}', line 9 has 'nan' under FF3" in refusal(tree)
+    (row,) = read_recola(tree).odd
+    assert (row["file"], row["entry"]) == (str(path), "line 9")
 
 
 @pytest.mark.parametrize("sign, word", [(",", "commas"), ("\t", "tabs")])
@@ -386,23 +447,50 @@ def test_files_without_numbers(tree, file):
         (1, "begin;end", "line 1 is 'begin;end' and not a header such as 'st"),
         (1, "start;stop;text", "line 1 is 'start;stop;text' and not a header"),
         (1, "0.10;0.20", "line 1 is '0.10;0.20' and not a header"),
-        (3, "1.20;1.20", "line 3 starts at 1.2 s and stops at 1.2 s: make the"),
-        (3, "1.90;1.20", "line 3 starts at 1.9 s and stops at 1.2 s: make the"),
-        (3, "-0.10;1.20", "line 3 starts at -0.1 s, before its recording"),
-        (3, "nan;1.20", "line 3 has 'nan' under start: make it a finite"),
-        (3, "1.20;inf", "line 3 has 'inf' under stop: make it a finite"),
-        (3, "1.20;", "line 3 has nothing under stop"),
-        (3, "1.20", "line 3 has 1 fields but the header has 2"),
-        (3, "1,20;1,90", "line 3 has '1,20' under start: make it"),
-        (4, "0.4;1.0", "line 4 is the same utterance as line 2: delete"),
     ],
 )
-def test_broken_timings(tree, line, text, words):
+def test_broken_headers_of_timings(tree, line, text, words):
     """Each is named with its file and line."""
     path = timings_file(tree, "P65")
     edit(path, line, text)
     message = refusal(tree)
     assert f"'{path}', {words}" in message
+
+
+@pytest.mark.parametrize(
+    "line, text, what",
+    [
+        (3, "1.20;1.20", "Utterances that do not end after they begin"),
+        (3, "1.90;1.20", "Utterances that do not end after they begin"),
+        (3, "nan;1.20", "Utterances whose times are no numbers"),
+        (3, "1.20;inf", "Utterances whose times are no numbers"),
+        (3, "1.20;", "Utterances whose times are no numbers"),
+        (3, "1,20;1,90", "Utterances whose times are no numbers"),
+        (3, "1.20", "Lines with other fields than the header's"),
+        (3, "0.4;1.0", "Utterances that an earlier line has too"),
+    ],
+)
+def test_an_odd_timing_costs_its_utterance_alone(tree, line, text, what):
+    """The others keep their numbers."""
+    expected = read_recola(tree)
+    path = timings_file(tree, "P65")
+    edit(path, line, text)
+    annotation = read_recola(tree)
+    (row,) = annotation.odd
+    assert (row["file"], row["entry"]) == (str(path), f"line {line}")
+    assert (row["what"], row["done"]) == (what, "left out")
+    del expected["P65_002"]
+    assert annotation == expected
+
+
+def test_a_start_before_the_recording_is_its_beginning(tree):
+    """Told, as in other corpora."""
+    edit(timings_file(tree, "P65"), 3, "-0.10;1.20")
+    annotation = read_recola(tree)
+    entry = annotation["P65_002"]
+    assert (entry["start"], entry["stop"]) == (0, 19200)
+    (row,) = annotation.odd
+    assert row["done"] == "cut to it" and row["value"] == "-0.1 s to 1.2 s"
 
 
 def test_overlapping_utterances_are_read(tree):

@@ -67,6 +67,15 @@ def test_parts_say_their_domain(languages, tmp_path):
     assert all("domain" not in e for e in languages["source"].values())
 
 
+@pytest.mark.parametrize("system, expected", [("dann", True), ("mono", False)])
+def test_the_report_says_whether_it_is_transductive(
+    system, expected, languages, tmp_path
+):
+    """As the system's protocol is."""
+    facts = make(tmp_path, languages).facts({"system": system})
+    assert facts["transductive"] is expected
+
+
 def test_the_target_alone_is_the_source_of_all(languages, tmp_path):
     """`mono`: no part is without labels."""
     settings = SETTINGS | {"system": "mono"}

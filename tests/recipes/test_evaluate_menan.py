@@ -66,7 +66,7 @@ def done(base, settings):
 @pytest.fixture(scope="module")
 def truth(mini_mosei_folder):
     """Id to right answers by the reference; None is not used."""
-    segments, _ = read_cmu_mosei(mini_mosei_folder)
+    segments = read_cmu_mosei(mini_mosei_folder)
     found = {}
     for key, entry in segments.items():
         ratings = {name: entry["ratings"][name] for name in reference.RATED}
@@ -194,7 +194,7 @@ def test_models_of_the_training_recipe(trained, settings, truth, tmp_path):
     for name in PARTS:
         weights = torch.load(folder / f"{name}.ckpt", weights_only=True)
         hparams[name].load_state_dict(weights)
-    segments, _ = read_cmu_mosei(settings["data_folder"])
+    segments = read_cmu_mosei(settings["data_folder"])
     lengths, hidden = set(), []
     before = torch.nn.Sequential(*list(hparams["classifier"])[:-1])
     used = [key for key, present in truth.items() if present]

@@ -67,6 +67,18 @@ def test_confusions_are_summed_over_runs():
     assert np.sum(fill(file, runs, CLASSES).confusions["ours"]) == 4
 
 
+def test_transductive_runs_are_noted():
+    """Beside their protocol, and no others."""
+    runs = with_ua("ours", [0.5, 0.6, 0.7], transductive=True)
+    assert (
+        "Data: corpus nemo, protocol p@1 (transductive: tested speech trains "
+        "without labels), split 29f14884."
+    ) in fill(table_file(), runs, CLASSES).notes
+    runs = with_ua("ours", [0.5, 0.6, 0.7], transductive=False)
+    notes = fill(table_file(), runs, CLASSES).notes
+    assert not any("transductive" in note for note in notes)
+
+
 def test_code_and_devices_are_noted():
     """The code only where it differs."""
     runs = with_ua("ours", [0.5, 0.6, 0.7])

@@ -245,6 +245,62 @@ def test_an_entry_outside_its_file(tmp_path, span):
         check_audio({"x": {"wav": path, **span}})
 
 
+@pytest.mark.parametrize(
+    "seconds, rate, duration, fits",
+    [
+        (1, 16000, 1.0, True),
+        (1, 16000, 1.05, True),
+        (1, 16000, 0.95, True),
+        (1, 16000, 1.06, False),
+        (1, 16000, 0.9, False),
+        (10, 8000, 10.09, True),
+        (10, 8000, 10.2, False),
+        (10, 44100, 5.0, False),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_duration_that_is_not_its_audios(
+    tmp_path, seconds, rate, duration, fits, suffix
+):
+    """Off by more than 0.05 s and more than 1 %: both numbers are told."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, seconds * rate)
+    path = write(tmp_path / f"a.{suffix}", noise, rate)
+    annotation = {
+        "good": {"wav": path},
+        "x": {"wav": path, "duration": duration},
+        "half": {
+            "wav": path,
+            "duration": 0.5,
+            "start": 9,
+            "stop": 9 + rate // 2,
+        },
+    }
+    if fits:
+        assert check_audio(annotation, source="a.json") is annotation
+        return
+    with pytest.raises(InputError) as error:
+        check_audio(annotation, source="a.json")
+    assert str(error.value) == (
+        f"In the annotation 'a.json', entry 'x' has the duration {duration:g} s, "
+        f"but samples 0 to {seconds * rate} of '{path}' are {seconds}.000 s: "
+        "correct its duration, or its start and stop (samples at the file's "
+        "own rate)."
+    )
+
+
+def test_all_wrong_entries_are_counted(tmp_path):
+    """Durations and spans together."""
+    path = write(tmp_path / "a.wav")
+    annotation = {
+        "a": {"wav": path, "duration": 3},
+        "b": {"wav": path, "stop": 16001},
+        "c": {"wav": path, "duration": 1, "start": 8000},
+    }
+    said = r"entry 'a' has .* \(2 more entries are bad: 'b', 'c'\)\.$"
+    with pytest.raises(InputError, match=said):
+        check_audio(annotation, source="a.json")
+
+
 def test_an_entry_inside_its_file(tmp_path):
     """The last sample is inside."""
     path = write(tmp_path / "a.wav")

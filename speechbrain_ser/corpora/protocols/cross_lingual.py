@@ -189,8 +189,8 @@ CROSS_LINGUAL = Protocol(
     name="cross-lingual@1",
     text="all of the source language trains; of the target language a "
     "stratified 30 % chooses the epoch and 70 % tests, with the same "
-    "speakers in both; all of its speech, without labels, takes part in "
-    "the training of DANN",
+    "speakers in both; transductive: all of its speech, without labels, takes "
+    "part in the training of DANN",
     reading=BY_VALUE,
     splitting={
         "valid_language": "target",
@@ -199,6 +199,7 @@ CROSS_LINGUAL = Protocol(
         "split_by": "utterance",
     },
     function=cross_lingual,
+    transductive=True,
 )
 MONO_LINGUAL = Protocol(
     name="mono-lingual@1",

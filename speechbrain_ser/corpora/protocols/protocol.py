@@ -29,6 +29,9 @@ class Protocol:
         ``train``, ``valid``, ``test`` and ``unlabelled``, or some of them.
     folds : int
         1 if there are none.
+    transductive : bool
+        Whether what is tested takes part in the training, without its label: in
+        the parts ``unlabelled`` and ``target``. `text` says so too.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Protocol:
     splitting: dict
     function: Callable
     folds: int = 1
+    transductive: bool = False
 
     def split(self, annotation, fold=None, **changes):
         """Splits an annotation.

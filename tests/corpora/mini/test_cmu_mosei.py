@@ -214,26 +214,27 @@ def test_speech_lies_in_the_segments(release, labels):
 @pytest.mark.parametrize("videos", [1, 2, 3])
 def test_few_videos_have_the_quirks_too(tmp_path, videos):
     """A missing recording, and one segment cut at each end."""
-    annotation, notes = read_cmu_mosei(mini_mosei(tmp_path, videos=videos))
+    annotation = read_cmu_mosei(mini_mosei(tmp_path, videos=videos))
     assert len(annotation) == 4 * videos + videos // 2
-    assert [note.split(":")[1].split()[0] for note in notes] == ["1"] * 3
+    assert len({row["what"] for row in annotation.odd}) == 3
+    assert [row["usual"] for row in annotation.odd] == ["yes"] * 3
 
 
 def test_the_reader_reads_it(read):
-    """All segments but those without sound; the notes tell of each quirk."""
-    annotation, notes = read
-    assert len(annotation) == 54
-    assert len({entry["video"] for entry in annotation.values()}) == 12
-    missing, early, late = notes
-    assert missing.endswith("left out: 1 of 13, with 3 segments (mini_silent).")
-    assert early.startswith("Segments that begin before their recording")
-    assert late.startswith("Segments that end after their recording")
+    """All segments but those without sound; each quirk is told."""
+    assert len(read) == 54
+    assert len({entry["video"] for entry in read.values()}) == 12
+    missing, early, late = (row["what"] for row in read.odd)
+    assert missing == "Videos, of 13, without a recording"
+    assert read.odd[0]["entry"] == "mini_silent"
+    assert early == "Segments that begin before their recording"
+    assert late == "Segments that end after their recording"
 
 
 def test_four_classes_of_it(read):
     """No class is rare or in most segments, and some segments have none."""
-    kept = four_classes(read[0])
-    assert 4 <= len(read[0]) - len(kept) <= 10
+    kept = four_classes(read)
+    assert 4 <= len(read) - len(kept) <= 10
     present = Counter(w for e in kept.values() for w in e["present"])
     assert set(present) == {"ang", "hap", "sad", "neu"}
     assert max(present.values()) < 0.4 * len(kept)
@@ -253,7 +254,7 @@ def test_the_voices_are_those_of_the_mini_iemocap(release, read):
         for language in (FIRST_LANGUAGE, SECOND_LANGUAGE)
     )
     pitch, spectra = [], []
-    for video in sorted({entry["video"] for entry in read[0].values()}):
+    for video in sorted({entry["video"] for entry in read.values()}):
         path = os.path.join(release, SOUND, f"{video}.wav")
         samples, _ = soundfile.read(path, stop=160000)
         spectra.append(mean_log_mel(samples))
@@ -293,7 +294,7 @@ def test_what_the_mini_iemocap_teaches_holds_here(mini_folder, read):
             groups[word].append(describe(entry))
     spread = np.std(np.concatenate([*groups.values()]), axis=0)
     means = {word: np.mean(group, axis=0) for word, group in groups.items()}
-    kept, right = four_classes(read[0]), 0
+    kept, right = four_classes(read), 0
     for entry in kept.values():
         here = describe(entry)
         nearest = min(

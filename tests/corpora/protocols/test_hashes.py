@@ -135,7 +135,7 @@ def test_two_languages(
 
 def test_cmu_mosei(mini_mosei_folder):
     """The right answers are the labels."""
-    annotation, _ = read_cmu_mosei(mini_mosei_folder)
+    annotation = read_cmu_mosei(mini_mosei_folder)
     parts = FOUR_CLASSES.split(annotation)
     for entry in parts["test"].values():
         entry["emotion"] = "+".join(entry["present"])
