@@ -310,7 +310,9 @@ class SERBrain(Parts, Predictor, sb.Brain):
             )
         if self.checkpointer is not None:
             best = (
-                self.model_selection == "best" and "valid_UA" in self.valid_row
+                self.model_selection == "best"
+                and "valid_UA" in self.valid_row
+                and self.selectable(epoch)
             )
             meta = {"UA": self.valid_row["valid_UA"]} if best else {}
             self.checkpointer.save_and_keep_only(
@@ -318,6 +320,10 @@ class SERBrain(Parts, Predictor, sb.Brain):
                 max_keys=["UA"] if best else [],
                 verbosity=logging.DEBUG,
             )
+
+    def selectable(self, epoch):
+        """Whether ``model_selection: best`` may choose an epoch, from 1."""
+        return True
 
     def wall_seconds(self):
         """Returns the seconds spent so far, those of killed processes too.
