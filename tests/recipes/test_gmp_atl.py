@@ -113,6 +113,7 @@ def settings(base, ready):
         "max_duration": 0.6,
         "batch_size": 8,
         "lr": 0.01,
+        "lr_warmup": 4,  # of six updates: into the second epoch
         "num_workers": 0,
         "last_epochs": 1,
         "clusters": "8,4",
@@ -250,6 +251,7 @@ def test_stages_leave_what_the_readme_says(finished, ready):
     row = table(only(finished, "retrained") / "curves.csv")[-1]
     for size in SIZES:
         assert 0 < float(row[f"masked_accuracy_{size}"]) < 1
+        assert 0 < float(row[f"train_masked_accuracy_{size}"]) < 1
         assert 0 < float(row[f"valid_masked_accuracy_{size}"]) < 1
 
 
