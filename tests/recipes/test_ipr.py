@@ -20,12 +20,15 @@ from speechbrain_ser.corpora.annotations import (
 )
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import AMBIGUITY
+from speechbrain_ser.experiment.hparams import with_overrides
 from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.utils.errors import InputError
 from tests.recipes.helpers import (
     RECIPE,
     ROOT,
     SHORT,
     check_sentence,
+    import_script,
     in_second_epoch,
     results,
     run_recipe,
@@ -580,20 +583,28 @@ def test_a_trial_of_a_long_warm_up_reaches_ipr(ready, tmp_path, monkeypatch):
     assert run_recipe(monkeypatch, *line) is None
     metrics, curves, _ = results(tmp_path / "out")
     assert metrics["selected_epoch"] == metrics["first_selectable_epoch"] == 2
-    assert float(curves[1]["pseudo_loss"]) > 0
+    assert float(curves[1]["contrastive_loss"]) > 0
+    assert not curves[0]["contrastive_loss"]
 
 
-def test_the_warm_up_of_pieces_is_that_of_pieces(ready, tmp_path, monkeypatch):
+def test_the_warm_up_of_pieces_is_that_of_pieces(ready):
     """Long utterances that are split make epochs longer, a warm-up shorter."""
     n = len(read_annotation(str(ready / "train.json")))
-    more = ["--warmup_updates", 2 * -(-n // 8) + 1]  # three epochs of three
-    line = ["hparams/ipr_logmel.yaml", *with_settings(SHORT, more)]
-    line += [*own(ready), "--output_folder", tmp_path / "out"]
-    check_sentence(run_recipe(monkeypatch, *line), "never ends")
-    line += "--max_duration 0.9 --long_utterances split --test_only".split()
-    # gets as far as to look for what was trained
-    error = run_recipe(monkeypatch, *line)
-    assert error is None or "never ends" not in error
+    settings = {
+        f"{part}_annotation": str(ready / f"{part}.json")
+        for part in ("train", "unlabelled", "valid", "test")
+    } | {
+        "skip_prep": True,
+        "number_of_epochs": 3,
+        "warmup_epochs": 1,
+        "warmup_updates": 2 * -(-n // 8) + 1,  # three epochs of three
+        "max_duration": 0.9,
+    }
+    plan = import_script(RECIPE).plan
+    path = str(RECIPE.parent / "hparams" / "ipr_logmel.yaml")
+    with pytest.raises(InputError, match="are 3 epochs of .* never ends"):
+        plan(path, with_overrides("", **settings, long_utterances="cut"))
+    plan(path, with_overrides("", **settings, long_utterances="split"))
 
 
 def test_embedding_size_of_another_encoder_is_refused(
