@@ -140,8 +140,10 @@ class TwoPartBatchSampler(LengthBatchSampler):
         Utterances of the first part in a batch and process.
     batch_size : int
         Utterances of both in a batch and process, above `n_first`.
-    **kwargs : dict
-        Of `LengthBatchSampler`.
+    seed, jitter, first_epochs : int, float, list of int or None
+        See `LengthBatchSampler`.
+    shuffle : bool
+        False: batches are those of `LengthBatchSampler`; for evaluation.
 
     Raises
     ------
@@ -167,9 +169,14 @@ class TwoPartBatchSampler(LengthBatchSampler):
         is_first,
         n_first: Whole(1),
         batch_size: Whole(2),
-        **kwargs,
+        seed: Whole(0) = 0,
+        jitter: Number(0) = 0.015,
+        first_epochs=None,
+        shuffle: Switch() = True,
     ):
-        super().__init__(durations, batch_size, **kwargs)
+        super().__init__(
+            durations, batch_size, seed, jitter, first_epochs, shuffle
+        )
         self.is_first = np.asarray(is_first, dtype=bool)
         self.n_first = n_first
         needed = n_first * world_size()
@@ -184,7 +191,7 @@ class TwoPartBatchSampler(LengthBatchSampler):
         """Returns this epoch's batches over all processes, lists of indices."""
         second = self.taking_part()
         second = second[~self.is_first[second]]
-        if not len(second):
+        if not (self.shuffle and len(second)):
             return super().batches()
         draw = np.random.default_rng([self.seed, self.epoch])
         order = second[np.argsort(self.jittered(second, draw), kind="stable")]
