@@ -733,7 +733,7 @@ def test_two_processes_run_the_recipe(settings, ready, tmp_path, environment):
     """All stages by torchrun; each frame is extracted once, by one of them."""
     settings = at(settings, tmp_path, cache_folder=tmp_path / "frames")
     settings |= {"batch_size": 4, "distributed_backend": "gloo"}
-    settings |= {f"{name}_epochs": 1 for name in BRAINS}
+    settings |= {f"{name}_epochs": 1 for name in BRAINS} | {"lr_warmup": 2}
     line = words(PAPER, **settings)
     said = launch(GMP_ATL, *line, *own(ready), env=environment)
     for title in ("(multi-task", "(pseudo-labels)", "(retraining)"):
