@@ -137,9 +137,12 @@ def make_batch(n, n_ambiguous, seconds):
     batch = []
     for i, share in enumerate(torch.linspace(0, 1, n).tolist()):
         time = torch.arange(int(RATE * (low + share * (high - low)))) / RATE
-        label = UNLABELLED if i >= n - n_ambiguous else i % 4
+        ambiguous = i >= n - n_ambiguous
+        label = UNLABELLED if ambiguous else i % 4
         wav = 0.1 * torch.randn(len(time)) * torch.sin(6.0 * time) ** 2
-        batch.append({"id": str(i), "sig": wav, "label": label})
+        batch.append(
+            {"id": str(i), "sig": wav, "label": label, "domain": int(ambiguous)}
+        )
     return PaddedBatch(batch)
 
 

@@ -314,7 +314,9 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         self.tell_epoch()
         if self.checkpointer is not None:
             best = (
-                self.model_selection == "best" and "valid_UA" in self.valid_row
+                self.model_selection == "best"
+                and "valid_UA" in self.valid_row
+                and self.selectable(epoch)
             )
             meta = {"UA": self.valid_row["valid_UA"]} if best else {}
             self.checkpointer.save_and_keep_only(
@@ -340,6 +342,10 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         logger.info(f"epoch {rows[-1]['epoch']}/{self.epochs}: {line}")
         if if_main_process():
             write_csv(os.path.join(self.output_folder, "curves.csv"), rows)
+
+    def selectable(self, epoch):
+        """Whether ``model_selection: best`` may choose an epoch, from 1."""
+        return True
 
     def wall_seconds(self):
         """Returns the seconds spent so far, those of killed processes too.

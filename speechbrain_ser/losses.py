@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from speechbrain.nnet.losses import AngularMargin
 
 from speechbrain_ser.utils.settings import Number, checked
+from speechbrain_ser.utils.vectors import precise, unit
 
 
 class PrototypeContrastiveLoss(torch.nn.Module):
@@ -60,22 +61,21 @@ class PrototypeContrastiveLoss(torch.nn.Module):
         Returns
         -------
         torch.Tensor
-            A scalar; 0 (with a gradient of 0) for an empty batch.
+            A scalar, in float32 at least, under autocast too; 0 (with a
+            gradient of 0) for an empty batch.
         """
         n = len(embeddings)
         if n == 0:
             return embeddings.sum() + augmented.sum()
-        views = torch.cat([embeddings, augmented])
-        precise = torch.promote_types(views.dtype, torch.float32)
-        views = F.normalize(views.to(precise), dim=-1)
+        views = unit(torch.cat([embeddings, augmented]))
         labels = torch.cat([labels, labels_augmented])
         own = torch.eye(2 * n, dtype=torch.bool, device=views.device)
         positive = labels.unsqueeze(0) == labels.unsqueeze(1)
         positive = (positive | own.roll(n, dims=1)) & ~own
         # Eq. 5
-        scores = (views @ views.T / self.temperature).masked_fill(
-            own, -torch.inf
-        )
+        with torch.autocast(views.device.type, enabled=False):
+            cosines = views @ views.T
+        scores = (cosines / self.temperature).masked_fill(own, -torch.inf)
         log_share = scores - scores.logsumexp(dim=1, keepdim=True)
         log_share = log_share.masked_fill(~positive, 0.0)
         return -(log_share.sum(dim=1) / positive.sum(dim=1)).mean()
@@ -200,11 +200,10 @@ class AMSoftmaxLoss(torch.nn.Module):
         torch.Tensor
             ``[N, classes]``, in float32 at least.
         """
-        precise = torch.promote_types(cosines.dtype, torch.float32)
-        cosines = cosines.to(precise)
+        cosines = precise(cosines)
         if targets is None:
             return self.angular(cosines, 0.0)
-        chosen = F.one_hot(targets, cosines.shape[1]).to(precise)
+        chosen = F.one_hot(targets, cosines.shape[1]).to(cosines)
         return self.angular(cosines, chosen)
 
     def forward(self, cosines, targets):

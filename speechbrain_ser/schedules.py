@@ -1,4 +1,4 @@
-"""Weights that change with the epoch."""
+"""Weights and learning rates that change with the epoch or the update."""
 
 import math
 
@@ -153,6 +153,33 @@ def polynomial_rate(epoch, n_epochs, power=1.0):
     (1.0, 0.5)
     """
     return (1 - (epoch - 1) / n_epochs) ** power
+
+
+def warmup_factor(step, n_steps):
+    """Returns by what a learning rate is multiplied: a straight line up to 1.
+
+    SpeechBrain's warm-up schedulers fall again right after it; this one leaves
+    the rate to whatever schedule there is.
+
+    Arguments
+    ---------
+    step : int
+        The optimizer step, from 1.
+    n_steps : int
+        Of the warm-up; its last one has the whole rate. 0: none.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> warmup_factor(1, 4), warmup_factor(4, 4), warmup_factor(9, 4)
+    (0.25, 1.0, 1.0)
+    >>> warmup_factor(1, 0)
+    1.0
+    """
+    return min(step / n_steps, 1.0) if n_steps else 1.0
 
 
 def warmup_length(warmup_epochs, warmup_updates, updates_per_epoch):

@@ -401,6 +401,37 @@ def test_log_probabilities_have_their_own_entropy():
     torch.testing.assert_close(entropy(shares.log()), expected)
 
 
+def losses_of(k, cosines, labels, half):
+    """All losses of this file on the same embeddings, and their gradients."""
+    found = []
+    for given, loss in (
+        (
+            k,
+            lambda x: PrototypeContrastiveLoss(0.1)(x, x + 0.1, labels, labels),
+        ),
+        (cosines, lambda x: AMSoftmaxLoss(0.2, 30.0)(x, labels)),
+        (cosines, MaxEntropyLoss()),
+    ):
+        given = given.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            value = loss(given)
+        value.backward()
+        found += [value.detach(), given.grad]
+    return found
+
+
+def test_autocast_changes_no_loss():
+    """Value and gradient are those of float32, to the bit."""
+    torch.manual_seed(0)
+    k = torch.randn(12, 40) * 0.02 + torch.randn(40)
+    cosines, labels = torch.rand(12, 4), torch.arange(12) % 4
+    full = losses_of(k, cosines, labels, False)
+    half = losses_of(k, cosines, labels, True)
+    for one, other in zip(full, half):
+        assert one.dtype == other.dtype == torch.float32
+        assert torch.equal(one, other)
+
+
 def test_losses_are_importable_alone():
     """Without the Brain, the corpora and all that reads models or draws."""
     done = subprocess.run(
@@ -413,4 +444,5 @@ def test_losses_are_importable_alone():
         ["speechbrain_ser", "speechbrain_ser._torch_pair"]
         + ["speechbrain_ser.losses", "speechbrain_ser.utils"]
         + ["speechbrain_ser.utils.errors", "speechbrain_ser.utils.settings"]
+        + ["speechbrain_ser.utils.vectors"]
     )

@@ -1,4 +1,4 @@
-"""Batches of utterances of like length, and of utterances of two domains."""
+"""Batches of utterances of like length, and of utterances of two parts."""
 
 import numpy as np
 from speechbrain.utils.distributed import get_rank, is_distributed_initialized
@@ -72,15 +72,22 @@ class LengthBatchSampler(Sampler):
         """Says which epoch comes next, from 1."""
         self.epoch = epoch
 
+    def jittered(self, indices, draw):
+        """Returns the lengths of utterances as they are sorted by."""
+        noise = draw.normal(size=len(indices))
+        return self.durations[indices] * (1 + self.jitter * noise)
+
+    def taking_part(self):
+        """Returns the indices of the utterances of the present epoch."""
+        return np.flatnonzero(self.first_epochs <= self.epoch)
+
     def batches(self):
         """Returns this epoch's batches over all processes, lists of indices."""
-        taking_part = np.flatnonzero(self.first_epochs <= self.epoch)
+        taking_part = self.taking_part()
         lengths = self.durations[taking_part]
         if self.shuffle:
             draw = np.random.default_rng([self.seed, self.epoch])
-            lengths = lengths * (
-                1 + self.jitter * draw.normal(size=len(lengths))
-            )
+            lengths = self.jittered(taking_part, draw)
         order = taking_part[np.argsort(lengths, kind="stable")]
         size = self.batch_size * (world_size() if self.shuffle else 1)
         batches = [order[i : i + size] for i in range(0, len(order), size)]
@@ -95,12 +102,144 @@ class LengthBatchSampler(Sampler):
         share = self.shuffle and is_distributed_initialized()
         for batch in self.batches():
             if share:
-                batch = np.array_split(batch, world_size())[get_rank()].tolist()
+                batch = self.slice(batch, get_rank())
             yield batch
+
+    def slice(self, batch, rank):
+        """Returns a process's share of a batch."""
+        return np.array_split(batch, world_size())[rank].tolist()
 
     def __len__(self):
         """Returns the number of batches of the present epoch."""
         return len(self.batches())
+
+
+class TwoPartBatchSampler(LengthBatchSampler):
+    """Batches with so many utterances of a first part, the others of a second.
+
+    As long as the second part takes no part, batches are those of
+    `LengthBatchSampler`. Then an epoch is one pass over the second part: each of
+    its utterances once, `batch_size - n_first` a batch. The first part goes
+    through rounds of its own, one after the other, whatever the epochs: in the
+    long run each of its utterances comes as often as any other, never twice in
+    a batch. All batches have this composition, but one that holds the rest of
+    the second part. Both halves of a batch are of like length, and all order
+    depends on the seed and the epoch alone.
+
+    With several processes the batches are those of one process with
+    ``batch_size * world size`` and ``n_first * world size``, and each process
+    gets its slice of both halves.
+
+    Arguments
+    ---------
+    durations : list of float
+        In seconds, one an utterance.
+    is_first : list of bool
+        Which of them are of the first part.
+    n_first : int
+        Utterances of the first part in a batch and process.
+    batch_size : int
+        Utterances of both in a batch and process, above `n_first`.
+    seed, jitter, first_epochs : int, float, list of int or None
+        See `LengthBatchSampler`.
+    shuffle : bool
+        False: batches are those of `LengthBatchSampler`; for evaluation.
+
+    Raises
+    ------
+    ValueError
+        If the first part can't fill a batch's share of it.
+
+    Example
+    -------
+    >>> sampler = TwoPartBatchSampler(
+    ...     [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 4.0],
+    ...     [True, True, True, False, False, False, False],
+    ...     n_first=1,
+    ...     batch_size=3,
+    ... )
+    >>> [[sampler.is_first[i].item() for i in batch] for batch in sampler]
+    [[True, False, False], [True, False, False]]
+    """
+
+    @checked
+    def __init__(
+        self,
+        durations,
+        is_first,
+        n_first: Whole(1),
+        batch_size: Whole(2),
+        seed: Whole(0) = 0,
+        jitter: Number(0) = 0.015,
+        first_epochs=None,
+        shuffle: Switch() = True,
+    ):
+        super().__init__(
+            durations, batch_size, seed, jitter, first_epochs, shuffle
+        )
+        self.is_first = np.asarray(is_first, dtype=bool)
+        self.n_first = n_first
+        needed = n_first * world_size()
+        if n_first >= batch_size or self.is_first.sum() < needed:
+            raise ValueError(
+                f"TwoPartBatchSampler can't take {n_first} of the first "
+                f"part's {self.is_first.sum()} utterances in a batch of "
+                f"{batch_size} of {world_size()} processes"
+            )
+
+    def batches(self):
+        """Returns this epoch's batches over all processes, lists of indices."""
+        second = self.taking_part()
+        second = second[~self.is_first[second]]
+        if not (self.shuffle and len(second)):
+            return super().batches()
+        draw = np.random.default_rng([self.seed, self.epoch])
+        order = second[np.argsort(self.jittered(second, draw), kind="stable")]
+        size = (self.batch_size - self.n_first) * world_size()
+        halves = [order[i : i + size] for i in range(0, len(order), size)]
+        groups = self.groups(len(halves))
+        batches = [[*g, *half] for g, half in zip(groups, halves)]
+        return [
+            [int(i) for i in batches[j]] for j in draw.permutation(len(batches))
+        ]
+
+    def groups(self, count):
+        """Returns this epoch's groups of the first part, short ones first."""
+        first = int(self.first_epochs[~self.is_first].min())
+        place = (self.epoch - first) * count
+        whole = self.is_first.sum() // (self.n_first * world_size())
+        taken, end = [], place + count
+        while place < end:
+            turn, start = divmod(place, whole)
+            taken += self.round(turn)[start : start + end - place]
+            place = (turn + 1) * whole
+        return sorted(taken, key=lambda group: self.durations[group].mean())
+
+    def round(self, turn):
+        """Returns the groups of one round, in random order.
+
+        Utterances that don't fill a group are left out, others each round.
+        """
+        draw = np.random.default_rng([self.seed, 0, turn])
+        size = self.n_first * world_size()
+        order = draw.permutation(np.flatnonzero(self.is_first))
+        order = order[: len(order) // size * size]
+        order = order[np.argsort(self.jittered(order, draw), kind="stable")]
+        groups = order.reshape(-1, size)
+        return list(groups[draw.permutation(len(groups))])
+
+    def slice(self, batch, rank):
+        """Returns a process's share of both halves of a batch."""
+        held = np.asarray(batch)
+        first = self.is_first[held]
+        if first.all():
+            return super().slice(batch, rank)
+        halves = (held[first], held[~first])
+        return [
+            i
+            for half in halves
+            for i in np.array_split(half, world_size())[rank].tolist()
+        ]
 
 
 class PairedBatchSampler(Sampler):

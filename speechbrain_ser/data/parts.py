@@ -56,7 +56,8 @@ class Parts:
         Arguments
         ---------
         parts : dict
-            Part to annotation.
+            Part to annotation, as they are trained on: long utterances are cut
+            or split.
         settings : dict
             The plain arguments that the Brain is going to get.
 

@@ -70,7 +70,7 @@ class GMPATLReport(Report):
 
     def draw_figures(self, predictions, title):
         """Draws curves, embeddings, pseudo-labels; copies the stages' own."""
-        losses = {"train_loss": "training", "valid_loss": "valid"}
+        losses = {"train_loss": "train", "valid_loss": "valid"}
         plot_curves(
             self.figure("curves"),
             self.brain.history.rows,
@@ -252,6 +252,9 @@ def information_of(labels, annotation):
 def describe_retraining(maker, folder, parts, stages):
     """Says what always the most frequent label would reach; draws the curves.
 
+    Train and valid are drawn as they are evaluated after an epoch: without
+    dropout, with the same masks, the train part by a sample.
+
     Arguments
     ---------
     maker : callable
@@ -268,7 +271,11 @@ def describe_retraining(maker, folder, parts, stages):
     dict
     """
     labels = PseudoLabels(stages["labels"])
-    frequent = most_frequent(labels, parts.get("valid") or parts["train"])
+    frequent = {
+        part: most_frequent(labels, parts[part])
+        for part in ("train", "valid")
+        if parts.get(part)
+    }
     plot_masked_accuracy(
         os.path.join(folder, FIGURES, "masked_prediction.png"),
         read_curves(os.path.join(folder, "curves.csv")),
@@ -276,7 +283,10 @@ def describe_retraining(maker, folder, parts, stages):
         frequent,
         "retraining with pseudo-labels",
     )
-    return {"most_frequent": frequent}
+    return {
+        "most_frequent": frequent.get("valid", frequent["train"]),
+        "train_most_frequent": frequent["train"],
+    }
 
 
 def read_curves(path):
@@ -334,8 +344,8 @@ def tell(facts):
         )
     frequent = facts.get("most_frequent", {}) if "epoch" in facts else {}
     for size, share in frequent.items():
-        part = "valid_" if f"valid_masked_accuracy_{size}" in facts else ""
-        accuracy = facts[f"{part}masked_accuracy_{size}"]
+        part = "valid" if f"valid_masked_accuracy_{size}" in facts else "train"
+        accuracy = facts[f"{part}_masked_accuracy_{size}"]
         print(
             f"  {size} clusters: {100 * accuracy:.1f} % of the masked frames "
             f"predicted, most frequent label {100 * share:.1f} %"

@@ -4,7 +4,8 @@ from speechbrain_ser.evaluation.report import Report
 from speechbrain_ser.figures.agreement import plot_agreement
 from speechbrain_ser.figures.curves import plot_curves
 from speechbrain_ser.figures.prototypes import plot_prototype_similarity
-from speechbrain_ser.methods.ipr import LEARN_UNLABELLED
+from speechbrain_ser.lobes.prototypes import AMBIGUOUS
+from speechbrain_ser.methods.ipr_parts import LEARN_UNLABELLED
 
 
 class IPRReport(Report):
@@ -30,8 +31,15 @@ class IPRReport(Report):
         return columns
 
     def findings(self):
-        """Says how long the warm-up was."""
-        return {"warmup_epochs": self.brain.warmup}
+        """Says how long the warm-up was, and which epochs could be chosen."""
+        first = self.brain.number_of_epochs
+        if self.brain.model_selection == "best":
+            learns = self.brain.system in LEARN_UNLABELLED
+            first = self.brain.warmup + 1 if learns else 1
+        return {
+            "warmup_epochs": self.brain.warmup,
+            "first_selectable_epoch": first,
+        }
 
     def draw_figures(self, predictions, title):
         """Draws training curves, Figures 2 and 3, and the embeddings."""
@@ -52,6 +60,7 @@ class IPRReport(Report):
         prototypes = None
         if self.brain.system == "ipr":
             bank = self.brain.modules.prototypes
+            predictions = centred(predictions, bank)
             prototypes = bank.prototypes.cpu().numpy()
             plot_prototype_similarity(
                 self.figure("prototype_similarity"),
@@ -65,7 +74,7 @@ class IPRReport(Report):
     def draw_curves(self, rows, title, marks):
         """Draws the losses and the valid part's scores."""
         losses = {
-            "train_loss": "training, total",
+            "train_loss": "train, total",
             "precise_loss": "precise",
             "pseudo_loss": "pseudo-labelled",
             "contrastive_loss": "contrastive",
@@ -79,3 +88,32 @@ class IPRReport(Report):
             title,
             marks,
         )
+
+
+def centred(predictions, bank):
+    """Returns predictions whose embeddings are as prototypes are compared.
+
+    Arguments
+    ---------
+    predictions : dict
+        Part to utterance to its outputs and ``entry``.
+    bank : PrototypeBank
+
+    Returns
+    -------
+    dict
+    """
+    device = bank.prototypes.device
+    return {
+        part: {
+            key: p
+            | {
+                "embedding": bank.centred(
+                    p["embedding"].to(device)[None],
+                    p["entry"].get("domain", AMBIGUOUS),
+                )[0].cpu()
+            }
+            for key, p in held.items()
+        }
+        for part, held in predictions.items()
+    }

@@ -248,7 +248,8 @@ class Experiment:
                     f"{why}, and there is none (no {path}): give "
                     f"--{part}_annotation{more}"
                 )
-        self.brain.func.check_parts(parts, settings)
+        trained, _ = self.shorten(parts)
+        self.brain.func.check_parts(trained, settings)
 
     def check_words(self, name, annotation):
         """Refuses an emotion that is none of the labels, and names its file."""

@@ -225,6 +225,7 @@ class StagedExperiment(Experiment):
     def check(self, parts):
         """Refuses also parts that an earlier stage can't be trained on."""
         super().check(parts)
+        parts, _ = self.shorten(parts)
         for step in self.steps_made():
             maker = self.makers[step.name]
             if hasattr(maker.func, "check_parts"):

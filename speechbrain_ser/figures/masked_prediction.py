@@ -10,6 +10,8 @@ from speechbrain_ser.figures.style import (
     new_figure,
 )
 
+LOOKS = (("train", BLUE, "o", "--"), ("valid", RED, "s", ":"))
+
 
 def plot_masked_accuracy(path, rows, sizes, most_frequent, title):
     """Draws how well the labels of masked frames are predicted, by epoch.
@@ -21,14 +23,16 @@ def plot_masked_accuracy(path, rows, sizes, most_frequent, title):
     path : str
         The PNG file to write.
     rows : list of dict
-        One for each epoch, with the key ``epoch``, and ``masked_accuracy_64``
-        (of the train part) and ``valid_masked_accuracy_64`` in 0..1 for the
-        scale of 64 clusters.
+        One for each epoch, with the key ``epoch``, and
+        ``train_masked_accuracy_64`` and ``valid_masked_accuracy_64`` in 0..1
+        for the scale of 64 clusters, both evaluated after the epoch in the same
+        way.
     sizes : sequence of int
         The number of clusters of each scale.
     most_frequent : dict
-        For each scale the share, in 0..1, of the most frequent label: the
-        accuracy of always predicting it.
+        For ``train``, and ``valid`` if there is one, and for each scale the
+        share, in 0..1, of the part's most frequent label: the accuracy of
+        always predicting it.
     title : str
         The title of the picture.
 
@@ -43,11 +47,11 @@ def plot_masked_accuracy(path, rows, sizes, most_frequent, title):
     >>> _ = plot_masked_accuracy(
     ...     target,
     ...     [
-    ...         {"epoch": 1, "masked_accuracy_64": 0.1},
-    ...         {"epoch": 2, "masked_accuracy_64": 0.2},
+    ...         {"epoch": 1, "train_masked_accuracy_64": 0.1},
+    ...         {"epoch": 2, "train_masked_accuracy_64": 0.2},
     ...     ],
     ...     [64],
-    ...     {64: 0.05},
+    ...     {"train": {64: 0.05}},
     ...     "Stage 2",
     ... )
     >>> target.exists()
@@ -57,15 +61,16 @@ def plot_masked_accuracy(path, rows, sizes, most_frequent, title):
     stacked = figure.subplots(len(sizes), sharex=True, squeeze=False)[:, 0]
     handles = {}
     for axes, size in zip(stacked, sizes):
-        handles |= draw_scale(axes, rows, size, most_frequent[size])
+        shares = {part: held[size] for part, held in most_frequent.items()}
+        handles |= draw_scale(axes, rows, size, shares)
     stacked[-1].set_xlabel("epoch")
     figure.supylabel("masked-prediction accuracy (%)", fontsize=10)
     legend_below(figure, handles.values(), handles.keys(), ncols=len(handles))
     return finish(figure, path, title)
 
 
-def draw_scale(axes, rows, size, share):
-    """Draws the accuracy of one scale, with that of its most frequent label.
+def draw_scale(axes, rows, size, shares):
+    """Draws the accuracies of one scale, with those of most frequent labels.
 
     Arguments
     ---------
@@ -74,28 +79,29 @@ def draw_scale(axes, rows, size, share):
         One for each epoch, as `plot_masked_accuracy` has them.
     size : int
         The number of clusters.
-    share : float
-        The share of the most frequent label, in 0..1.
+    shares : dict
+        Part to the share of its most frequent label, in 0..1.
 
     Returns
     -------
     dict
         From the entries of the legend to the lines.
     """
-    handles = {}
-    for part, name, colour, marker in (
-        ("", "training", BLUE, "o"),
-        ("valid_", "validation", RED, "s"),
-    ):
+    curves, levels = {}, {}
+    for part, colour, marker, dashes in LOOKS:
         look = {"color": colour, "marker": marker}
         look |= {"markersize": 4, "linewidth": 1.8}
-        key = f"{part}masked_accuracy_{size}"
+        key = f"{part}_masked_accuracy_{size}"
         for line in draw_known(axes, rows, key, 100, **look):
-            handles[name] = line
-    handles["most frequent label"] = axes.axhline(
-        100 * share, color="black", linestyle="--", zorder=1.5
-    )
+            curves[part] = line
+        if part in shares:
+            levels[f"most frequent label, {part}"] = axes.axhline(
+                100 * shares[part],
+                color=colour,
+                linestyle=dashes,
+                zorder=1.5,
+            )
     axes.set_ylim(0, max(1.08 * axes.get_ylim()[1], 1e-3))
     axes.set_title(f"{size} clusters", fontsize=10)
     dress(axes, ())
-    return handles
+    return curves | levels

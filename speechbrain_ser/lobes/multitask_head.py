@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from speechbrain_ser.lobes.pooling import StatisticsPooling, valid_frames
 from speechbrain_ser.utils.settings import Whole
+from speechbrain_ser.utils.vectors import unit
 
 
 class BLSTMHead(torch.nn.Module):
@@ -156,9 +157,5 @@ class CosineClassifier(torch.nn.Module):
             ``[batch, n_classes]``, in float32 at least: times a scale of 30,
             half precision would blur them.
         """
-        precise = torch.promote_types(embeddings.dtype, torch.float32)
         with torch.autocast(embeddings.device.type, enabled=False):
-            return F.linear(
-                F.normalize(embeddings.to(precise), dim=1),
-                F.normalize(self.weight.to(precise), dim=1),
-            )
+            return F.linear(unit(embeddings), unit(self.weight))

@@ -4,6 +4,7 @@ import torch
 from speechbrain.dataio.dataio import length_to_mask
 
 from speechbrain_ser.utils.settings import OneOf, checked
+from speechbrain_ser.utils.vectors import precise
 
 STATISTICS = ("mean", "mean_std")
 
@@ -101,7 +102,7 @@ class StatisticsPooling(torch.nn.Module):
         -------
         torch.Tensor
         """
-        frames = frames.float()
+        frames = precise(frames)
         mask = frame_mask(frames, lengths)
         count = mask.sum(dim=1)
         mean = (frames * mask).sum(dim=1) / count
@@ -139,4 +140,4 @@ class MaxPooling(torch.nn.Module):
         torch.Tensor
         """
         behind = ~valid_frames(frames, lengths).unsqueeze(2)
-        return frames.float().masked_fill(behind, -torch.inf).amax(dim=1)
+        return precise(frames).masked_fill(behind, -torch.inf).amax(dim=1)

@@ -7,9 +7,12 @@ Recognition", Sun et al. 2024 (https://arxiv.org/abs/2408.00325).
 import torch
 import torch.nn.functional as F
 
+from speechbrain_ser.lobes.centering import CENTERS, DomainMeans
 from speechbrain_ser.utils.settings import Number, OneOf, Whole, checked
+from speechbrain_ser.utils.vectors import unit
 
 UPDATES = ("agreed", "weighted")
+PRECISE, AMBIGUOUS = 0, 1  # the two domains of speech
 
 
 class PrototypeBank(torch.nn.Module):
@@ -17,7 +20,9 @@ class PrototypeBank(torch.nn.Module):
 
     Embeddings and prototypes are L2-normalised before every product, so that a
     similarity is a cosine. Training changes the prototypes by :meth:`initialize`
-    and :meth:`update`, never by a gradient; they are a buffer.
+    and :meth:`update`, never by a gradient; they are a buffer. Until then they
+    are zero. All is computed in float32 at least, under autocast too: where
+    cosines are near 1, half precision names other classes.
 
     Arguments
     ---------
@@ -34,6 +39,13 @@ class PrototypeBank(torch.nn.Module):
         classifier names for it and for its augmented copy alike.
         ``weighted``: such an utterance moves all classes by the proportions of
         its soft label, as the paper's text has it.
+    center : str
+        What is taken off an embedding before it is normalised, see
+        `DomainMeans`: ``none``, as the paper has it; ``all``; or ``domain``:
+        the mean of precise speech off precise, that of ambiguous speech off
+        ambiguous. The means are moved by ``means.update``.
+    center_momentum : float
+        How much of a mean stays at each batch.
 
     Raises
     ------
@@ -58,40 +70,70 @@ class PrototypeBank(torch.nn.Module):
         gamma: Number(0, 1) = 0.99,
         temperature: Number(above=0) = 0.1,
         update_rule: OneOf(*UPDATES) = "agreed",
+        center: OneOf(*CENTERS) = "none",
+        center_momentum: Number(0, 1) = 0.99,
     ):
         super().__init__()
         self.gamma = gamma
         self.temperature = temperature
         self.update_rule = update_rule
         self.register_buffer("prototypes", torch.zeros(n_classes, dim))
+        self.means = DomainMeans(dim, center, center_momentum)
 
-    def forward(self, embeddings):
+    def centred(self, embeddings, domains=AMBIGUOUS):
+        """Returns embeddings as they are compared, not normalised yet.
+
+        Arguments
+        ---------
+        embeddings : torch.Tensor
+            ``[batch, D]``.
+        domains : torch.Tensor or int
+            `PRECISE` or `AMBIGUOUS`, of each of them ``[batch]`` or of all.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, D]``, in the precision of the prototypes.
+        """
+        return self.means(embeddings.to(self.prototypes.dtype), domains)
+
+    def forward(self, embeddings, domains=AMBIGUOUS):
         """Returns the similarity of each embedding to each prototype.
 
         Arguments
         ---------
         embeddings : torch.Tensor
             ``[batch, D]``, of any length.
+        domains : torch.Tensor or int
+            See `centred`.
 
         Returns
         -------
         torch.Tensor
             Cosines, ``[batch, C]``.
         """
-        unit = F.normalize(embeddings.to(self.prototypes.dtype), dim=-1)
-        return unit @ self.prototypes.T
+        views = unit(self.centred(embeddings, domains))
+        with torch.autocast(views.device.type, enabled=False):
+            return views @ self.prototypes.T
 
-    def soft_label(self, embeddings):
+    def soft_label(self, embeddings, domains=AMBIGUOUS):
         """Returns the ambiguous soft label: proportions, ``[batch, C]``."""
-        return torch.softmax(self(embeddings) / self.temperature, dim=-1)
+        cosines = self(embeddings, domains)
+        return torch.softmax(cosines / self.temperature, dim=-1)
 
-    def pseudo_label(self, embeddings):
+    def pseudo_label(self, embeddings, domains=AMBIGUOUS):
         """Returns the most similar class of each embedding (Eq. 3), [batch]."""
-        return self(embeddings).argmax(dim=-1)
+        return self(embeddings, domains).argmax(dim=-1)
+
+    @property
+    def known(self):
+        """Whether the prototypes were set, in this run or before it went on."""
+        return bool(self.prototypes.any())
 
     def similarity(self):
         """Returns the cosines between the prototypes (Figure 2), ``[C, C]``."""
-        return self.prototypes @ self.prototypes.T
+        with torch.autocast(self.prototypes.device.type, enabled=False):
+            return self.prototypes @ self.prototypes.T
 
     @torch.no_grad()
     def initialize(self, embeddings, labels):
@@ -100,7 +142,7 @@ class PrototypeBank(torch.nn.Module):
         Arguments
         ---------
         embeddings : torch.Tensor
-            Of the precise utterances, ``[n, D]``.
+            Of the precise utterances, ``[n, D]``; their mean is known already.
         labels : torch.Tensor
             Their classes, ``[n]``, integers.
 
@@ -109,15 +151,16 @@ class PrototypeBank(torch.nn.Module):
         ValueError
             If a class has no utterance.
         """
-        unit = F.normalize(embeddings.to(self.prototypes), dim=-1)
-        membership = F.one_hot(labels.to(unit.device), len(self.prototypes))
+        views = unit(self.centred(embeddings.to(self.prototypes), PRECISE))
+        membership = F.one_hot(labels.to(views.device), len(self.prototypes))
         count = membership.sum(dim=0)
         if (count == 0).any():
             missing = (count == 0).nonzero().flatten().tolist()
             raise ValueError(f"no embedding of class {missing} to average")
         # Eq. 2
-        mean = membership.T.to(unit) @ unit / count.unsqueeze(1)
-        self.prototypes.copy_(F.normalize(mean, dim=-1))
+        with torch.autocast(views.device.type, enabled=False):
+            mean = membership.T.to(views) @ views / count.unsqueeze(1)
+        self.prototypes.copy_(unit(mean))
 
     @torch.no_grad()
     def update(self, embeddings, logits, logits_augmented):
@@ -145,7 +188,7 @@ class PrototypeBank(torch.nn.Module):
         """
         named = logits.argmax(dim=-1)
         agreed = named == logits_augmented.argmax(dim=-1)
-        unit = F.normalize(embeddings.to(self.prototypes.dtype), dim=-1)
+        views = unit(self.centred(embeddings))
         share = self.soft_label(embeddings)
         moves = agreed.unsqueeze(1).expand_as(share)
         if self.update_rule == "agreed":
@@ -157,7 +200,8 @@ class PrototypeBank(torch.nn.Module):
         later = count - moves.cumsum(dim=0)
         weight = (1 - self.gamma) * self.gamma**later * share * moves
         moved = (self.gamma**count).unsqueeze(1) * self.prototypes
-        moved = F.normalize(moved + weight.T @ unit, dim=-1)
+        with torch.autocast(views.device.type, enabled=False):
+            moved = unit(moved + weight.T @ views)
         touched = (count > 0).unsqueeze(1)
         self.prototypes.copy_(torch.where(touched, moved, self.prototypes))
         return agreed

@@ -10,18 +10,17 @@ Transfer Learning for Speech Emotion Recognition via HuBERT", Pan et al. 2024
 (https://arxiv.org/abs/2405.02151).
 """
 
-import functools
 import os
 
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
 
-from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads, draw_mask
 from speechbrain_ser.lobes.multitask_head import CosineClassifier
 from speechbrain_ser.losses import AMSoftmaxLoss
+from speechbrain_ser.methods.gmp_atl_brain import StageBrain
 from speechbrain_ser.methods.gmp_atl_checks import genders_of, labelled
 from speechbrain_ser.scores import classification_metrics
 from speechbrain_ser.utils.distributed import (
@@ -43,46 +42,6 @@ STARTS = ("pretrained", "multitask")
 ENCODER = "encoder"  # of a stage's folder: the model that it leaves
 
 
-class StageBrain(SERBrain):
-    """What the three stages share: modules of their own, and their rate.
-
-    A subclass makes its modules after the generators were seeded, so that they
-    are the same whatever ran before.
-
-    Arguments
-    ---------
-    modules : dict
-        With ``encoder``, an `SSLEncoder`.
-    lr : float
-    opt_class : callable
-        Makes the optimizer of parameters and ``lr``.
-    checkpointer : callable or None
-        Makes the checkpointer, whose folder is not there before; it gets the
-        modules.
-    **kwargs : dict
-        Of `SERBrain`.
-    """
-
-    @checked
-    def __init__(
-        self,
-        modules,
-        lr: Number(above=0),
-        opt_class,
-        checkpointer=None,
-        **kwargs,
-    ):
-        super().__init__(
-            modules=modules,
-            opt_class=functools.partial(opt_class, lr=lr),
-            checkpointer=None if checkpointer is None else checkpointer(),
-            **kwargs,
-        )
-        self.encoder = modules["encoder"]  # the module itself, in DDP too
-        if self.checkpointer is not None:
-            self.checkpointer.add_recoverables(modules)
-
-
 class MultiTaskBrain(StageBrain):
     """Stage 1: emotion and gender from one embedding (section 3.1).
 
@@ -98,8 +57,6 @@ class MultiTaskBrain(StageBrain):
         Of the head.
     alpha_e : float
         Of Eq. 1.
-    number_of_epochs : int
-        How long it is trained.
     genders : list of str
         The words, in the order of the logits, see `genders_of`.
     labels : list of str
@@ -116,7 +73,6 @@ class MultiTaskBrain(StageBrain):
         head,
         embedding_size: Whole(1),
         alpha_e: Number(0, 1),
-        number_of_epochs: Whole(1),
         genders,
         labels: Labels(),
         seed: Whole(0, 2**32 - 1) = 0,
@@ -132,7 +88,6 @@ class MultiTaskBrain(StageBrain):
         }
         super().__init__(modules=modules, labels=labels, seed=seed, **kwargs)
         self.alpha_e = alpha_e
-        self.number_of_epochs = number_of_epochs
         self.genders = genders
 
     @classmethod
@@ -208,8 +163,6 @@ class RetrainingBrain(StageBrain):
         ``pretrained``, or ``multitask``: where stage 1 left the encoder.
     head_size : int
         Between the two linear layers of the head of a scale.
-    number_of_epochs : int
-        How long it is trained.
     multitask : str or None
         The encoder of stage 1.
     mask_prob, mask_length, mask_min_spans : float, int, int
@@ -227,7 +180,6 @@ class RetrainingBrain(StageBrain):
         pseudo_labels,
         start: OneOf(*STARTS),
         head_size: Whole(1),
-        number_of_epochs: Whole(1),
         multitask=None,
         mask_prob: Number(1e-6, 1) = 0.8,
         mask_length: Whole(1, 1e6) = 10,
@@ -250,9 +202,24 @@ class RetrainingBrain(StageBrain):
         )
         self.pseudo_labels = pseudo_labels
         self.sizes = sizes
-        self.number_of_epochs = number_of_epochs
         self.masking = (mask_prob, mask_length, mask_min_spans)
         self.hits = torch.zeros(len(sizes) + 1)
+        self.sample = None
+
+    def set_parts(self, parts):
+        """Keeps also a sample of the train part, as large as the valid one.
+
+        It is evaluated as that one is, to be compared with it; without one it is
+        a tenth.
+        """
+        super().set_parts(parts)
+        if parts.get("train"):
+            keys = list(parts["train"])
+            n = len(parts.get("valid") or keys[::10])
+            kept = keys[:: max(1, len(keys) // n)][:n]
+            self.sample = self.make_dataset(
+                {k: parts["train"][k] for k in kept}
+            )
 
     def make_dataset(self, annotation):
         """Gives the frames' pseudo-labels too, ``[time, scales]``."""
@@ -334,9 +301,19 @@ class RetrainingBrain(StageBrain):
         hits = sum_over_processes(hits)
         shares = (hits[:-1] / hits[-1]).tolist()
         self.history.add(
-            **{f"masked_accuracy_{k}": x for k, x in zip(self.sizes, shares)}
+            hits[-1],
+            **{f"masked_accuracy_{k}": x for k, x in zip(self.sizes, shares)},
         )
         return mean_over_processes(total, n)
+
+    def on_epoch_end(self, epoch):
+        """Evaluates the sample of the train part too: no dropout, same masks."""
+        self.mask_epoch = 0
+        self.hits.zero_()
+        self.predict(self.sample)
+        scores = self.validation_scores(self.sample)
+        self.train_row |= {f"train_{k}": v for k, v in scores.items()}
+        super().on_epoch_end(epoch)
 
     def outputs(self, predictions):
         """Keeps nothing of an utterance."""

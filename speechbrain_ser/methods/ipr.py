@@ -12,9 +12,18 @@ import torch
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.augmentation import augment_copies
-from speechbrain_ser.data.dataset import UNLABELLED, without_labels
-from speechbrain_ser.schedules import warmup_length
-from speechbrain_ser.utils.distributed import gather_batch, world_size
+from speechbrain_ser.data.dataset import UNLABELLED
+from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE
+from speechbrain_ser.methods.ipr_parts import (
+    LEARN_UNLABELLED,
+    SYSTEMS,
+    IPRParts,
+)
+from speechbrain_ser.utils.distributed import (
+    gather_batch,
+    sum_over_processes,
+    world_size,
+)
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
     Number,
@@ -24,11 +33,8 @@ from speechbrain_ser.utils.settings import (
     checked,
 )
 
-SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
-LEARN_UNLABELLED = ("baseline_plus", "ipr")
 
-
-class IPRBrain(SERBrain):
+class IPRBrain(IPRParts, SERBrain):
     """Iterative prototype refinement and the systems it is compared with.
 
     Arguments
@@ -37,8 +43,12 @@ class IPRBrain(SERBrain):
         ``baseline``: D1; ``baseline_plus``: D1 and unlabelled D2 with the
         model's own soft labels; ``ipr``: D1 and unlabelled D2 with prototypes;
         ``supervised``: labelled D1 and D2 (Table 3).
+    number_of_epochs : int
+        Of the whole training; a system that learns from D2 refuses a warm-up
+        that does not end before the last one.
     warmup_epochs : int
-        On D1 alone.
+        On D1 alone; 0: prototypes begin as the class means of the untrained
+        encoder.
     warmup_updates : int
         At least so many optimizer steps of warm-up.
     embedding_dim : int
@@ -58,6 +68,12 @@ class IPRBrain(SERBrain):
         Eq. 6), ``augmented`` or ``both``.
     pseudo_label_filter : str
         ``all``, or ``agreed``: where the classifier names the prototypes' class.
+    precise_per_batch : int or None
+        After the warm-up, utterances of D1 in each batch and process; the
+        others are of D2, and an epoch is one pass over D2 with D1 in rounds of
+        its own, see `TwoPartBatchSampler`. None: as they come, and an epoch is
+        one pass over D1 and D2 together. Nothing to a system that does not
+        learn from unlabelled D2.
     agreement_curve : bool
         Whether D2's held labels are compared with the pseudo-labels after each
         epoch (Figure 3).
@@ -70,6 +86,7 @@ class IPRBrain(SERBrain):
     def __init__(
         self,
         system: OneOf(*SYSTEMS),
+        number_of_epochs: Whole(1),
         warmup_epochs: Whole(0),
         warmup_updates: Whole(0),
         embedding_dim: Whole(1),
@@ -81,11 +98,13 @@ class IPRBrain(SERBrain):
         pseudo_label: OneOf("hard", "soft") = "hard",
         pseudo_label_view: OneOf("plain", "augmented", "both") = "plain",
         pseudo_label_filter: OneOf("all", "agreed") = "all",
+        precise_per_batch: Whole(1, optional=True) = None,
         agreement_curve: Switch() = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.system = system
+        self.number_of_epochs = number_of_epochs
         self.warmup_epochs = warmup_epochs
         self.warmup_updates = warmup_updates
         self.alpha, self.mu = alpha, mu
@@ -95,48 +114,10 @@ class IPRBrain(SERBrain):
         self.pseudo_label = pseudo_label
         self.pseudo_label_view = pseudo_label_view
         self.pseudo_label_filter = pseudo_label_filter
+        self.precise_per_batch = precise_per_batch
         self.agreement_curve = agreement_curve
         self.warmup = None
         self.check_embedding(embedding_dim)
-
-    # Parts
-
-    @classmethod
-    def needs(cls, settings):
-        """Adds D2 where a system learns from it."""
-        needed = super().needs(settings)
-        if settings["system"] in LEARN_UNLABELLED:
-            why = f"--system {settings['system']} learns from unlabelled speech"
-            needed["unlabelled"] = (why, None)
-        return needed
-
-    def set_parts(self, parts):
-        """Makes the datasets, and says how long the warm-up is."""
-        if parts.get("train"):
-            batch = self.batch_size * world_size()
-            self.warmup = warmup_length(
-                self.warmup_epochs,
-                self.warmup_updates,
-                -(-len(self.labelled_annotation(parts)) // batch),
-            )
-        super().set_parts(parts)
-
-    def labelled_annotation(self, parts):
-        """Returns D1, with D2 where it is supervised."""
-        if self.system == "supervised":
-            return parts["train"] | parts["unlabelled"]
-        return parts["train"]
-
-    def training_annotation(self, parts):
-        """Returns D1 and, after the warm-up and without labels, D2."""
-        training = dict(self.labelled_annotation(parts))
-        if self.system in LEARN_UNLABELLED:
-            hidden = without_labels(parts["unlabelled"])
-            training |= {
-                key: entry | {"first_epoch": self.warmup + 1}
-                for key, entry in hidden.items()
-            }
-        return training
 
     def check_embedding(self, embedding_dim):
         """Refuses an embedding size that encoder and pooling do not give.
@@ -189,6 +170,7 @@ class IPRBrain(SERBrain):
         return {
             "logits": logits[:n],
             "embeddings": embeddings[:n],
+            "domains": batch.domain,
             "copy_logits": logits[n:],
             "copy_embeddings": embeddings[n:],
         }
@@ -200,7 +182,7 @@ class IPRBrain(SERBrain):
         loss = self.cross_entropy(logits[precise], labels[precise])
         if stage != sb.Stage.TRAIN:
             return loss
-        self.history.add(precise_loss=loss.detach() / world_size())
+        self.note_loss("precise_loss", loss, precise)
         loss = self.alpha * loss
         if self.joined:
             k, k_logits = predictions["embeddings"][~precise], logits[~precise]
@@ -217,7 +199,7 @@ class IPRBrain(SERBrain):
                 # pass the gradient would be zero
                 own = torch.softmax(k_logits.detach().float(), dim=-1)
                 pseudo = self.cross_entropy(copy_logits, own)
-            self.history.add(pseudo_loss=pseudo.detach() / world_size())
+                self.note_loss("pseudo_loss", pseudo, ~precise)
             loss = loss + beta * pseudo
         return loss
 
@@ -231,40 +213,75 @@ class IPRBrain(SERBrain):
         used = torch.ones_like(assigned, dtype=torch.bool)
         if self.pseudo_label_filter == "agreed":
             used = k_logits.argmax(dim=-1) == assigned
-        self.history.add(
-            pseudo_labels_used=used.float().mean() if len(k) else None
-        )
+        self.note_share("pseudo_labels_used", gather_batch(used))
         views = {"plain": [k_logits], "augmented": [copy_logits]}
         views["both"] = [k_logits, copy_logits]
         losses = [
             self.cross_entropy(view[used], target[used])
             for view in views[self.pseudo_label_view]
         ]
-        return sum(losses) / len(losses)
+        loss = sum(losses) / len(losses)
+        self.note_loss("pseudo_loss", loss, used)
+        return loss
+
+    def note_loss(self, name, loss, learnt):
+        """Notes a loss for the epoch's mean over the utterances that have it.
+
+        Arguments
+        ---------
+        name : str
+        loss : torch.Tensor
+            Of `cross_entropy`.
+        learnt : torch.Tensor
+            Which utterances of this process it is of, bool.
+        """
+        count = int(sum_over_processes(learnt.sum()))
+        self.history.add(count, **{name: loss.detach() / world_size()})
+
+    def note_share(self, name, held):
+        """Notes of which share of all processes' utterances something holds."""
+        if len(held):
+            self.history.add(len(held), **{name: held.float().mean()})
 
     def contrastive(self, k, copy):
         """Contrastive loss over the utterances of all processes (Eq. 5)."""
+        bank = self.modules.prototypes
         k, copy = gather_batch(k), gather_batch(copy)
         loss = self.contrastive_loss(
-            k,
-            copy,
-            self.modules.prototypes.pseudo_label(k),
-            self.modules.prototypes.pseudo_label(copy),
+            bank.centred(k),
+            bank.centred(copy),
+            bank.pseudo_label(k),
+            bank.pseudo_label(copy),
         )
-        self.history.add(contrastive_loss=loss.detach())
+        self.history.add(len(k), contrastive_loss=loss.detach())
         return loss * world_size()
 
+    def on_fit_start(self):
+        """Sets the prototypes, where no warm-up and no earlier run did."""
+        super().on_fit_start()
+        bank = self.modules.prototypes
+        if self.system == "ipr" and not self.warmup and not bank.known:
+            self.set_prototypes()
+
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        """Moves the prototypes (Eq. 4)."""
+        """Moves the prototypes (Eq. 4), then what they are centred by."""
         if self.system == "ipr" and self.joined and torch.isfinite(loss):
+            bank = self.modules.prototypes
             ambiguous = batch.label == UNLABELLED
-            agreed = self.modules.prototypes.update(
+            agreed = bank.update(
                 gather_batch(outputs["embeddings"][ambiguous]),
                 gather_batch(outputs["logits"][ambiguous]),
                 gather_batch(outputs["copy_logits"]),
             )
-            if len(agreed):
-                self.history.add(views_agree=agreed.float().mean())
+            self.note_share("views_agree", agreed)
+            bank.means.update(
+                gather_batch(outputs["embeddings"]),
+                gather_batch(ambiguous.long()),
+            )
+
+    def selectable(self, epoch):
+        """An epoch of the warm-up is none of a system that learns from D2."""
+        return self.system not in LEARN_UNLABELLED or epoch > self.warmup
 
     def on_epoch_end(self, epoch):
         """Sets the prototypes while the warm-up lasts; notes both figures."""
@@ -280,12 +297,24 @@ class IPRBrain(SERBrain):
         super().on_epoch_end(epoch)
 
     def set_prototypes(self):
-        """Sets the prototypes to the class means of D1 (Eq. 2)."""
-        precise = self.predict(self.datasets["train"]).values()
+        """Sets the prototypes to the class means of D1 (Eq. 2).
+
+        Where embeddings are centred, first the means of D1 and D2.
+        """
+        bank = self.modules.prototypes
+        held = self.predict(self.datasets["train"]).values()
+        precise = torch.stack([p["embedding"] for p in held]).to(self.device)
+        if bank.means.center != "none":
+            others = self.predict(self.datasets["unlabelled"]).values()
+            others = torch.stack([p["embedding"] for p in others])
+            domains = [PRECISE] * len(precise) + [AMBIGUOUS] * len(others)
+            bank.means.initialize(
+                torch.cat([precise, others.to(self.device)]),
+                torch.tensor(domains),
+            )
         index = {word: i for i, word in enumerate(self.labels)}
-        self.modules.prototypes.initialize(
-            torch.stack([p["embedding"] for p in precise]).to(self.device),
-            torch.tensor([index[p["entry"]["emotion"]] for p in precise]),
+        bank.initialize(
+            precise, torch.tensor([index[p["entry"]["emotion"]] for p in held])
         )
 
     def agreement(self, predictions):
@@ -314,6 +343,6 @@ class IPRBrain(SERBrain):
         outputs = super().outputs(predictions)
         if self.system == "ipr":
             outputs["soft_label"] = self.modules.prototypes.soft_label(
-                predictions["embeddings"]
+                predictions["embeddings"], predictions["domains"]
             )
         return outputs

@@ -170,6 +170,10 @@ class History:
     >>> history.end_epoch({"epoch": 1})
     >>> history.rows
     [{'epoch': 1, 'loss': 2.0, 'agreement': 0.5}]
+    >>> history.add(8, loss=1.0)
+    >>> history.add(0, loss=0.0)
+    >>> history.means()
+    {'loss': 1.0}
     """
 
     def __init__(self):
@@ -177,12 +181,22 @@ class History:
         self.notes = {}
         self.running = {}
 
-    def add(self, **values):
-        """Adds numbers to the running means of the epoch; None is left out."""
+    def add(self, count=1, **values):
+        """Adds numbers to the running means of the epoch; None is left out.
+
+        Arguments
+        ---------
+        count : int
+            Of how many each number is the mean, say utterances; it weighs so
+            much. 0: there was none, and the numbers are left out.
+        **values : dict
+            Name to number.
+        """
         for name, value in values.items():
-            if value is not None:
-                total, count = self.running.get(name, (0.0, 0))
-                self.running[name] = (total + float(value), count + 1)
+            if count and value is not None:
+                total, n = self.running.get(name, (0.0, 0))
+                total += int(count) * float(value)
+                self.running[name] = (total, n + int(count))
 
     def means(self):
         """Takes the running means, which start anew."""

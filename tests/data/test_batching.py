@@ -9,6 +9,7 @@ from speechbrain_ser.data import batching
 from speechbrain_ser.data.batching import (
     LengthBatchSampler,
     PairedBatchSampler,
+    TwoPartBatchSampler,
     padding_share,
 )
 
@@ -90,6 +91,115 @@ def test_bad_arguments_are_refused(arguments):
     """Before anything is drawn."""
     with pytest.raises(ValueError):
         LengthBatchSampler(DURATIONS, **arguments)
+
+
+# Two parts, the second of which joins later
+
+
+def two_parts(n_first=103, n_second=100, n=3, size=8, join=2, **settings):
+    """A sampler of the first and, from epoch `join` on, the second part."""
+    durations = np.random.default_rng(1).gamma(4, 0.7, n_first + n_second)
+    return TwoPartBatchSampler(
+        durations,
+        [True] * n_first + [False] * n_second,
+        n,
+        size,
+        first_epochs=[1] * n_first + [join] * n_second,
+        **settings,
+    )
+
+
+@pytest.mark.parametrize(
+    "sizes", [(103, 100, 3, 8), (20, 100, 3, 8), (103, 9, 7, 8), (3, 50, 3, 4)]
+)
+def test_each_batch_has_its_composition(sizes):
+    """And all of the second part is seen once an epoch."""
+    n_first, n_second, n, size = sizes
+    sampler = two_parts(*sizes)
+    for epoch in (2, 3, 4):
+        batches = epoch_of(sampler, epoch)
+        assert len(batches) == len(sampler) == -(-n_second // (size - n))
+        first = [[i for i in b if i < n_first] for b in batches]
+        second = [[i for i in b if i >= n_first] for b in batches]
+        assert [len(b) for b in first] == [n] * len(batches)
+        assert all(len(set(b)) == n for b in first)
+        rest = n_second % (size - n) or size - n
+        assert sorted(map(len, second)) == sorted(
+            [rest] + [size - n] * (len(batches) - 1)
+        )
+        assert sorted(i for b in second for i in b) == list(
+            range(n_first, n_first + n_second)
+        )
+        assert all(type(i) is int for b in batches for i in b)
+
+
+def test_before_the_second_part_joins_batches_are_of_like_length():
+    """Those of the sampler that knows of no parts, to the last index."""
+    sampler = two_parts(join=3)
+    plain = LengthBatchSampler(
+        sampler.durations, 8, first_epochs=sampler.first_epochs
+    )
+    for epoch in (1, 2):
+        assert epoch_of(sampler, epoch) == epoch_of(plain, epoch)
+
+
+@pytest.mark.parametrize("n_first", [102, 103, 30])
+def test_the_first_part_is_heard_evenly(n_first):
+    """In the long run each as often as any other, in orders that differ."""
+    sampler = two_parts(n_first, 100, join=1)
+    heard = collections.Counter(range(n_first))
+    for epoch in range(1, 200):
+        batches = epoch_of(sampler, epoch)
+        heard.update(i for b in batches for i in b if i < n_first)
+    mean = sum(heard.values()) / n_first
+    assert mean > 100
+    assert max(heard.values()) < 1.1 * mean
+    assert min(heard.values()) > 0.9 * mean
+    assert epoch_of(sampler, 1) != epoch_of(sampler, 2)
+
+
+def test_two_parts_need_little_padding():
+    """Both halves of a batch are of like length."""
+    sampler = two_parts(1000, 2000, join=1)
+    assert padding_share(sampler.durations, list(sampler)) < 0.05
+
+
+def test_two_parts_drawn_again_are_the_same():
+    """A run that goes on sees the same, whatever it drew before."""
+    whole = two_parts(seed=5)
+    epochs = {epoch: epoch_of(whole, epoch) for epoch in (1, 2, 3, 4)}
+    resumed = two_parts(seed=5)
+    for epoch in (3, 4, 2):
+        assert epoch_of(resumed, epoch) == epochs[epoch]
+    assert epoch_of(two_parts(seed=6), 2) != epochs[2]
+
+
+@pytest.mark.parametrize("n_second", [100, 97, 1])
+def test_processes_share_both_parts(monkeypatch, n_second):
+    """Two of 4, one of the first part each, are one of 8 with two."""
+    one = two_parts(103, n_second, n=2, size=8)
+    one = [epoch_of(one, epoch) for epoch in (1, 2, 3)]
+    monkeypatch.setattr(batching, "world_size", lambda: 2)
+    monkeypatch.setattr(batching, "is_distributed_initialized", lambda: True)
+    slices = []
+    for rank in (0, 1):
+        monkeypatch.setattr(batching, "get_rank", lambda rank=rank: rank)
+        sampler = two_parts(103, n_second, n=1, size=4)
+        slices.append([epoch_of(sampler, epoch) for epoch in (1, 2, 3)])
+    for epoch, whole, *parts in zip((1, 2, 3), one, *slices):
+        assert len(whole) == len(parts[0]) == len(parts[1])
+        for batch, *own in zip(whole, *parts):
+            assert sorted(own[0] + own[1]) == sorted(batch)
+            if epoch > 1:
+                for half in own:
+                    assert sum(i < 103 for i in half) == 1
+
+
+@pytest.mark.parametrize("sizes", [(103, 100, 8, 8), (2, 100, 3, 8)])
+def test_a_composition_that_can_not_be_is_refused(sizes):
+    """No place for the second part, or too little of the first."""
+    with pytest.raises(ValueError, match="TwoPartBatchSampler can't take"):
+        two_parts(*sizes)
 
 
 # Two domains

@@ -185,10 +185,12 @@ def test_stages_are_described_again_from_their_folders(
     folder = tmp_path / "retrained"
     folder.mkdir()
     rows = [
-        {"epoch": 1, "masked_accuracy_4": 1 / 3, "valid_masked_accuracy_4": ""},
-        {"epoch": 2, "masked_accuracy_4": 0.5, "valid_masked_accuracy_4": 0.1},
+        {"epoch": 1, "train_masked_accuracy_4": 1 / 3},
+        {"epoch": 2, "train_masked_accuracy_4": 0.5},
     ]
     with open(folder / "curves.csv", "w", encoding="utf-8") as file:
+        rows[0]["valid_masked_accuracy_4"] = ""
+        rows[1]["valid_masked_accuracy_4"] = 0.1
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
@@ -198,12 +200,18 @@ def test_stages_are_described_again_from_their_folders(
     )
     stages = {"labels": labels.folder}
     facts = gmp_atl.describe_retraining(None, str(folder), parts, stages)
-    assert facts == {"most_frequent": most_frequent(labels, parts["valid"])}
+    own = {p: most_frequent(labels, parts[p]) for p in ("train", "valid")}
+    assert own["train"] != own["valid"]
+    assert facts == {
+        "most_frequent": own["valid"],
+        "train_most_frequent": own["train"],
+    }
     (path, read, sizes, frequent, _) = drawn[0]
     assert path == str(folder / "figures" / "masked_prediction.png")
-    assert read[0] == {"epoch": 1, "masked_accuracy_4": 1 / 3}
+    assert read[0] == {"epoch": 1, "train_masked_accuracy_4": 1 / 3}
     assert read[1]["valid_masked_accuracy_4"] == 0.1
-    assert sizes == SIZES and frequent == facts["most_frequent"]
+    # each part beside its own most frequent label
+    assert sizes == SIZES and frequent == own
     parts["valid"] = {}
     facts = gmp_atl.describe_retraining(None, str(folder), parts, stages)
     assert facts["most_frequent"] == most_frequent(labels, parts["train"])
@@ -218,7 +226,8 @@ def test_what_is_told_of_a_stage(capsys):
         "  normalised mutual information with the emotion, by clusters: "
         "4: 0.250 (chance 0.031)\n"
     )
-    facts = {"epoch": 2, "most_frequent": {"4": 0.5}, "masked_accuracy_4": 0.25}
+    facts = {"epoch": 2, "most_frequent": {"4": 0.5}}
+    facts |= {"masked_accuracy_4": 0.1, "train_masked_accuracy_4": 0.25}
     tell(facts)
     assert "4 clusters: 25.0 % of the masked" in capsys.readouterr().out
     tell(facts | {"valid_masked_accuracy_4": 0.75})

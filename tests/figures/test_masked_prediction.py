@@ -16,7 +16,7 @@ def accuracy_rows(sizes, epochs=20):
         | {
             f"{part}masked_accuracy_{size}": low + epoch / 50 / (place + 1)
             for place, size in enumerate(sizes)
-            for part, low in (("", 0.1), ("valid_", 0.05))
+            for part, low in (("train_", 0.1), ("valid_", 0.05))
         }
         for epoch in range(1, epochs + 1)
     ]
@@ -28,7 +28,10 @@ def draw_accuracy(path, sizes, rows=None, title="Stage 2"):
         path,
         accuracy_rows(sizes) if rows is None else rows,
         sizes,
-        {size: 1.5 / size for size in sizes},
+        {
+            "train": {size: 1.5 / size for size in sizes},
+            "valid": {size: 1.9 / size for size in sizes},
+        },
         title,
     )
 
@@ -86,44 +89,53 @@ def test_accuracy_by_hand():
     rows = [
         {
             "epoch": 1,
-            "masked_accuracy_64": 0.25,
-            "masked_accuracy_512": 0.0625,
+            "train_masked_accuracy_64": 0.25,
+            "train_masked_accuracy_512": 0.0625,
             "valid_masked_accuracy_64": 0.125,
         },
         {
             "epoch": 2,
-            "masked_accuracy_64": 0.5,
-            "masked_accuracy_512": None,
+            "train_masked_accuracy_64": 0.5,
+            "train_masked_accuracy_512": None,
             "valid_masked_accuracy_64": None,
         },
         {
             "epoch": 4,
-            "masked_accuracy_64": 0.75,
-            "masked_accuracy_512": 0.1875,
+            "train_masked_accuracy_64": 0.75,
+            "train_masked_accuracy_512": 0.1875,
             "valid_masked_accuracy_64": 0.375,
         },
     ]
     figure = drawn(
         lambda path: plot_masked_accuracy(
-            path, rows, sizes, {64: 0.0625, 512: 0.03125}, "Stage 2"
+            path,
+            rows,
+            sizes,
+            {
+                "train": {64: 0.0625, 512: 0.03125},
+                "valid": {64: 0.125, 512: 0.015625},
+            },
+            "Stage 2",
         ),
     )
     large, small = figure.axes
     assert curves(figure, small) == {
-        "training": ([1, 2, 4], [25, 50, 75]),
-        "validation": ([1, 4], [12.5, 37.5]),
-        "most frequent label": ([0, 1], [6.25, 6.25]),
+        "train": ([1, 2, 4], [25, 50, 75]),
+        "valid": ([1, 4], [12.5, 37.5]),
+        "most frequent label, train": ([0, 1], [6.25, 6.25]),
+        "most frequent label, valid": ([0, 1], [12.5, 12.5]),
     }
     assert curves(figure, large) == {
-        "training": ([1, 4], [6.25, 18.75]),
-        "most frequent label": ([0, 1], [3.125, 3.125]),
+        "train": ([1, 4], [6.25, 18.75]),
+        "most frequent label, train": ([0, 1], [3.125, 3.125]),
+        "most frequent label, valid": ([0, 1], [1.5625, 1.5625]),
     }
     assert [axes.get_title() for axes in figure.axes] == [
         "512 clusters",
         "64 clusters",
     ]
     for axes, top in ((large, 18.75), (small, 75)):
-        assert axes.lines[-1].get_linestyle() == "--"
+        assert axes.lines[-1].get_linestyle() == ":"
         low, high = axes.get_ylim()
         assert low == 0 and top < high < 1.3 * top
     assert texts([figure._supylabel]) == ["masked-prediction accuracy (%)"]
@@ -131,16 +143,29 @@ def test_accuracy_by_hand():
     assert texts([figure._suptitle]) == ["Stage 2"]
 
 
-def test_without_validation_the_legend_has_none():
+def test_without_a_valid_part_the_legend_has_none():
     """Only what is drawn is named."""
-    rows = [{"epoch": 1, "masked_accuracy_64": 0.5}]
-    figure = drawn(lambda path: draw_accuracy(path, (64,), rows))
+    rows = [{"epoch": 1, "train_masked_accuracy_64": 0.5}]
+    figure = drawn(
+        lambda path: plot_masked_accuracy(
+            path, rows, (64,), {"train": {64: 0.02}}, "Stage 2"
+        )
+    )
     (legend,) = figure.legends
-    assert texts(legend.get_texts()) == ["training", "most frequent label"]
+    assert texts(legend.get_texts()) == ["train", "most frequent label, train"]
+
+
+def test_training_is_not_compared_with_evaluation():
+    """What dropout and other masks made of the train part is not drawn."""
+    rows = [{"epoch": 1, "masked_accuracy_64": 0.25}]
+    rows[0]["train_masked_accuracy_64"] = 0.5
+    figure = drawn(lambda path: draw_accuracy(path, (64,), rows))
+    assert curves(figure, figure.axes[0])["train"] == ([1], [50])
+    assert "valid" not in curves(figure, figure.axes[0])
 
 
 def test_curves_are_told_apart_with_and_without_colours():
-    """Markers or dashes differ, and so do colours."""
+    """Markers or dashes differ; a part's curve and level share its colour."""
     lines = drawn(PICTURES["accuracy, one scale"]).axes[0].lines
-    assert len({look(line)[1:] for line in lines}) == 3
-    assert len({look(line)[0] for line in lines}) == 3
+    assert len({look(line)[1:] for line in lines}) == 4
+    assert len({look(line)[0] for line in lines}) == 2

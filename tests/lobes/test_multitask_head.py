@@ -103,6 +103,24 @@ def test_head_under_autocast(head, frames):
     assert all(p.grad.isfinite().all() for p in head.parameters())
 
 
+def test_head_in_float64(head, frames):
+    """Nothing on the way rounds: finite differences agree."""
+    batch, counts = frames
+    head = head.double()
+    batch = batch.double().requires_grad_()
+    found = head(batch, counts / 12)
+    assert found.dtype == torch.float64
+    # the same numbers as in float32, but for rounding
+    torch.testing.assert_close(
+        head.float()(batch.float(), counts / 12).double(),
+        found,
+        atol=1e-5,
+        rtol=1e-5,
+    )
+    head = head.double()
+    torch.autograd.gradcheck(lambda x: head(x, counts / 12), batch)
+
+
 def test_cosines_equal_reference():
     """Eq. 3, in float64 and in float32."""
     torch.manual_seed(0)

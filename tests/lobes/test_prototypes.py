@@ -152,6 +152,37 @@ def test_half_precision_embeddings_are_taken():
     assert torch.isfinite(bank.prototypes).all()
 
 
+def near_one(n, dim=64):
+    """Embeddings whose cosines are above 0.999, their logits and labels."""
+    make = torch.Generator().manual_seed(0)
+    common = torch.randn(dim, generator=make)
+    labels = torch.arange(n) % CLASSES
+    towards = torch.randn(CLASSES, dim, generator=make)[labels]
+    noise = torch.randn(n, dim, generator=make)
+    logits = torch.randn(n, CLASSES, generator=make)
+    return common + 0.01 * towards + 0.02 * noise, logits, labels
+
+
+def test_autocast_changes_no_label():
+    """Where cosines are near 1 bfloat16 would name other classes."""
+    k, logits, labels = near_one(400)
+    banks = []
+    for half in (False, True):
+        bank = PrototypeBank(CLASSES, k.shape[1])
+        banks.append([bank])
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            bank.initialize(k, labels)
+            banks[-1] += [bank(k), bank.soft_label(k), bank.pseudo_label(k)]
+            bank.update(k, logits, logits)
+            banks[-1] += [bank.similarity(), bank.prototypes.clone()]
+    for full, half in zip(banks[0][1:], banks[1][1:]):
+        assert full.dtype == half.dtype and torch.equal(full, half)
+    assert banks[0][1].min() > 0.999
+    # bfloat16 would change them
+    rounded = k.bfloat16() @ banks[0][-1].bfloat16().T
+    assert (rounded.argmax(dim=1) != banks[0][3]).float().mean() > 0.2
+
+
 def test_missing_class_is_refused():
     """Named by its index."""
     bank = PrototypeBank(CLASSES, DIM)

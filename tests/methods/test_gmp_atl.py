@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import speechbrain as sb
 import torch
+from speechbrain.utils.epoch_loop import EpochCounter
 
 from conftest import save_ssl_model
 from speechbrain_ser.lobes.multitask_head import BLSTMHead
@@ -18,6 +19,7 @@ from speechbrain_ser.methods.gmp_atl import (
     MultiTaskBrain,
     RetrainingBrain,
 )
+from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
 from speechbrain_ser.utils.errors import InputError
 from tests.references import gmp_atl as reference
 
@@ -170,6 +172,7 @@ def make_fine_tuning(folder, hubert, speech, loss):
     """The Brain of stage 3, and its data."""
     brain = FineTuningBrain(
         loss=loss,
+        number_of_epochs=2,
         margin=0.2,
         scale=30.0,
         **head(),
@@ -223,6 +226,98 @@ def test_ce_is_plain_cross_entropy(hubert, speech, tmp_path):
     np.testing.assert_allclose(
         array(predictions["logits"]), logits, rtol=1e-4, atol=1e-6
     )
+
+
+# The warm-up of the learning rate
+
+
+def rates_of(folder, hubert, speech, epochs=(1, 2, 3), **settings):
+    """The learning rate of each update; five utterances, three updates."""
+    more = settings_of(folder, hubert) | {"batch_size": 2} | settings
+    brain = FineTuningBrain(loss="ce", number_of_epochs=3, **head(), **more)
+    brain.set_parts({"train": speech, "valid": speech})
+    rates = []
+    step = brain.optimizers_step
+
+    def watch():
+        """Keeps the rate that the step is about to be made with."""
+        (optimizer,) = brain.optimizers_dict.values()
+        rates.append(optimizer.param_groups[0]["lr"])
+        step()
+
+    brain.optimizers_step = watch
+    counter = EpochCounter(3)
+    if brain.checkpointer is not None:
+        brain.checkpointer.add_recoverable("counter", counter)
+    brain.fit(counter, brain.train_set, brain.datasets["valid"])
+    return rates
+
+
+@pytest.mark.parametrize("final_lr", [1.0, 0.5])
+def test_learning_rate_rises_and_then_is_as_ever(
+    final_lr, hubert, speech, tmp_path
+):
+    """In a straight line over five updates, times what the epoch has."""
+    given = {"final_lr": final_lr}
+    plain = rates_of(tmp_path / "a", hubert, speech, **given)
+    again = rates_of(tmp_path / "b", hubert, speech, lr_warmup=0, **given)
+    assert plain == again and len(plain) == 9
+    assert plain[0] == 0.01 and plain[-1] == pytest.approx(0.01 * final_lr)
+    rising = rates_of(tmp_path / "c", hubert, speech, lr_warmup=5, **given)
+    share = [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1, 1, 1, 1, 1]
+    assert rising == pytest.approx([a * b for a, b in zip(plain, share)])
+    assert rising[4:] == plain[4:]
+
+
+def test_a_run_that_goes_on_rises_from_where_it_was(
+    hubert, speech, tmp_path, monkeypatch
+):
+    """Broken off after the fourth of five updates."""
+    given = {"lr_warmup": 5}
+    given["run_opts"] = {
+        "device": "cpu",
+        "noprogressbar": True,
+        "ckpt_interval_steps": 1,
+        "ckpt_interval_minutes": 0,
+    }
+    whole = rates_of(tmp_path / "whole", hubert, speech, **given)
+    given["checkpointer"] = functools.partial(
+        AtomicCheckpointer, tmp_path / "save"
+    )
+    original = FineTuningBrain.on_fit_batch_end
+    seen = []
+
+    def stop(self, *args):
+        """Dies at the fifth update."""
+        original(self, *args)
+        seen.append(args)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(FineTuningBrain, "on_fit_batch_end", stop)
+    with pytest.raises(KeyboardInterrupt):
+        rates_of(tmp_path / "run", hubert, speech, **given)
+    monkeypatch.setattr(FineTuningBrain, "on_fit_batch_end", original)
+    rest = rates_of(tmp_path / "run", hubert, speech, **given)
+    assert 5 <= len(rest) < 9
+    assert rest == whole[-len(rest) :]
+
+
+@pytest.mark.parametrize(
+    "maker", [FineTuningBrain, RetrainingBrain, MultiTaskBrain]
+)
+def test_a_rise_without_an_end_is_refused(maker, speech):
+    """With the numbers, before anything is built."""
+    settings = {"lr_warmup": 5, "number_of_epochs": 3, "batch_size": 2}
+    settings["alpha_e"] = 0.9
+    for entry in speech.values():
+        entry["speaker"] = entry["gender"]
+    parts = {"train": speech, "valid": speech}
+    maker.check_parts(parts, settings | {"lr_warmup": 8})
+    maker.check_parts(parts, settings | {"lr_warmup": 0})
+    said = "of 9 optimizer .*: 3 epochs of 5 .* of 2 are 9: give .*--lr_warmup"
+    with pytest.raises(InputError, match=said):
+        maker.check_parts(parts, settings | {"lr_warmup": 9})
 
 
 # Stage 2
@@ -456,3 +551,54 @@ def test_wrong_number_of_labels_names_the_utterance(more, retraining):
     said = rf"tone2 has {count} frames, but {count + more} pseudo-labels"
     with pytest.raises(InputError, match=said):
         brain.compute_forward(batch, TRAIN)
+
+
+# Train and valid, compared
+
+
+def test_train_and_valid_are_evaluated_alike(retraining, speech):
+    """The same utterances in both parts have the same accuracy.
+
+    What is noted while it trains is of other masks and moving weights.
+    """
+    brain, _, labels = retraining
+    part = dict(list(speech.items())[:3])
+    brain.set_parts({"train": part, "valid": part})
+    counter = EpochCounter(2)
+    brain.fit(counter, brain.train_set, brain.datasets["valid"])
+    for row in brain.history.rows:
+        for k in SIZES:
+            same = row[f"train_masked_accuracy_{k}"]
+            assert same == row[f"valid_masked_accuracy_{k}"]
+    assert any(
+        row[f"masked_accuracy_{k}"] != row[f"train_masked_accuracy_{k}"]
+        for row in brain.history.rows
+        for k in SIZES
+    )
+
+
+def test_looking_at_the_train_part_changes_no_weight(
+    retraining, speech, monkeypatch
+):
+    """Of a sample as large as the valid part; without one, a tenth."""
+    brain, _, labels = retraining
+    keys = list(speech)
+    valid = {key: speech[key] for key in keys[3:]}
+    brain.set_parts({"train": speech, "valid": valid})
+    assert brain.sample.data_ids == [keys[0], keys[2]]
+    brain.set_parts({"train": speech})
+    assert brain.sample.data_ids == keys[:1]
+    start = {k: v.clone() for k, v in brain.modules.state_dict().items()}
+    ends = []
+    for look in (brain.predict, lambda dataset: None):
+        monkeypatch.setattr(brain, "predict", look)
+        brain.modules.load_state_dict(start)
+        brain.set_parts({"train": speech, "valid": valid})
+        brain.hits.fill_(1)
+        brain.fit(EpochCounter(2), brain.train_set, None)
+        ends.append(
+            {k: v.clone() for k, v in brain.modules.state_dict().items()}
+        )
+        brain.optimizer_step = 0
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in start)
+    assert any(not torch.equal(ends[0][k], start[k]) for k in start)

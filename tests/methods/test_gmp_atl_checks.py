@@ -118,10 +118,11 @@ def test_speakers_without_a_clear_gender_are_refused(parts, changed, said):
 def test_splits_that_can_be_trained_on(parts):
     """Genders are asked for in what stage 1 hears, unless it ignores them."""
     check, settings = MultiTaskBrain.check_parts, {"alpha_e": 0.9}
+    settings |= {"lr_warmup": 0, "number_of_epochs": 1, "batch_size": 8}
     check(parts, settings)
     del parts["train"]["a"]["gender"]
     refused("no gender", check, parts, settings)
-    check(parts, {"alpha_e": 1})
+    check(parts, settings | {"alpha_e": 1})
     # who tests needs no gender
     parts["train"]["a"]["gender"] = "F"
     del parts["test"]["e"]["gender"]

@@ -5,14 +5,17 @@ import types
 import pytest
 import speechbrain as sb
 import torch
+from speechbrain.utils.epoch_loop import EpochCounter
 
 from speechbrain_ser.data.dataset import UNLABELLED
+from speechbrain_ser.evaluation.ipr import IPRReport
 from speechbrain_ser.lobes.logmel import LogMelEncoder
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 from speechbrain_ser.lobes.prototypes import PrototypeBank
 from speechbrain_ser.losses import PrototypeContrastiveLoss
 from speechbrain_ser.methods.ipr import IPRBrain
 from speechbrain_ser.schedules import PseudoLabelWeight
+from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
 from speechbrain_ser.utils.errors import InputError
 from tests.references import ipr as reference
 
@@ -20,17 +23,24 @@ LABELS = ["ang", "hap", "sad", "neu"]
 DIM = 8
 
 
-def make_brain(folder, **settings):
+def make_brain(folder, debug=False, **settings):
     """A small Brain whose second epoch is after the warm-up."""
     torch.manual_seed(0)
     modules = {
         "encoder": LogMelEncoder(channels=DIM, strides=(2, 2)),
         "pooling": StatisticsPooling("mean"),
         "classifier": torch.nn.Linear(DIM, 4),
-        "prototypes": PrototypeBank(4, DIM, gamma=0.9, temperature=0.2),
+        "prototypes": PrototypeBank(
+            4,
+            DIM,
+            gamma=0.9,
+            temperature=0.2,
+            center=settings.pop("center", "none"),
+        ),
     }
     settings = {
         "system": "ipr",
+        "number_of_epochs": 10,
         "warmup_epochs": 1,
         "warmup_updates": 0,
         "embedding_dim": DIM,
@@ -45,8 +55,8 @@ def make_brain(folder, **settings):
         output_folder=str(folder),
         batch_size=4,
         modules=modules,
-        opt_class=torch.optim.SGD,
-        run_opts={"device": "cpu"},
+        opt_class=lambda params, lr=0.01: torch.optim.SGD(params, lr=lr),
+        run_opts={"device": "cpu", "noprogressbar": True, "debug": debug},
         **settings,
     )
     brain.warmup = 1
@@ -173,3 +183,237 @@ def test_parts_that_a_system_needs(tmp_path):
         make_brain(tmp_path, system="magic")
     with pytest.raises(InputError, match="embedding_dim is 9.*pooling give 8"):
         make_brain(tmp_path, embedding_dim=9)
+
+
+# Batches, the warm-up and the chosen epoch
+
+
+def test_a_batch_without_d1_is_no_zero_loss(outputs, tmp_path):
+    """Means are over the utterances that a loss is of, of each kind."""
+    drawn, batch = outputs
+    brain = make_brain(tmp_path)
+    brain.modules.prototypes.initialize(
+        torch.randn(8, DIM), torch.arange(8) % 4
+    )
+
+    def part(precise, ambiguous):
+        """Some of the utterances, as a batch of its own."""
+        rows = torch.tensor([*precise, *(3 + i for i in ambiguous)]).long()
+        copies = torch.tensor(ambiguous).long()
+        chosen = {
+            name: value[copies if name.startswith("copy") else rows]
+            for name, value in drawn.items()
+        }
+        return chosen, types.SimpleNamespace(label=batch.label[rows])
+
+    def expected(precise):
+        """The mean of these utterances' cross entropy."""
+        return reference.cross_entropy(
+            drawn["logits"][precise].numpy(), batch.label[precise].numpy()
+        )
+
+    for rows in (([0, 1, 2], []), ([], [0, 1, 2, 3, 4])):
+        brain.compute_objectives(*part(*rows), sb.Stage.TRAIN)
+    alone = brain.history.means()
+    assert alone["precise_loss"] == pytest.approx(expected([0, 1, 2]))
+    assert alone["contrastive_loss"] > 0.5 and alone["pseudo_loss"] > 0.5
+    for rows in (([0], []), ([1, 2], [0, 1]), ([], [2, 3, 4])):
+        brain.compute_objectives(*part(*rows), sb.Stage.TRAIN)
+    found = brain.history.means()
+    assert found["precise_loss"] == pytest.approx(expected([0, 1, 2]))
+    assert found["pseudo_loss"] == pytest.approx(alone["pseudo_loss"])
+    assert found["pseudo_labels_used"] == 1
+
+
+def test_without_agreed_labels_there_is_no_pseudo_loss(outputs, tmp_path):
+    """An epoch in which none was used has no number, not a zero."""
+    drawn, batch = outputs
+    brain = make_brain(tmp_path, pseudo_label_filter="agreed")
+    brain.modules.prototypes.initialize(
+        torch.randn(8, DIM), torch.arange(8) % 4
+    )
+    named = brain.modules.prototypes.pseudo_label(drawn["embeddings"])
+    drawn["logits"] = torch.eye(4)[(named + 1) % 4]
+    brain.compute_objectives(drawn, batch, sb.Stage.TRAIN)
+    found = brain.history.means()
+    assert found["pseudo_labels_used"] == 0 and "pseudo_loss" not in found
+
+
+def test_contrastive_views_are_centred_too(outputs, tmp_path):
+    """As those that are labelled: a common shift of D2 changes nothing."""
+    drawn, batch = outputs
+    losses = []
+    for shift in (0.0, 7.0):
+        brain = make_brain(tmp_path, center="domain")
+        bank = brain.modules.prototypes
+        torch.manual_seed(2)
+        bank.initialize(torch.randn(8, DIM), torch.arange(8) % 4)
+        moved = dict(drawn)
+        for name in ("embeddings", "copy_embeddings"):
+            moved[name] = drawn[name] + shift
+        bank.means.means[1] = shift
+        losses.append(brain.compute_objectives(moved, batch, sb.Stage.TRAIN))
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+SETTINGS = {
+    "system": "ipr",
+    "number_of_epochs": 5,
+    "warmup_epochs": 4,
+    "warmup_updates": 0,
+    "batch_size": 8,
+}
+TWENTY = {"train": dict.fromkeys(range(20))}
+
+
+@pytest.mark.parametrize("system", ["ipr", "baseline_plus"])
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"warmup_epochs": 5}, "warmup_epochs 5 of --number_of_epochs 5 it ne"),
+        ({"warmup_epochs": 9}, "warmup_epochs 9 of --number_of_epochs 5 it ne"),
+        (
+            {"warmup_updates": 13},
+            "13, which are 5 epochs of D1's 20 .* --number_of_epochs 5 it neve",
+        ),
+        ({"precise_per_batch": 8}, "per_batch 8 .*--batch_size 8: .*less"),
+        (
+            {"precise_per_batch": 21, "batch_size": 64},
+            "per_batch 21 takes 21 utterances of D1 at once, but D1 has 20",
+        ),
+    ],
+)
+def test_what_never_meets_d2_is_refused(system, settings, said):
+    """With the numbers; a system that needs no D2 is left alone."""
+    settings = SETTINGS | settings
+    for name, fit in ((system, False), ("baseline", True)):
+        held = settings | {"system": name}
+        if fit:
+            IPRBrain.check_arguments(held)
+            IPRBrain.check_parts(TWENTY, held)
+            continue
+        with pytest.raises(InputError, match=f"^--.*{said}") as error:
+            IPRBrain.check_arguments(held)
+            IPRBrain.check_parts(TWENTY, held)
+        assert "\n" not in str(error.value)
+
+
+def test_a_warm_up_that_just_ends_is_taken():
+    """One epoch is left: 12 updates are four epochs of 20 in eights."""
+    for more in ({}, {"warmup_epochs": 0, "warmup_updates": 12}):
+        IPRBrain.check_arguments(SETTINGS | more)
+        IPRBrain.check_parts(TWENTY, SETTINGS | more)
+
+
+@pytest.mark.parametrize("epochs, warmup", [(50, 1), (2, 1), (1, 0)])
+def test_a_trial_has_an_end_of_the_warm_up(epochs, warmup, tones, tmp_path):
+    """--debug runs two epochs: D2 joins in its last one."""
+    brain = make_brain(
+        tmp_path, debug=True, number_of_epochs=epochs, warmup_epochs=epochs - 1
+    )
+    brain.set_parts({"train": tones, "unlabelled": tones})
+    assert brain.warmup == warmup
+
+
+def trained(folder, tones, **settings):
+    """A Brain that went through four epochs of tones; it keeps checkpoints."""
+    counter = EpochCounter(4)
+    settings = {"number_of_epochs": 4, "warmup_epochs": 2} | settings
+    brain = make_brain(
+        folder, checkpointer=AtomicCheckpointer(folder / "save"), **settings
+    )
+    for name, module in brain.modules.items():
+        brain.checkpointer.add_recoverable(name, module)
+    brain.checkpointer.add_recoverable("counter", counter)
+    brain.augmenter = lambda wavs, lengths: (wavs, lengths)
+    half, other = dict(list(tones.items())[:8]), dict(list(tones.items())[8:])
+    brain.set_parts({"train": half, "valid": half, "unlabelled": other})
+    return brain, counter
+
+
+@pytest.mark.parametrize(
+    "system, first", [("ipr", 3), ("baseline_plus", 3), ("baseline", 1)]
+)
+def test_the_epoch_is_chosen_after_the_warm_up(
+    system, first, tones, tmp_path, monkeypatch
+):
+    """Though the best one by far lies in it; the report says from where."""
+    brain, counter = trained(tmp_path, tones, system=system)
+    scores = iter([0.9, 0.8, 0.1, 0.2])
+
+    def score(dataset):
+        """A valid part that likes the warm-up."""
+        return {"UA": next(scores)}
+
+    monkeypatch.setattr(brain, "validation_scores", score)
+    brain.fit(counter, brain.train_set, brain.datasets["valid"])
+    rows = brain.history.rows
+    assert [row["valid_UA"] for row in rows] == [0.9, 0.8, 0.1, 0.2]
+    assert brain.load_selected() == {3: 4, 1: 1}[first]
+    found = IPRReport(brain, str(tmp_path)).findings()
+    assert found == {"warmup_epochs": 2, "first_selectable_epoch": first}
+
+
+def test_the_last_epoch_is_the_only_one_where_it_is_asked_for(tones, tmp_path):
+    """model_selection last: nothing is chosen."""
+    brain, _ = trained(tmp_path, tones, model_selection="last")
+    found = IPRReport(brain, str(tmp_path)).findings()
+    assert found["first_selectable_epoch"] == 4
+
+
+@pytest.mark.parametrize("center", ["none", "all", "domain"])
+def test_without_a_warm_up_prototypes_are_class_means(center, tones, tmp_path):
+    """Of the untrained encoder, before the first batch; D2's mean too."""
+    brain, counter = trained(tmp_path, tones, warmup_epochs=0, center=center)
+    seen = []
+
+    def watch(batch, should_step):
+        """Keeps what the first batch finds."""
+        if not seen:
+            bank = brain.modules.prototypes
+            seen.extend(value.clone() for value in bank.state_dict().values())
+
+    brain.on_fit_batch_start = watch
+    fresh, _ = trained(tmp_path / "fresh", tones, center=center)
+    brain.fit(counter, brain.train_set, brain.datasets["valid"])
+
+    def embeddings(part):
+        """Of the untrained encoder."""
+        held = fresh.predict(fresh.datasets[part]).values()
+        words = [LABELS.index(p["entry"]["emotion"]) for p in held]
+        return torch.stack([p["embedding"] for p in held]), words
+
+    precise, labels = embeddings("train")
+    ambiguous, _ = embeddings("unlabelled")
+    means = {
+        "none": [],
+        "all": [torch.cat([precise, ambiguous]).mean(dim=0, keepdim=True)],
+        "domain": [torch.stack([precise.mean(dim=0), ambiguous.mean(dim=0)])],
+    }[center]
+    for mean in means:
+        torch.testing.assert_close(seen[1], mean)
+        precise = precise - mean[0]
+    expected = reference.class_prototypes(
+        precise.double().numpy(), labels, len(LABELS)
+    )
+    torch.testing.assert_close(seen[0], torch.tensor(expected).float())
+
+
+def test_each_part_loses_its_own_mean(tones, tmp_path):
+    """Train and valid D1's; D2, the test part and other speech D2's."""
+    brain, _ = trained(tmp_path, tones, center="domain", warmup_epochs=0)
+    bank = brain.modules.prototypes
+    brain.set_prototypes()
+    held = brain.make_dataset(tones)  # of nobody's part
+    for dataset, domain in (
+        (brain.datasets["train"], 0),
+        (brain.datasets["valid"], 0),
+        (brain.datasets["unlabelled"], 1),
+        (held, 1),
+    ):
+        before = bank.means.means.clone()
+        for p in brain.predict(dataset).values():
+            expected = bank.soft_label(p["embedding"][None], domain)[0]
+            torch.testing.assert_close(p["soft_label"], expected)
+        assert torch.equal(bank.means.means, before)  # none is learnt from
+    assert not torch.allclose(bank.means.means[0], bank.means.means[1])

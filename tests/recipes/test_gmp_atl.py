@@ -112,6 +112,7 @@ def settings(base, ready):
         "max_duration": 0.6,
         "batch_size": 8,
         "lr": 0.01,
+        "lr_warmup": 4,  # of six updates: into the second epoch
         "num_workers": 0,
         "last_epochs": 1,
         "clusters": "8,4",
@@ -249,6 +250,7 @@ def test_stages_leave_what_the_readme_says(finished, ready):
     row = table(only(finished, "retrained") / "curves.csv")[-1]
     for size in SIZES:
         assert 0 < float(row[f"masked_accuracy_{size}"]) < 1
+        assert 0 < float(row[f"train_masked_accuracy_{size}"]) < 1
         assert 0 < float(row[f"valid_masked_accuracy_{size}"]) < 1
 
 
@@ -734,7 +736,7 @@ def test_two_processes_run_the_recipe(settings, ready, tmp_path, environment):
     """All stages by torchrun; each frame is extracted once, by one of them."""
     settings = at(settings, tmp_path, cache_folder=tmp_path / "frames")
     settings |= {"batch_size": 4, "distributed_backend": "gloo"}
-    settings |= {f"{name}_epochs": 1 for name in BRAINS}
+    settings |= {f"{name}_epochs": 1 for name in BRAINS} | {"lr_warmup": 2}
     line = words(PAPER, **settings)
     said = launch(GMP_ATL, *line, *own(ready), env=environment)
     for title in ("(multi-task", "(pseudo-labels)", "(retraining)"):

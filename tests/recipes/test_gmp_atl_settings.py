@@ -21,10 +21,12 @@ STAGES = ("multitask", "labels", "retrained")
 OF_ALL = {
     "multitask_epochs": 3,
     "multitask_lr": 0.5,
+    "multitask_lr_warmup": 2,
     "alpha_e": 0.5,
     "class_weights": "balanced",
     "model_selection": "last",
     "lr": 0.5,  # of the stages that have none of their own
+    "lr_warmup": 2,  # likewise
     "final_lr": 0.5,
     "batch_size": 3,
     "seed": 9,
@@ -47,6 +49,7 @@ OF_LABELS = {
 OF_RETRAINED = {
     "retraining_epochs": 3,
     "retraining_lr": 0.5,
+    "retraining_lr_warmup": 2,
     "retraining_start": None,
     "retraining_head_size": 3,
     "mask_prob": 0.5,
@@ -60,6 +63,7 @@ OF_NONE = {
     "scale": 3.0,
     "finetuning_epochs": 3,
     "finetuning_lr": 0.5,
+    "finetuning_lr_warmup": 2,
     "last_epochs": 1,
     "speaker_probe": True,
     "figure_utterances": ["a"],

@@ -20,11 +20,15 @@ from speechbrain_ser.corpora.annotations import (
 )
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import AMBIGUITY
+from speechbrain_ser.experiment.hparams import with_overrides
 from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.utils.errors import InputError
 from tests.recipes.helpers import (
     RECIPE,
     ROOT,
     SHORT,
+    check_sentence,
+    import_script,
     in_second_epoch,
     results,
     run_recipe,
@@ -59,6 +63,13 @@ def own(folder):
         for part in ("train", "unlabelled", "valid", "test")
         for word in (f"--{part}_annotation", folder / f"{part}.json")
     ]
+
+
+def with_settings(line, more):
+    """A command line with settings of another value; each is given once."""
+    settings = dict(zip(line[1::2], line[2::2]))
+    settings |= dict(zip(more[::2], more[1::2]))
+    return [line[0], *(word for pair in settings.items() for word in pair)]
 
 
 def command(*arguments):
@@ -200,11 +211,19 @@ def test_supervised_does_learn_the_labels(ready, tmp_path, monkeypatch):
     assert not same_weights(tmp_path / "one", tmp_path / "other")
 
 
-def test_killed_and_started_again_is_as_never_stopped(ready, tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        "--warmup_epochs 0 --precise_per_batch 3 --center domain".split(),
+    ],
+    ids=["default", "other batches"],
+)
+def test_killed_and_started_again_is_as_never_stopped(more, ready, tmp_path):
     """SIGKILL in the middle of an epoch after the warm-up, dropout on."""
     arguments = [
         "hparams/ipr_logmel.yaml",
-        *SHORT,
+        *with_settings(SHORT, more),
         *own(ready),
         "--ckpt_interval_minutes",
         "0",
@@ -239,11 +258,19 @@ def test_killed_and_started_again_is_as_never_stopped(ready, tmp_path):
     assert results(whole) == results(killed)
 
 
-def test_two_processes_are_as_one(ready, tmp_path):
-    """torchrun with 2 x 4 utterances: the prototypes of 1 x 8, on both sides."""
+@pytest.mark.parametrize("other_batches", [False, True])
+def test_two_processes_are_as_one(other_batches, ready, tmp_path):
+    """torchrun with 2 x 4 utterances: the prototypes of 1 x 8, on both sides.
+
+    Also without a warm-up, with so many of D1 a batch and centred embeddings.
+    """
     worker = ROOT / "tests" / "recipes" / "two_processes.py"
     environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT))
     for n, batch in ((1, 8), (2, 4)):
+        more = {}
+        if other_batches:
+            more = {"warmup_epochs": 0, "center": "domain"}
+            more |= {"precise_per_batch": 4 // n}
         launch = [sys.executable]
         if n == 2:
             launch += ["-m", "torch.distributed.run", "--standalone"]
@@ -255,6 +282,7 @@ def test_two_processes_are_as_one(ready, tmp_path):
                 str(ready),
                 str(tmp_path / str(n)),
                 str(batch),
+                json.dumps(more),
             ],
             env=environment,
             capture_output=True,
@@ -526,6 +554,57 @@ def test_bad_settings_are_one_sentence(
     assert re.search(said.format(tmp=tmp_path), error), error
     assert not (tmp_path / "out" / "save").exists()
     assert not (tmp_path / "out" / "curves.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        (["--warmup_epochs", "3"], "--warmup_epochs 3 of --number_of_epochs 3"),
+        (["--warmup_updates", "9999"], "--warmup_updates 9999, .* never ends"),
+        (["--precise_per_batch", "8"], "no place for D2 in batches of --batch"),
+    ],
+)
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_what_never_meets_d2_is_one_sentence(
+    more, said, debug, ready, tmp_path, monkeypatch
+):
+    """Before anything is written; a trial is refused too."""
+    line = ["hparams/ipr_logmel.yaml", *with_settings(SHORT, more)]
+    line += [*own(ready), *debug, "--output_folder", tmp_path / "out"]
+    check_sentence(run_recipe(monkeypatch, *line), said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trial_of_a_long_warm_up_reaches_ipr(ready, tmp_path, monkeypatch):
+    """--debug stops after two epochs; the second is no warm-up."""
+    more = "--warmup_epochs 10 --number_of_epochs 50".split()
+    line = ["hparams/ipr_logmel.yaml", *with_settings(SHORT, more)]
+    line += [*own(ready), "--debug", "--output_folder", tmp_path / "out"]
+    assert run_recipe(monkeypatch, *line) is None
+    metrics, curves, _ = results(tmp_path / "out")
+    assert metrics["selected_epoch"] == metrics["first_selectable_epoch"] == 2
+    assert float(curves[1]["contrastive_loss"]) > 0
+    assert not curves[0]["contrastive_loss"]
+
+
+def test_the_warm_up_of_pieces_is_that_of_pieces(ready):
+    """Long utterances that are split make epochs longer, a warm-up shorter."""
+    n = len(read_annotation(str(ready / "train.json")))
+    settings = {
+        f"{part}_annotation": str(ready / f"{part}.json")
+        for part in ("train", "unlabelled", "valid", "test")
+    } | {
+        "skip_prep": True,
+        "number_of_epochs": 3,
+        "warmup_epochs": 1,
+        "warmup_updates": 2 * -(-n // 8) + 1,  # three epochs of three
+        "max_duration": 0.9,
+    }
+    plan = import_script(RECIPE).plan
+    path = str(RECIPE.parent / "hparams" / "ipr_logmel.yaml")
+    with pytest.raises(InputError, match="are 3 epochs of .* never ends"):
+        plan(path, with_overrides("", **settings, long_utterances="cut"))
+    plan(path, with_overrides("", **settings, long_utterances="split"))
 
 
 def test_embedding_size_of_another_encoder_is_refused(

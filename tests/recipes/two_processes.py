@@ -1,8 +1,10 @@
 """Trains IPR for a few steps without chance; saves what each process holds.
 
-Run by test_ipr.py: two_processes.py ANNOTATIONS OUT BATCH_SIZE.
+Run by test_ipr.py: two_processes.py ANNOTATIONS OUT BATCH_SIZE [JSON], the last
+for further settings.
 """
 
+import json
 import os
 import sys
 
@@ -18,8 +20,8 @@ from tests.recipes.helpers import RECIPE
 PARTS = ("train", "valid", "unlabelled", "test")
 
 
-def main(annotations, out, batch_size):
-    """Two epochs, the second after the warm-up."""
+def main(annotations, out, batch_size, more="{}"):
+    """Two epochs, the second after the warm-up if no other is asked for."""
     arguments = {
         "seed": 1,
         "output_folder": out,
@@ -29,7 +31,7 @@ def main(annotations, out, batch_size):
         "warmup_epochs": 1,
         "warmup_updates": 0,
         "last_epochs": 0,
-    }
+    } | json.loads(more)
     hparams_file = os.path.join(RECIPE.parent, "hparams", "ipr_logmel.yaml")
     run_opts = sb.core.RunOptions.from_dictionary(
         {
@@ -58,9 +60,9 @@ def main(annotations, out, batch_size):
     held = {}
 
     def keep(when):
-        """Copies the prototypes."""
-        prototypes = hparams["prototypes"].prototypes
-        held[f"{when}.prototypes"] = prototypes.clone()
+        """Copies the prototypes, and what embeddings are centred by."""
+        for name, value in hparams["prototypes"].state_dict().items():
+            held[f"{when}.{name}"] = value.clone()
 
     original = brain.on_fit_batch_end
 

@@ -80,6 +80,7 @@ def main(annotations, out, batch_size, source):
         "clusters": SIZES,
         # plain gradient descent: a gradient of another size is another step
         "lr": 0.1,
+        "lr_warmup": 3,
         "final_lr": 1.0,
         "mask_prob": 0.5,
         "multitask_epochs": 2,

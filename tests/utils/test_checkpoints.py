@@ -100,3 +100,14 @@ def test_history_is_restored_exactly(tmp_path):
         one.end_epoch({"epoch": 2})
     assert vars(history) == vars(other)
     assert history.rows[1] == {"epoch": 2, "loss": (1 / 3 + 0.1) / 2}
+
+
+def test_a_mean_is_over_what_there_was():
+    """What was of nothing is no zero, and what was of more weighs more."""
+    history = History()
+    history.add(3, loss=1.0)
+    history.add(0, loss=0.0)
+    history.add(torch.tensor(1), loss=torch.tensor(5.0))
+    history.add(plain=2.0)
+    history.end_epoch({"epoch": 1})
+    assert history.rows == [{"epoch": 1, "loss": 2.0, "plain": 2.0}]

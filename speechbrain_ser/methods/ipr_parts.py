@@ -1,0 +1,179 @@
+"""What IPR does with D1 and D2: who trains when, in which batches."""
+
+from speechbrain_ser.data.batching import TwoPartBatchSampler
+from speechbrain_ser.data.dataset import make_dataset, without_labels
+from speechbrain_ser.data.domains import marked
+from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE
+from speechbrain_ser.schedules import warmup_length
+from speechbrain_ser.utils.distributed import world_size
+from speechbrain_ser.utils.errors import InputError
+
+SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
+LEARN_UNLABELLED = ("baseline_plus", "ipr")
+
+
+class IPRParts:
+    """What IPR does with the parts of a split; a part of `ipr.IPRBrain`."""
+
+    @classmethod
+    def needs(cls, settings):
+        """Adds D2 where a system learns from it."""
+        needed = super().needs(settings)
+        if settings["system"] in LEARN_UNLABELLED:
+            why = f"--system {settings['system']} learns from unlabelled speech"
+            needed["unlabelled"] = (why, None)
+        return needed
+
+    @classmethod
+    def check_arguments(cls, settings):
+        """Refuses a warm-up without an end, and batches without D2."""
+        super().check_arguments(settings)
+        if settings["system"] in LEARN_UNLABELLED:
+            check_warmup(settings)
+            check_composition(settings)
+
+    @classmethod
+    def check_parts(cls, parts, settings):
+        """Refuses a warm-up without an end, and too little of D1."""
+        super().check_parts(parts, settings)
+        if settings["system"] in LEARN_UNLABELLED:
+            check_warmup(settings, len(parts["train"]))
+            check_composition(settings, len(parts["train"]))
+
+    def set_parts(self, parts):
+        """Makes the datasets, and says how long the warm-up is."""
+        if parts.get("train"):
+            learnt = len(self.labelled_annotation(parts))
+            self.warmup = warmup_of(vars(self), learnt)
+            if self.debug:  # a trial shows what follows too
+                last = min(self.debug_epochs, self.number_of_epochs)
+                self.warmup = min(self.warmup, last - 1)
+        super().set_parts(
+            {
+                name: marked(part, PRECISE)
+                if part and name in ("train", "valid")
+                else part
+                for name, part in parts.items()
+            }
+        )
+
+    def make_dataset(self, annotation):
+        """Gives the domain too; what is not said to be precise is ambiguous."""
+        return make_dataset(
+            annotation,
+            self.labels,
+            self.sample_rate,
+            more={"domain": lambda _, entry: entry.get("domain", AMBIGUOUS)},
+        )
+
+    def make_sampler(self, held, training):
+        """Makes batches with `precise_per_batch` of D1, where it is given."""
+        joins = self.system in LEARN_UNLABELLED
+        if not (training and joins and self.precise_per_batch):
+            return super().make_sampler(held, training)
+        return TwoPartBatchSampler(
+            [entry["duration"] for entry in held],
+            [entry.get("domain") == PRECISE for entry in held],
+            self.precise_per_batch,
+            self.batch_size,
+            seed=self.seed,
+            first_epochs=[entry.get("first_epoch", 1) for entry in held],
+        )
+
+    def labelled_annotation(self, parts):
+        """Returns D1, with D2 where it is supervised."""
+        if self.system == "supervised":
+            return parts["train"] | parts["unlabelled"]
+        return parts["train"]
+
+    def training_annotation(self, parts):
+        """Returns D1 and, after the warm-up and without labels, D2."""
+        training = dict(self.labelled_annotation(parts))
+        if self.system in LEARN_UNLABELLED:
+            hidden = without_labels(parts["unlabelled"])
+            training |= {
+                key: entry | {"first_epoch": self.warmup + 1}
+                for key, entry in hidden.items()
+            }
+        return training
+
+
+def warmup_of(settings, n_precise):
+    """Returns the epochs of the warm-up.
+
+    Arguments
+    ---------
+    settings : dict
+        With ``warmup_epochs``, ``warmup_updates`` and ``batch_size``.
+    n_precise : int
+        Utterances that an epoch of it trains on.
+
+    Returns
+    -------
+    int
+    """
+    return warmup_length(
+        settings["warmup_epochs"],
+        settings["warmup_updates"],
+        -(-n_precise // (settings["batch_size"] * world_size())),
+    )
+
+
+def check_warmup(settings, n_precise=None):
+    """Refuses a warm-up that is not over before the last epoch.
+
+    Arguments
+    ---------
+    settings : dict
+        Of the Brain.
+    n_precise : int, optional
+        The size of D1; without it `warmup_epochs` alone is judged.
+
+    Raises
+    ------
+    InputError
+        With the numbers.
+    """
+    epochs, last = settings["warmup_epochs"], settings["number_of_epochs"]
+    what = f"--warmup_epochs {epochs}"
+    if n_precise is not None and warmup_of(settings, n_precise) > epochs:
+        epochs = warmup_of(settings, n_precise)
+        what = (
+            f"--warmup_updates {settings['warmup_updates']}, which are "
+            f"{epochs} epochs of D1's {n_precise} utterances,"
+        )
+    if epochs >= last:
+        raise InputError(
+            f"--system {settings['system']} learns from D2 after the warm-up, "
+            f"but with {what} of --number_of_epochs {last} it never ends: give "
+            "a shorter warm-up or more epochs"
+        )
+
+
+def check_composition(settings, n_precise=None):
+    """Refuses batches without D2, or with more of D1 than there is.
+
+    Arguments
+    ---------
+    settings : dict
+        Of the Brain.
+    n_precise : int, optional
+        The size of D1.
+
+    Raises
+    ------
+    InputError
+    """
+    wanted, size = settings.get("precise_per_batch"), settings["batch_size"]
+    if wanted is None:
+        return
+    if wanted >= size:
+        raise InputError(
+            f"--precise_per_batch {wanted} leaves no place for D2 in batches "
+            f"of --batch_size {size}: give less than {size}"
+        )
+    if n_precise is not None and wanted * world_size() > n_precise:
+        raise InputError(
+            f"--precise_per_batch {wanted} takes {wanted * world_size()} "
+            f"utterances of D1 at once, but D1 has {n_precise}: give less"
+        )
