@@ -27,7 +27,7 @@ METRICS = "metrics.json"
 class Report:
     """Evaluates a trained Brain and writes what there is to say.
 
-    A method's own report overrides `load_selected`, `columns`,
+    A method's own report overrides `load_selected`, `predict`, `columns`,
     `more_predictions`, `findings` and `draw_figures`.
 
     Arguments
@@ -70,6 +70,10 @@ class Report:
             f"posterior_{word}": round(value, 6)
             for word, value in zip(self.labels, posterior)
         }
+
+    def predict(self, part, dataset):
+        """Returns what the Brain's ``predict`` returns of a part."""
+        return self.brain.predict(dataset)
 
     def more_predictions(self, predictions):
         """Classifies parts once more in another way.
@@ -127,7 +131,7 @@ class Report:
         parts = self.brain.datasets if parts is None else parts
         self.epoch = self.load_selected()
         predictions = {
-            part: self.brain.predict(dataset) for part, dataset in parts.items()
+            part: self.predict(part, dataset) for part, dataset in parts.items()
         }
         if not if_main_process():
             return predictions
