@@ -41,7 +41,9 @@ LIBRARIES = {
 }
 KINDS = ("!new:", "!name:", "!apply:")
 ORDER = (NOTHING, REPORT, RUN)
-# SpeechBrain's run options that a hparams file may hold and that change nothing.
+# SpeechBrain's run options that a hparams file may hold, by its own name.
+OPTIONS = {"max_grad_norm": Number(above=0)}
+# Those that change nothing.
 FREE_OPTIONS = ("ckpt_interval_minutes", "ckpt_interval_steps")
 
 
@@ -231,6 +233,7 @@ def check_settings(path, overrides):
     """
     root = written(path)
     values = nodes(path, overrides)
+    check_values(OPTIONS, {key: plain(values[key]) for key in values})
     for key, node in root.items():
         check_node(path, root, node, values[key])
 

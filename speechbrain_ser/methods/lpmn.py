@@ -229,7 +229,9 @@ class CodebookBrain(SERBrain):
             use = dict(zip(USE, self.codebook.usage()))
             text = self.collapse(**use)
             last = self.history.rows[-1] if self.history.rows else None
-            before = last and self.collapse(**{name: last[name] for name in USE})
+            before = last and self.collapse(
+                **{name: last[name] for name in USE}
+            )
             if text and not before:
                 logger.warning(text)
             self.train_row |= use

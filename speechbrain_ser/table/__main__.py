@@ -15,7 +15,11 @@ import sys
 import speechbrain as sb
 
 from speechbrain_ser.experiment.command_line import whole_values
-from speechbrain_ser.experiment.hparams import find_hparams, read_overrides
+from speechbrain_ser.experiment.hparams import (
+    find_hparams,
+    read_overrides,
+    with_options,
+)
 from speechbrain_ser.experiment.identity import counted, digest
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.execute import (
@@ -127,7 +131,7 @@ def find_settings(options, rest, file):
         path = find_hparams(options.hparams, file.script)
     words = whole_values([path, *rest])
     _, run_opts, text = sb.parse_arguments(words)
-    overrides = read_overrides(text)
+    overrides = read_overrides(with_options(path, run_opts, text))
     arguments, name = [], None
     for word in rest:
         if word.startswith("--"):
