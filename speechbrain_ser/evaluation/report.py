@@ -1,5 +1,6 @@
 """A run's report: metrics, predictions of each utterance, pictures."""
 
+import json
 import os
 
 import torch
@@ -22,6 +23,20 @@ from speechbrain_ser.utils.settings import REPORT, Switch, checked
 logger = get_logger(__name__)
 
 METRICS = "metrics.json"
+
+
+def run_key(folder):
+    """Returns the key of the finished run in a folder, None without one.
+
+    Example
+    -------
+    >>> run_key(getfixture("tmp_path"))
+    """
+    try:
+        with open(os.path.join(folder, METRICS), encoding="utf-8") as file:
+            return json.load(file).get("run")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 class Report:

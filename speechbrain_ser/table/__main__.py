@@ -21,6 +21,7 @@ from speechbrain_ser.experiment.hparams import (
     with_options,
 )
 from speechbrain_ser.experiment.identity import counted, digest
+from speechbrain_ser.table.beside import undrawn
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.execute import (
     LocalWorkers,
@@ -308,6 +309,9 @@ def main(arguments):
     check_machine(options, settings)
     try:
         execute(jobs, make_workers(options))
+        again = undrawn(file, jobs)
+        if again:
+            execute(again, make_workers(options))
     except KeyboardInterrupt:
         write_table(file, settings, jobs)
         print("stopped; the same command goes on where it was")
