@@ -49,10 +49,8 @@ class DANNReport(Report):
 
     def findings(self):
         """Returns how well the language can be told, and who is in Figure 2."""
-        return {
-            "language_probe_UA": self.language_left,
-            "compared": self.compared,
-        }
+        found = {"language_probe_UA": self.language_left}
+        return found | ({"compared": self.compared} if self.compared else {})
 
     def draw_figures(self, predictions, title):
         """Draws Figure 2, of ``base`` beside it if that run is there, and 3."""

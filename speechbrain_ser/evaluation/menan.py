@@ -48,10 +48,8 @@ class MEnANReport(Report):
 
     def findings(self):
         """Returns what the best epoch would have had, and who is in Figure 2."""
-        return {
-            "best_epoch": self.brain.history.notes.get("best"),
-            "compared": self.compared,
-        }
+        found = {"best_epoch": self.brain.history.notes.get("best")}
+        return found | ({"compared": self.compared} if self.compared else {})
 
     def draw_figures(self, predictions, title):
         """Draws curves, Figure 2, beside another run if it is there, and SC."""
