@@ -8,7 +8,7 @@ from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser.data.domains import NAMES, SOURCE, TARGET
 from speechbrain_ser.evaluation.probing import language_probe
-from speechbrain_ser.evaluation.report import Report
+from speechbrain_ser.evaluation.report import Report, run_key
 from speechbrain_ser.figures.adversary import plot_adversary
 from speechbrain_ser.figures.languages import plot_languages
 from speechbrain_ser.utils.errors import InputError
@@ -45,10 +45,12 @@ class DANNReport(Report):
         super().__init__(brain, output_folder, **kwargs)
         self.compared_folder = compared_folder
         self.language_left = None
+        self.compared = None  # key of the run that Figure 2 shows beside this
 
     def findings(self):
-        """Returns how well the language can still be told."""
-        return {"language_probe_UA": self.language_left}
+        """Returns how well the language can be told, and who is in Figure 2."""
+        found = {"language_probe_UA": self.language_left}
+        return found | ({"compared": self.compared} if self.compared else {})
 
     def draw_figures(self, predictions, title):
         """Draws Figure 2, of ``base`` beside it if that run is there, and 3."""
@@ -132,10 +134,12 @@ class DANNReport(Report):
             )
             return []
         try:
-            with np.load(path, allow_pickle=False) as row:
-                return [{name: row[name] for name in COLUMNS}]
+            with np.load(path, allow_pickle=False) as file:
+                row = {name: file[name] for name in COLUMNS}
         except (KeyError, OSError, ValueError, EOFError, BadZipFile) as failure:
             raise InputError(
                 f"{path} can't be read ({failure}): run --system base again, "
                 "or give another --compared_folder"
             ) from failure
+        self.compared = run_key(self.compared_folder)
+        return [row]

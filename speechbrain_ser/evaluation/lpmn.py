@@ -22,6 +22,8 @@ from speechbrain_ser.figures.curves import plot_curves
 from speechbrain_ser.figures.mapping import plot_local_mapping
 from speechbrain_ser.figures.selection import plot_importance, plot_selection
 from speechbrain_ser.figures.style import class_name
+from speechbrain_ser.lobes.codebook import usage_of
+from speechbrain_ser.methods.lpmn import USE
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.audio_files import inspect_audio
 from speechbrain_ser.utils.errors import InputError
@@ -135,6 +137,7 @@ class LPMNReport(Report):
             self.sizes = sizes_of(n_selected, brain.pooling.size)
         self.figure_utterances = words_of(figure_utterances)
         self.probes = {}
+        self.use = {}  # part to used prototypes and perplexity
 
     # Selection of prototypes (section 3.3)
 
@@ -145,6 +148,13 @@ class LPMNReport(Report):
             self.brain.importance.ranking(), self.sizes, self.brain.seed
         )
         return epoch
+
+    def predict(self, part, dataset):
+        """Notes how the selected epoch's prototypes are used in the part."""
+        found = super().predict(part, dataset)
+        if self.brain.lpmn:
+            self.use[part] = dict(zip(USE, usage_of(self.brain.counts)))
+        return found
 
     def more_predictions(self, predictions):
         """Fits the probes on the train part; classifies the test part's."""
@@ -204,26 +214,41 @@ class LPMNReport(Report):
         return score
 
     def findings(self):
-        """Says how much of the importance the selected prototypes hold."""
+        """Says how prototypes are used, and what importance K' of them hold.
+
+        ``prototype_use``: of each part, over its frames, see
+        `lobes.codebook.usage_of`.
+        """
         if not self.brain.lpmn:
             return {}
         share = self.brain.importance.importance.sort(descending=True).values
         share = share / share.sum().clamp(min=1e-30)
         return {
             "prototypes": len(share),
+            "prototype_use": self.use,
             "importance_share": {
                 str(size): float(share[:size].sum()) for size in self.sizes
             },
         }
 
     def print_more(self, scores):
-        """Prints the valence's scores."""
+        """Prints the valence's scores, and how the prototypes are used."""
         for part, score in scores.items():
             if "valence_MSE" in score:
                 print(
                     f"{part}: valence MSE {score['valence_MSE']:.4f}, weighted "
                     f"F1 - MSE / 4 {score['combined']:.4f}"
                 )
+        if self.use:
+            used = "; ".join(
+                f"{part} {use['used_prototypes']} used, perplexity "
+                f"{use['perplexity']:.1f}"
+                for part, use in self.use.items()
+            )
+            print(f"prototypes, of {self.brain.pooling.size}: {used}")
+        said = "train" in self.use and self.brain.collapse(**self.use["train"])
+        if said:
+            print(f"warning: {said}")
 
     def write_prototypes(self):
         """Writes ``prototypes.csv``: rank, importance, class and selection."""

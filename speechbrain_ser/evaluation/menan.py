@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 import numpy as np
 from speechbrain.utils.logger import get_logger
 
-from speechbrain_ser.evaluation.report import Report
+from speechbrain_ser.evaluation.report import Report, run_key
 from speechbrain_ser.figures.curves import plot_curves
 from speechbrain_ser.figures.speaker_entropy import plot_speaker_entropy
 from speechbrain_ser.figures.speakers import check_row, plot_speakers
@@ -44,10 +44,12 @@ class MEnANReport(Report):
     ):
         super().__init__(brain, output_folder, **kwargs)
         self.compared_folder = compared_folder
+        self.compared = None  # key of the run that Figure 2 shows beside this
 
     def findings(self):
-        """Returns what the best epoch on the valid part would have had."""
-        return {"best_epoch": self.brain.history.notes.get("best")}
+        """Returns what the best epoch would have had, and who is in Figure 2."""
+        found = {"best_epoch": self.brain.history.notes.get("best")}
+        return found | ({"compared": self.compared} if self.compared else {})
 
     def draw_figures(self, predictions, title):
         """Draws curves, Figure 2, beside another run if it is there, and SC."""
@@ -154,6 +156,7 @@ class MEnANReport(Report):
             ) from failure
         if row["name"] == system:
             row["name"] = f"{system} (compared)"
+        self.compared = run_key(self.compared_folder)
         return [row]
 
 

@@ -34,6 +34,7 @@ SIZES = (
     "n_mels",
     "win_length",
     "hop_length",
+    "top_db",
     "channels",
     "kernel_sizes",
     "stride",

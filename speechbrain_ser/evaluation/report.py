@@ -1,5 +1,6 @@
 """A run's report: metrics, predictions of each utterance, pictures."""
 
+import json
 import os
 
 import torch
@@ -24,10 +25,24 @@ logger = get_logger(__name__)
 METRICS = "metrics.json"
 
 
+def run_key(folder):
+    """Returns the key of the finished run in a folder, None without one.
+
+    Example
+    -------
+    >>> run_key(getfixture("tmp_path"))
+    """
+    try:
+        with open(os.path.join(folder, METRICS), encoding="utf-8") as file:
+            return json.load(file).get("run")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 class Report:
     """Evaluates a trained Brain and writes what there is to say.
 
-    A method's own report overrides `load_selected`, `columns`,
+    A method's own report overrides `load_selected`, `predict`, `columns`,
     `more_predictions`, `findings` and `draw_figures`.
 
     Arguments
@@ -71,6 +86,10 @@ class Report:
             f"posterior_{word}": round(value, 6)
             for word, value in zip(self.labels, posterior)
         }
+
+    def predict(self, part, dataset):
+        """Returns what the Brain's ``predict`` returns of a part."""
+        return self.brain.predict(dataset)
 
     def more_predictions(self, predictions):
         """Classifies parts once more in another way.
@@ -128,7 +147,7 @@ class Report:
         parts = self.brain.datasets if parts is None else parts
         self.epoch = self.load_selected()
         predictions = {
-            part: self.brain.predict(dataset) for part, dataset in parts.items()
+            part: self.predict(part, dataset) for part, dataset in parts.items()
         }
         if not if_main_process():
             return predictions

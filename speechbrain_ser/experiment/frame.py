@@ -16,6 +16,7 @@ from speechbrain_ser.experiment.hparams import (
     load,
     load_alone,
     peek,
+    with_options,
     with_overrides,
 )
 from speechbrain_ser.experiment.plan import Plan
@@ -155,7 +156,7 @@ class Recipe:
             YAML.
         """
         check_options(run_opts)
-        planned = self.plan(path, overrides)
+        planned = self.plan(path, with_options(path, run_opts, overrides))
         experiment = self.experiment(planned.path, planned.overrides)
         experiment.print_split(planned)
         experiment.check_output_folder(planned, run_opts)

@@ -273,6 +273,29 @@ def with_overrides(overrides, **more):
     return "\n".join(kept + added)
 
 
+def with_options(path, run_opts, overrides):
+    """Makes settings of the run options on the command line that are keys.
+
+    SpeechBrain takes ``--max_grad_norm 1`` for itself, whatever the hparams file
+    says; so that a run is known by one value, the file's key is set to it.
+
+    Arguments
+    ---------
+    path : str
+        The hparams file.
+    run_opts : RunOptions
+    overrides : str
+        YAML.
+
+    Returns
+    -------
+    str
+        YAML.
+    """
+    given = sorted(run_opts.overridden_args.intersection(written(path)))
+    return with_overrides(overrides, **{name: run_opts[name] for name in given})
+
+
 def read_overrides(overrides):
     """Reads YAML overrides as plain values.
 

@@ -105,7 +105,8 @@ class Plan:
             "run_options": {
                 name: run_opts[name]
                 for name in DECISIVE_OPTIONS
-                if run_opts[name] != default[name]
+                if name not in self.settings  # it counts there
+                and run_opts[name] != default[name]
             },
             "processes": processes or world_size(),
             "libraries": library_versions(),
@@ -187,6 +188,17 @@ class Plan:
             for name, value in counted(self.path, self.settings).items()
             if name not in before or value != before[name]
         }
+
+
+def decisive_options(settings):
+    """Returns SpeechBrain's decisive run options among a file's settings.
+
+    Example
+    -------
+    >>> decisive_options({"max_grad_norm": 5.0, "lr": 0.1})
+    {'max_grad_norm': 5.0}
+    """
+    return {n: settings[n] for n in DECISIVE_OPTIONS if n in settings}
 
 
 def versions():

@@ -16,6 +16,7 @@ from speechbrain_ser.experiment.experiment import (
     run_options_of,
 )
 from speechbrain_ser.experiment.identity import code_version, hparams_content
+from speechbrain_ser.experiment.plan import decisive_options
 from speechbrain_ser.experiment.stages import Stage, make_room, tell_changes
 from speechbrain_ser.utils.distributed import on_main
 from speechbrain_ser.utils.errors import InputError
@@ -281,7 +282,8 @@ class StagedExperiment(Experiment):
             "long_utterances": self.long_utterances,
             "split": split_fingerprint(heard),
             "code": content["code"],
-            "run options": content["run_options"],
+            "run options": content["run_options"]
+            | decisive_options(planned.settings),
             "processes": content["processes"],
             "libraries": content["libraries"],
         } | self.inputs(self.makers, heard)

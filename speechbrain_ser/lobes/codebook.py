@@ -74,8 +74,11 @@ class Codebook(torch.nn.Module):
         self.commitment_weight = commitment_weight
         self.squared = squared
         self.prototypes = torch.nn.Parameter(torch.randn(n_prototypes, dim))
-        # frames that each was the nearest of since the epoch began
-        self.register_buffer("chosen", torch.zeros(n_prototypes))
+        # frames that each was the nearest of since the epoch began; whole
+        # numbers, as float32 stops to count at 17 million
+        self.register_buffer(
+            "chosen", torch.zeros(n_prototypes, dtype=torch.long)
+        )
 
     @torch.no_grad()
     def nearest(self, frames):
@@ -124,8 +127,7 @@ class Codebook(torch.nn.Module):
             frames = frames[valid].to(self.prototypes.dtype)
             index = self.nearest(frames)
             if self.training:
-                used = torch.bincount(index, minlength=len(self.chosen))
-                self.chosen += sum_over_processes(used.to(self.chosen))
+                self.chosen += sum_over_processes(self.counts(index))
             quantized = self.prototypes[index]
             # Eq. 1
             loss = self.codebook_weight * self.distance(
@@ -171,17 +173,74 @@ class Codebook(torch.nn.Module):
             self.prototypes
         )
 
-    def usage(self):
-        """Says how the prototypes were used since the epoch began.
+    def counts(self, index):
+        """Counts the frames of each prototype, ``[K]``; see `nearest`."""
+        return torch.bincount(index, minlength=len(self.chosen))
+
+    @torch.no_grad()
+    def count(self, frames, lengths):
+        """Counts the valid frames whose nearest prototype each is.
+
+        Arguments
+        ---------
+        frames : torch.Tensor
+            ``[batch, time, C]``.
+        lengths : torch.Tensor
+            Relative lengths, ``[batch]`` in (0, 1].
 
         Returns
         -------
-        used : int
-            Prototypes that were the nearest of at least one frame.
-        perplexity : float
-            exp of the entropy of their shares of the frames: 1 (all frames
-            choose one prototype) to K.
+        torch.Tensor
+            ``[K]``.
+
+        Example
+        -------
+        >>> codebook = Codebook(n_prototypes=3, dim=2)
+        >>> codebook.draw(torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]]))
+        >>> frames = torch.tensor([[[0.9, 0.0], [1.1, 0.0], [8.0, 8.0]]])
+        >>> sorted(codebook.count(frames, torch.tensor([2 / 3])).tolist())
+        [0, 0, 2]
         """
-        share = self.chosen.double() / self.chosen.double().sum().clamp(min=1)
-        entropy = -torch.special.xlogy(share, share).sum()
-        return int((self.chosen > 0).sum()), float(entropy.exp())
+        valid = valid_frames(frames, lengths)
+        with torch.autocast(frames.device.type, enabled=False):
+            frames = frames[valid].to(self.prototypes.dtype)
+            return self.counts(self.nearest(frames))
+
+    def usage(self):
+        """Says how the prototypes were used since the epoch began, in training.
+
+        See `usage_of`; each frame was assigned as it was when it was trained
+        on, while frames and prototypes moved.
+        """
+        return usage_of(self.chosen)
+
+
+def usage_of(counts):
+    """Says how the prototypes of a codebook are used.
+
+    Arguments
+    ---------
+    counts : torch.Tensor
+        The valid frames whose nearest prototype each is (by Euclidean
+        distance, as in Eq. 1), over all utterances that are looked at,
+        ``[K]``; padding is none of them.
+
+    Returns
+    -------
+    used : int
+        Prototypes that are the nearest of at least one frame.
+    perplexity : float
+        exp of the entropy of their shares of the frames, with p = counts / sum:
+        exp(-sum p ln p). It lies between 1 (all frames choose one prototype)
+        and `used` (all of these are chosen alike); 1 where there is no frame.
+
+    Example
+    -------
+    >>> used, perplexity = usage_of(torch.tensor([5.0, 5.0, 0.0]))
+    >>> used, round(perplexity, 6)
+    (2, 2.0)
+    """
+    counts = counts.double()
+    share = counts / counts.sum().clamp(min=1)
+    entropy = -torch.special.xlogy(share, share).sum()
+    return int((counts > 0).sum()), float(entropy.exp())

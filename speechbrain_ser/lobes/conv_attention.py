@@ -7,6 +7,7 @@ Adversarial Neural Network", Cai et al. 2021, section 2.1 and 4.1.
 import torch
 import torch.nn.functional as F
 
+from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.utils.settings import Whole
 
 
@@ -134,7 +135,7 @@ class ConvAttentionEncoder(torch.nn.Module):
         self.conv = torch.nn.Conv1d(n_mels, filters, kernel_size, stride)
         self.attention = GlobalAttention(filters)
 
-    def forward(self, features):
+    def forward(self, features, lengths=None):
         """Encodes utterances.
 
         Arguments
@@ -142,6 +143,11 @@ class ConvAttentionEncoder(torch.nn.Module):
         features : torch.Tensor
             ``[batch, n_frames, n_mels]``, see
             :func:`speechbrain_ser.lobes.features.fixed_length`.
+        lengths : torch.Tensor, optional
+            Relative lengths, ``[batch]`` in (0, 1]: whatever stands behind the
+            end of an utterance is replaced by its minimum in each dimension,
+            as section 3.3 pads, and gets no gradient. Default: all frames
+            count, such as what ``fixed_length`` padded.
 
         Returns
         -------
@@ -153,6 +159,11 @@ class ConvAttentionEncoder(torch.nn.Module):
         ValueError
             If the features have another size.
         """
+        if lengths is not None:
+            behind = ~valid_frames(features, lengths).unsqueeze(2)
+            lowest = features.detach().masked_fill(behind, torch.inf)
+            lowest = lowest.amin(dim=1, keepdim=True)
+            features = torch.where(behind, lowest, features)
         pooled = self.pooled(features)
         attentive = self.attention(pooled).unsqueeze(1)
         return torch.cat([pooled, attentive], dim=1).flatten(1)
@@ -183,8 +194,11 @@ class ConvAttentionEncoder(torch.nn.Module):
             1, size * self.shape[1], stride * self.shape[1]
         )[:, : self.n_pooled * self.pool_size]
         windows = windows.unflatten(1, (self.n_pooled, self.pool_size))
-        # all windows of a padding are the same: one is computed
+        # all windows of a padding are the same: one is computed, unless
+        # somebody asks for its gradient, which would be that of this one alone
         speech = self.holds_speech(features)
+        if features.requires_grad and torch.is_grad_enabled():
+            speech = torch.ones_like(speech)
         frames = F.linear(windows[speech], kernel, self.conv.bias)
         padding = F.linear(windows[:, -1, -1], kernel, self.conv.bias)
         pooled = padding.unsqueeze(1).expand(-1, self.n_pooled, -1)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 
 import torch
 from speechbrain.processing.features import STFT, Filterbank
@@ -9,6 +10,7 @@ from speechbrain.processing.features import STFT, Filterbank
 from speechbrain_ser.lobes.pitch import CUTOFF, Pitch
 from speechbrain_ser.utils.settings import Number, Whole
 
+TOP_DB = Number(above=0, optional=True)
 DIGEST_VERSION = 1  # raise it when the same settings would give other numbers
 
 
@@ -35,12 +37,38 @@ def digest(what, settings):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def ended(wavs, lengths):
+    """Silences what is behind the end of each wave.
+
+    Arguments
+    ---------
+    wavs : torch.Tensor
+        ``[batch, samples]``.
+    lengths : torch.Tensor
+        Relative lengths, ``[batch]`` in (0, 1].
+
+    Returns
+    -------
+    wavs : torch.Tensor
+        The same with zeros there.
+    samples : torch.Tensor
+        How many each has, ``[batch]``.
+
+    Example
+    -------
+    >>> ended(torch.ones(1, 4), torch.tensor([0.5]))
+    (tensor([[1., 1., 0., 0.]]), tensor([2]))
+    """
+    samples = (lengths * wavs.shape[1]).round().long()
+    places = torch.arange(wavs.shape[1], device=wavs.device)
+    return wavs.masked_fill(places >= samples.unsqueeze(1), 0), samples
+
+
 class LogMel(torch.nn.Module):
     """Logarithmic energies of a Mel filter bank, in dB.
 
-    SpeechBrain's ``STFT`` and ``Filterbank``, at most 80 dB below the
-    utterance's largest. All of it is fixed, so `frame_cache.FrameCache` can keep
-    what it gives.
+    SpeechBrain's ``STFT`` and ``Filterbank``. All of it is fixed, so
+    `frame_cache.FrameCache` can keep what it gives.
 
     Arguments
     ---------
@@ -52,6 +80,11 @@ class LogMel(torch.nn.Module):
         In ms.
     n_fft : int
         Samples of the Fourier transform.
+    top_db : float or None
+        The floor: nothing is further below the largest energy of its own
+        utterance (SpeechBrain's; no paper says it), so that the quiet frames of
+        an utterance depend on its loudest one. None: the same floor for all,
+        an energy of 1e-10, which is -100 dB.
 
     Example
     -------
@@ -70,6 +103,7 @@ class LogMel(torch.nn.Module):
         win_length: Number(above=0) = 25,
         hop_length: Number(above=0) = 10,
         n_fft: Whole(1) = 512,
+        top_db: TOP_DB = 80.0,
     ):
         super().__init__()
         self.settings = {
@@ -78,6 +112,7 @@ class LogMel(torch.nn.Module):
             "win_length": win_length,
             "hop_length": hop_length,
             "n_fft": n_fft,
+            "top_db": None if top_db is None else float(top_db),
         }
         self.dim = n_mels
         self.hop = round(hop_length * sample_rate / 1000)
@@ -92,6 +127,7 @@ class LogMel(torch.nn.Module):
             n_fft=n_fft,
             sample_rate=sample_rate,
             f_max=sample_rate // 2,
+            top_db=math.inf if top_db is None else top_db,
         )
 
     def forward(self, wavs, lengths):
@@ -100,7 +136,7 @@ class LogMel(torch.nn.Module):
         Arguments
         ---------
         wavs : torch.Tensor
-            ``[batch, samples]``, zero behind the end of each.
+            ``[batch, samples]``; what is behind the end of each counts as 0.
         lengths : torch.Tensor
             Relative lengths, ``[batch]`` in (0, 1].
 
@@ -112,12 +148,12 @@ class LogMel(torch.nn.Module):
         lengths : torch.Tensor
             Relative lengths of the frames, ``[batch]``.
         """
+        wavs, samples = ended(wavs, lengths)
         with torch.autocast(wavs.device.type, enabled=False):
             spectrum = self.stft(wavs.float())
             # half the time of SpeechBrain's spectral_magnitude
             power = spectrum[..., 0] ** 2 + spectrum[..., 1] ** 2
             frames = self.filterbank(power)
-        samples = (lengths * wavs.shape[1]).round().long()
         return frames, self.count_frames(samples) / frames.shape[1]
 
     def count_frames(self, samples):
@@ -158,6 +194,8 @@ class LogMelPitchEnergy(torch.nn.Module):
         Samples of the Fourier transform.
     lowest_f0, highest_f0 : float
         In Hz, see `lobes.pitch.Pitch`.
+    top_db : float or None
+        See `LogMel`.
 
     Example
     -------
@@ -176,10 +214,11 @@ class LogMelPitchEnergy(torch.nn.Module):
         n_fft: Whole(1) = 1024,
         lowest_f0: Number(above=0, below=CUTOFF) = 60.0,
         highest_f0: Number(above=0, below=CUTOFF) = 500.0,
+        top_db: TOP_DB = 80.0,
     ):
         super().__init__()
         self.log_mel = LogMel(
-            n_mels, sample_rate, win_length, hop_length, n_fft
+            n_mels, sample_rate, win_length, hop_length, n_fft, top_db
         )
         self.pitch = Pitch(
             sample_rate, win_length, hop_length, lowest_f0, highest_f0
@@ -193,7 +232,7 @@ class LogMelPitchEnergy(torch.nn.Module):
         Arguments
         ---------
         wavs : torch.Tensor
-            ``[batch, samples]``, zero behind the end of each.
+            ``[batch, samples]``; what is behind the end of each counts as 0.
         lengths : torch.Tensor
             Relative lengths, ``[batch]`` in (0, 1].
 
@@ -205,7 +244,7 @@ class LogMelPitchEnergy(torch.nn.Module):
         lengths : torch.Tensor
             Relative lengths of the frames, ``[batch]``.
         """
-        wavs = wavs.float()
+        wavs = ended(wavs.float(), lengths)[0]
         mels, frame_lengths = self.log_mel(wavs, lengths)
         pitch = self.pitch(wavs, lengths)
         energy = self.log_energy(wavs)

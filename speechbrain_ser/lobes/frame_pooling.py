@@ -4,11 +4,46 @@ Reference: "An Effective Local Prototypical Mapping Network for Speech Emotion
 Recognition", Xi et al. 2024 (LPMN), section 3.2 and Table 2.
 """
 
+import torch
+from speechbrain.nnet.normalization import LayerNorm
+
 from speechbrain_ser.lobes.local_prototypes import LocalPrototypicalMapping
 from speechbrain_ser.lobes.pooling import MaxPooling, StatisticsPooling
 from speechbrain_ser.utils.settings import Number, OneOf, Switch, Whole
 
 POOLINGS = ("lpmn", "average", "max")
+
+
+def make_norm(dim: Whole(1), norm_frames: Switch() = True):
+    """Makes what the encoder's frames go through before they are pooled.
+
+    Not in the paper: inner blocks of HuBERT large have a few huge channels,
+    which decide every cosine by themselves.
+
+    Arguments
+    ---------
+    dim : int
+        Size of a frame.
+    norm_frames : bool
+        Whether each frame is normalised over its channels (layer norm without
+        weights); False: frames stay as they are, as printed.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Example
+    -------
+    >>> frames = torch.tensor([[0.0, 8.0], [3.0, -3.0]])
+    >>> make_norm(2)(frames).round()
+    tensor([[-1.,  1.],
+            [ 1., -1.]])
+    >>> make_norm(2, norm_frames=False)(frames) is frames
+    True
+    """
+    if not norm_frames:
+        return torch.nn.Identity()
+    return LayerNorm(input_size=dim, elementwise_affine=False)
 
 
 def make_pooling(

@@ -156,18 +156,20 @@ class MaxMapping(torch.autograd.Function):
     def backward(ctx, upstream, _):
         """Returns the gradients of frames and prototypes."""
         frames, prototypes, values, winners = ctx.saved_tensors
-        directions, inverse = unit(prototypes)
-        frames_gradient = frames.new_zeros(frames.shape)
-        gradient = torch.zeros_like(directions)
-        for piece, rows, x, x_inverse, slope in cosine_gradients(
-            frames, directions, values, winners, upstream, ctx.tau
-        ):
-            gradient.addmm_(slope.flatten(0, 1).T, x.flatten(0, 1))
-            turn = across(slope @ directions, x).mul_(x_inverse)
-            frames_gradient[piece].flatten(0, 1).index_copy_(
-                0, rows, turn.flatten(0, 1)
-            )
-        gradient = across(gradient, directions).mul_(inverse)
+        # whoever calls backward under autocast gets float32 too
+        with torch.autocast(frames.device.type, enabled=False):
+            directions, inverse = unit(prototypes)
+            frames_gradient = frames.new_zeros(frames.shape)
+            gradient = torch.zeros_like(directions)
+            for piece, rows, x, x_inverse, slope in cosine_gradients(
+                frames, directions, values, winners, upstream, ctx.tau
+            ):
+                gradient.addmm_(slope.flatten(0, 1).T, x.flatten(0, 1))
+                turn = across(slope @ directions, x).mul_(x_inverse)
+                frames_gradient[piece].flatten(0, 1).index_copy_(
+                    0, rows, turn.flatten(0, 1)
+                )
+            gradient = across(gradient, directions).mul_(inverse)
         return frames_gradient, None, gradient, None
 
 
@@ -360,7 +362,8 @@ class LocalPrototypicalMapping(torch.nn.Module):
         prototypes = self.codebook.prototypes
         if kept is not None:
             prototypes = prototypes[kept]
-        mapping = naive_local_mapping(
-            frames.to(prototypes.dtype), prototypes, self.tau
-        )
+        with torch.autocast(frames.device.type, enabled=False):
+            mapping = naive_local_mapping(
+                frames.to(prototypes.dtype), prototypes, self.tau
+            )
         return len(prototypes) * mapping

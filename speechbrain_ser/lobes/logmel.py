@@ -4,10 +4,12 @@ import torch
 from speechbrain.nnet.CNN import Conv1d
 from speechbrain.nnet.normalization import LayerNorm
 
-from speechbrain_ser.lobes.features import LogMel
+from speechbrain_ser.lobes.features import TOP_DB, LogMel
 from speechbrain_ser.lobes.pooling import frame_mask
-from speechbrain_ser.utils.settings import ListOf, Number, Switch, Whole
+from speechbrain_ser.utils.settings import ListOf, Number, OneOf, Switch, Whole
 
+# How many of the last convolutions are trained; None: all.
+TRAINED = {"all": None, "none": 0, "last1": 1, "last2": 2}
 STRIDES = ListOf(Whole(1), shortest=1, example="[2, 2, 1, 1]")
 
 
@@ -95,6 +97,11 @@ class LogMelEncoder(torch.nn.Module):
         In ms.
     normalize : bool
         Whether to subtract the utterance's mean log-Mel spectrum.
+    top_db : float or None
+        See `lobes.features.LogMel`.
+    finetune : str
+        Which convolutions are trained: ``all``, the ``last2``, the ``last1`` or
+        ``none``; the others stay as they begin.
 
     Example
     -------
@@ -117,17 +124,25 @@ class LogMelEncoder(torch.nn.Module):
         sample_rate: Whole(1) = 16000,
         hop_length: Number(above=0) = 10,
         normalize: Switch() = True,
+        top_db: TOP_DB = 80.0,
+        finetune: OneOf(*TRAINED) = "all",
     ):
         super().__init__()
         self.normalize = normalize
         self.dim = channels
-        self.features = LogMel(n_mels, sample_rate, hop_length=hop_length)
+        self.features = LogMel(
+            n_mels, sample_rate, hop_length=hop_length, top_db=top_db
+        )
         sizes = [n_mels] + [channels] * len(strides)
         self.blocks = torch.nn.ModuleList(
             ConvBlock(before, after, kernel_size, stride)
             for before, after, stride in zip(sizes, sizes[1:], strides)
         )
         self.dropout = torch.nn.Dropout(dropout)
+        n_trained = TRAINED[finetune]
+        if n_trained is not None:
+            frozen = self.blocks[: max(len(self.blocks) - n_trained, 0)]
+            frozen.requires_grad_(False)
 
     def forward(self, wavs, lengths):
         """Encodes waveforms.
@@ -135,7 +150,7 @@ class LogMelEncoder(torch.nn.Module):
         Arguments
         ---------
         wavs : torch.Tensor
-            ``[batch, samples]``, zero behind the end of each.
+            ``[batch, samples]``; what is behind the end of each counts as 0.
         lengths : torch.Tensor
             Relative lengths, ``[batch]`` in (0, 1].
 

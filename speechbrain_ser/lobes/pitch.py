@@ -41,6 +41,11 @@ class Pitch(torch.nn.Module):
         period and its multiples the period wins.
     penalty : float
         Cost of a change of f0: this times its squared log ratio.
+    voiced : float
+        The path follows what an NCCF is above this (Praat's threshold of
+        voicing); below it nothing is heard. So f0 is held where a frame is
+        but partly voiced, at the edges of a voice, and interpolated between
+        two voices, in noise too.
 
     Raises
     ------
@@ -72,6 +77,7 @@ class Pitch(torch.nn.Module):
         ballast: Number(0) = 0.001,
         short_lags: Number() = 10.0,
         penalty: Number(0) = 0.5,
+        voiced: Number(0, below=1) = 0.45,
     ):
         super().__init__()
         self.settings = {
@@ -84,9 +90,11 @@ class Pitch(torch.nn.Module):
             "ballast": ballast,
             "short_lags": short_lags,
             "penalty": penalty,
+            "voiced": voiced,
         }
         self.hop = round(hop_length * sample_rate / 1000)
         self.ballast = ballast
+        self.voiced = voiced
         # after the low-pass filter every stride-th sample says all
         self.stride = sample_rate // (4 * CUTOFF)
         rate = sample_rate / self.stride
@@ -183,7 +191,8 @@ class Pitch(torch.nn.Module):
 
     def track(self, nccf):
         """Returns NCCF and f0 on the best path, ``[frames, 2]``."""
-        costs = (1 - nccf * self.favour).cpu().numpy()
+        heard = (nccf * self.favour - self.voiced).clamp(min=0)
+        costs = (1 - heard).cpu().numpy()
         path = best_path(costs, self.transition_costs)
         path = torch.from_numpy(path).to(nccf.device).unsqueeze(1)
         # the peak of the parabola through three lags

@@ -17,6 +17,7 @@ import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import FilteredSortedDynamicItemDataset
+from speechbrain.utils.logger import get_logger
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import make_dataset
@@ -33,8 +34,14 @@ from speechbrain_ser.utils.settings import (
     checked,
 )
 
+logger = get_logger(__name__)
+
 # Frames that are looked at for each prototype that is drawn.
 FRAMES_PER_PROTOTYPE = 4
+# What `Codebook.usage` returns, in the epochs' rows and in the report.
+USE = ("used_prototypes", "perplexity")
+# Of the prototypes: with fewer in use the codebook has collapsed.
+SHARE_USED = 0.1
 # What torch.load and a look at the result raise if a file is something else.
 UNREADABLE = (
     OSError,
@@ -217,18 +224,58 @@ class CodebookBrain(SERBrain):
                 self.draw_prototypes(every)
 
     def on_epoch_end(self, epoch):
-        """Notes how the prototypes were used; draws the dead ones anew."""
+        """Notes how the prototypes were used; draws the dead ones anew.
+
+        Over the frames that were trained on in this epoch, of all processes,
+        see `Codebook.usage`; a collapse is said in the epoch in which it comes.
+        """
         if self.codebook is not None:
-            used, perplexity = self.codebook.usage()
-            self.train_row |= {
-                "used_prototypes": used,
-                "perplexity": perplexity,
-            }
+            use = dict(zip(USE, self.codebook.usage()))
+            text = self.collapse(**use)
+            last = self.history.rows[-1] if self.history.rows else None
+            before = last and self.collapse(
+                **{name: last[name] for name in USE}
+            )
+            if text and not before:
+                logger.warning(text)
+            self.train_row |= use
             dead = (self.codebook.chosen == 0).nonzero().flatten()
             if self.reseed_dead and len(dead) and epoch < self.epochs:
                 self.draw_prototypes(dead, epoch)
             self.codebook.chosen.zero_()
         super().on_epoch_end(epoch)
+
+    def collapse(self, used_prototypes, perplexity):
+        """Says in a sentence that frames lie on few prototypes, or nothing.
+
+        Arguments
+        ---------
+        used_prototypes : int
+        perplexity : float
+            See `codebook.usage_of`.
+
+        Returns
+        -------
+        str or None
+            None where both are at least a tenth of K.
+        """
+        n = len(self.codebook.prototypes)
+        if min(used_prototypes, perplexity) >= SHARE_USED * n:
+            return None
+        mend = "give fewer --n_prototypes, or --reseed_dead True"
+        encoder = self.modules.encoder.parameters()
+        if self.codebook.commitment_weight and any(
+            weight.requires_grad for weight in encoder
+        ):
+            mend = (
+                "Eq. 1's second term draws the trained blocks' frames together, "
+                "give a lower --commitment_weight than "
+                f"{self.codebook.commitment_weight:g}"
+            )
+        return (
+            f"only {used_prototypes:g} of {n} prototypes are used, perplexity "
+            f"{perplexity:.1f}: {mend}"
+        )
 
     @torch.no_grad()
     def draw_prototypes(self, which, epoch=0):
@@ -301,6 +348,7 @@ class LPMNBrain(CodebookBrain):
             self.numbers = ("valence",)
         # sets of prototypes by name (None: all) that `outputs` pools on as well
         self.kept = {}
+        self.counts = None  # of the frames that `predict` saw
 
     @classmethod
     def check_arguments(cls, settings):
@@ -374,9 +422,22 @@ class LPMNBrain(CodebookBrain):
             )
         return loss
 
+    def predict(self, dataset):
+        """Predicts, and counts the frames of each prototype on the way.
+
+        All processes predict all of it: `counts` are of each utterance once.
+        """
+        if self.lpmn:
+            self.counts = torch.zeros_like(self.codebook.chosen)
+        return super().predict(dataset)
+
     def outputs(self, predictions):
         """Adds the valence, and what is pooled from sets of prototypes."""
         outputs = super().outputs(predictions)
+        if self.counts is not None:
+            self.counts += self.codebook.count(
+                predictions["frames"], predictions["lengths"]
+            )
         if self.valence_weight:
             outputs["valence"] = predictions["valence"].float()
         for name, kept in self.kept.items():

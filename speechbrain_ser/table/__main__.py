@@ -15,8 +15,13 @@ import sys
 import speechbrain as sb
 
 from speechbrain_ser.experiment.command_line import whole_values
-from speechbrain_ser.experiment.hparams import find_hparams, read_overrides
+from speechbrain_ser.experiment.hparams import (
+    find_hparams,
+    read_overrides,
+    with_options,
+)
 from speechbrain_ser.experiment.identity import counted, digest
+from speechbrain_ser.table.beside import undrawn
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.execute import (
     LocalWorkers,
@@ -127,7 +132,7 @@ def find_settings(options, rest, file):
         path = find_hparams(options.hparams, file.script)
     words = whole_values([path, *rest])
     _, run_opts, text = sb.parse_arguments(words)
-    overrides = read_overrides(text)
+    overrides = read_overrides(with_options(path, run_opts, text))
     arguments, name = [], None
     for word in rest:
         if word.startswith("--"):
@@ -304,6 +309,9 @@ def main(arguments):
     check_machine(options, settings)
     try:
         execute(jobs, make_workers(options))
+        again = undrawn(file, jobs)
+        if again:
+            execute(again, make_workers(options))
     except KeyboardInterrupt:
         write_table(file, settings, jobs)
         print("stopped; the same command goes on where it was")

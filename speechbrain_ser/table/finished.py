@@ -69,7 +69,10 @@ def look_up(run, elsewhere=()):
         metrics = read_json(os.path.join(folder, METRICS)) or {}
         if metrics.get("run") == run.key:
             finished.append(folder)
-            if run.report in (None, metrics.get("report")):
+            if run.report in (
+                None,
+                metrics.get("report"),
+            ) and run.compared in (None, metrics.get("compared")):
                 run.status, run.note, run.metrics = DONE, "", metrics
                 run.folder = folder
                 return

@@ -8,6 +8,7 @@ import sys
 
 from speechbrain_ser.experiment.command_line import say_once
 from speechbrain_ser.experiment.hparams import peek, with_overrides
+from speechbrain_ser.table.beside import aim
 from speechbrain_ser.table.finished import finished_runs, look_up
 from speechbrain_ser.table.grid_checks import (
     check_columns,
@@ -165,6 +166,7 @@ def make_jobs(file, settings, module):
             job.run.metrics = job.plan.facts(settings.run_opts)
         else:
             look_up(job.run, found.get(job.run.key, ()))
+    aim(file, jobs, settings, found)
     return jobs
 
 

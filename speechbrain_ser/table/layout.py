@@ -129,6 +129,8 @@ class TableFile:
         The protocol that every run must have.
     conditions : dict
         Instead of a fold setting: name to overrides of its runs.
+    compared : dict
+        Row to the row that is drawn beside it, see `table.beside`.
     lines : dict
         Place in the file, a tuple of keys, to its line, from 1.
     """
@@ -150,6 +152,7 @@ class TableFile:
     protocol: str = None
     reads: dict = dataclasses.field(default_factory=dict)
     conditions: dict = dataclasses.field(default_factory=dict)
+    compared: dict = dataclasses.field(default_factory=dict)
     lines: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -277,6 +280,8 @@ class Run:
     report : str or None
         SHA-256 of what decides what is reported of the result; None: whatever
         is reported will do.
+    compared : str or None
+        Key of the run that its report must show, see `table.beside`.
     """
 
     row: str
@@ -290,6 +295,7 @@ class Run:
     more_rows: tuple = ()
     fold_word: str = "fold"
     report: str = None
+    compared: str = None
 
     @property
     def rows(self):

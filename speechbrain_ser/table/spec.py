@@ -9,6 +9,7 @@ import os
 import re
 
 from speechbrain_ser.experiment.hparams import is_plain
+from speechbrain_ser.table.beside import read_compared
 from speechbrain_ser.table.layout import LEAKAGE, Column, TableFile
 from speechbrain_ser.table.refusals import (
     Refused,
@@ -30,6 +31,7 @@ OPTIONAL = (
     "protocol",
     "folds",
     "conditions",
+    "compared",
     "overrides",
     "reads",
     "about",
@@ -139,6 +141,8 @@ def fill_in(table):
     check_rows(table)
     if "about" in data:
         table.about = read_about(data["about"], texts, table)
+    if "compared" in data:
+        table.compared = read_compared(data["compared"], table.rows)
     if "stars" in data:
         table.stars = read_stars(data["stars"], texts, table.rows)
     if "paper" in data:

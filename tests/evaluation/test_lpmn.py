@@ -111,6 +111,33 @@ def test_report_selects_prototypes(half_trained, tones, tmp_path):
     assert len([name for name in drawn if name.startswith("mapping_")]) <= 4
 
 
+def test_report_says_how_prototypes_are_used(
+    half_trained, tones, tmp_path, capsys, monkeypatch
+):
+    """Of each part, over all its frames: counted again by plain distances."""
+    monkeypatch.setattr("speechbrain_ser.methods.lpmn.SHARE_USED", 1.1)
+    brain = half_trained(tones, tmp_path)
+    LPMNReport(brain, str(tmp_path)).write({}, "title")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(metrics["prototype_use"]) == {"train", "valid", "test"}
+    prototypes = brain.codebook.prototypes.detach()
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [x for x in lines if x.startswith("prototypes, of 6: ")]
+    for part, use in metrics["prototype_use"].items():
+        dataset = brain.datasets[part]
+        frames = torch.cat(brain.frames_of(dataset, dataset.data_ids))
+        apart = (frames[:, None] - prototypes).norm(dim=2)
+        share = torch.bincount(apart.argmin(dim=1), minlength=6) / len(frames)
+        used = int((share > 0).sum())
+        share = share[share > 0].double()
+        perplexity = float(torch.exp(-(share * share.log()).sum()))
+        assert use["used_prototypes"] == used
+        assert use["perplexity"] == pytest.approx(perplexity, rel=1e-5)
+        assert f"{part} {used} used, perplexity {perplexity:.1f}" in line
+    use = metrics["prototype_use"]["train"]
+    assert f"warning: {brain.collapse(**use)}" in lines
+
+
 @pytest.mark.parametrize("pooling", ["average", "max"])
 def test_without_prototypes_there_is_nothing_of_them(
     pooling, half_trained, tones, tmp_path

@@ -7,7 +7,14 @@ import pytest
 import speechbrain as sb
 
 import speechbrain_ser
-from speechbrain_ser.experiment import hparams, identity, plan
+from speechbrain_ser.experiment import (
+    declarations,
+    hparams,
+    identity,
+    plan,
+)
+from speechbrain_ser.experiment.experiment import run_options_of
+from speechbrain_ser.utils.errors import InputError
 from tests.recipes.helpers import RECIPE, ROOT, import_script
 
 HPARAMS = ROOT / "recipes" / "IEMOCAP" / "hparams" / "ipr_logmel.yaml"
@@ -80,9 +87,63 @@ def test_run_options_and_processes_count(mini_folder):
         planned.key(run_options(device="cuda:1", noprogressbar=True)) == plain
     )
     assert planned.key(run_options(precision="bf16")) != plain
-    assert planned.key(run_options(max_grad_norm=1.0)) != plain
+    assert planned.key(run_options(grad_accumulation_factor=2)) != plain
     assert planned.key(run_options(), processes=2) != plain
     assert planned.key(run_options(), processes=1) == plain
+
+
+TRAINING = [
+    path
+    for path in sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
+    if "!ref <number_of_epochs>" in path.read_text()
+    or "_epochs>" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
+def test_clipping_is_a_key_and_counts(path):
+    """Of every recipe that trains: SpeechBrain's 5, which papers don't say."""
+    text = str(path)
+    settings = hparams.peek(text, "")
+    assert settings["max_grad_norm"] == 5.0
+    assert identity.counted(text, settings)["max_grad_norm"] == 5.0
+    (line,) = [
+        x for x in path.read_text().splitlines() if x.startswith("max_grad")
+    ]
+    assert "SpeechBrain's" in line and "the paper is silent" in line
+    with pytest.raises(InputError, match="--max_grad_norm is 0: .*above 0"):
+        declarations.check_settings(text, "max_grad_norm: 0")
+    given = sb.parse_arguments([text, "--max_grad_norm", "1", "--seed", "2"])
+    _, options, overrides = given
+    assert "max_grad_norm" not in overrides  # SpeechBrain keeps it for itself
+    taken = hparams.with_options(text, options, overrides)
+    assert hparams.peek(text, taken)["max_grad_norm"] == 1.0
+    assert hparams.peek(text, taken)["seed"] == 2
+
+
+def test_clipping_is_known_by_one_value(mini_folder):
+    """Given as SpeechBrain's option or as a table's setting; 5 over 1 too."""
+    plain = make_plan(mini_folder).key(run_options())
+    other = make_plan(mini_folder, max_grad_norm=1.0)
+    assert other.key(run_options()) != plain
+    for value, key in ((1.0, other.key(run_options())), (5.0, plain)):
+        options = run_options(max_grad_norm=value)
+        taken = hparams.with_options(
+            str(HPARAMS), options, "max_grad_norm: 1.0"
+        )
+        settings = hparams.read_overrides(taken)
+        assert make_plan(mini_folder, **settings).key(options) == key
+
+
+def test_the_brain_clips_at_what_is_said(mini_folder):
+    """The file's value, or the command line's."""
+    settings = make_plan(mini_folder, max_grad_norm=2.0).settings
+    for options, expected in (
+        (run_options(), 2.0),
+        (run_options(max_grad_norm=3.0), 3.0),
+    ):
+        brain = sb.Brain(hparams=run_options_of(settings), run_opts=options)
+        assert brain.max_grad_norm == expected
 
 
 def test_labels_count_not_only_ids(mini_folder):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechbrain_ser.lobes.codebook import Codebook
+from speechbrain_ser.lobes.codebook import Codebook, usage_of
 from speechbrain_ser.lobes.local_prototypes import naive_local_mapping
 from tests.lobes.helpers import COUNTS
 from tests.references import lpmn as reference
@@ -81,3 +81,37 @@ def test_drawn_prototypes_are_frames():
     assert tuple(held[1].tolist()) in rows and not torch.equal(held[1], held[4])
     codebook.draw(frames[:4])
     assert len(codebook.prototypes.unique(dim=0)) == 4
+
+
+def test_counts_are_of_valid_frames_alone(batch):
+    """Whatever stands in the padding, in either mode; the epoch's stay."""
+    frames, prototypes, counts = batch
+    codebook = Codebook(7, 5).double()
+    codebook.prototypes.data.copy_(prototypes)
+    valid = torch.cat([x[:n] for x, n in zip(frames, COUNTS)])
+    nearest = reference.nearest(valid.numpy(), prototypes.numpy())
+    expected = np.bincount(nearest, minlength=7).tolist()
+    for filling in (0.0, 1e6, torch.nan):
+        padded = frames.clone()
+        for x, n in zip(padded, COUNTS):
+            x[n:] = filling
+        for training in (True, False):
+            codebook.train(training)
+            assert codebook.count(padded, counts / 9).tolist() == expected
+    assert sum(expected) == sum(COUNTS) and not codebook.chosen.any()
+
+
+def test_usage_of_made_up_counts():
+    """By hand: shares 1/2, 1/4, 1/4; all on one; none at all."""
+    used, perplexity = usage_of(torch.tensor([2, 0, 1, 1]))
+    assert used == 3 and perplexity == pytest.approx(2**1.5)
+    assert usage_of(torch.tensor([0, 9, 0])) == (1, 1.0)
+    assert usage_of(torch.zeros(3, dtype=torch.long)) == (0, 1.0)
+
+
+def test_an_epoch_of_many_frames_is_counted_to_the_last():
+    """Float32 does not count beyond 2**24."""
+    codebook = Codebook(2, 2)
+    codebook.chosen[0] = 2**24
+    codebook(codebook.prototypes[:1].detach().unsqueeze(0), torch.ones(1))
+    assert int(codebook.chosen.max()) == 2**24 + 1

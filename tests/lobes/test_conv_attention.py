@@ -351,3 +351,32 @@ def test_no_utterance_at_all():
     encoder = make()
     found = encoder(torch.zeros(0, *encoder.shape, dtype=torch.float64))
     assert found.shape == (0, encoder.dim)
+
+
+def test_gradient_of_a_padding_is_that_of_the_plain_layers():
+    """Where padding counts as frames, as in the paper, it has a gradient."""
+    encoder = make()
+    features = padded((21, 12, 5), encoder).requires_grad_()
+    upstream = torch.randn(3, encoder.dim, dtype=torch.float64)
+    (found,) = torch.autograd.grad(
+        (encoder(features) * upstream).sum(), features
+    )
+    *_, expected = plain(encoder, features)
+    (by_layers,) = torch.autograd.grad((expected * upstream).sum(), features)
+    torch.testing.assert_close(found, by_layers, atol=1e-6, rtol=0)
+
+
+def test_with_lengths_padding_is_the_minimum_and_has_no_gradient():
+    """Whatever stands there: the embedding of what section 3.3 pads."""
+    encoder, counts = make(), (21, 12, 5)
+    features = padded(counts, encoder)
+    expected = encoder(features)
+    other = features.clone()
+    for row, n in zip(other, counts):
+        row[n:] = torch.nan
+    other.requires_grad_()
+    found = encoder(other, torch.tensor(counts) / 21)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    found.sum().backward()
+    for row, n in zip(other.grad, counts):
+        assert (row[n:] == 0).all() and row[:n].isfinite().all()

@@ -42,6 +42,11 @@ def speech(*samples, rate=16000):
 
 # LogMel
 
+WINDOWS = {
+    LogMel: {"n_fft": 512},
+    LogMelPitchEnergy: {"n_fft": 1024, "win_length": 40},
+}
+
 
 @pytest.mark.parametrize("settings", [{"n_mels": 26}, OTHER])
 def test_is_speechbrains_filter_bank(settings):
@@ -63,6 +68,7 @@ def test_defaults_are_25_ms_every_10_ms():
         "win_length": 25,
         "hop_length": 10,
         "n_fft": 512,
+        "top_db": 80.0,
     }
     wav = torch.zeros(1, 16000)
     wav[0, 8000] = 1
@@ -97,6 +103,30 @@ def test_at_most_80_db_below_the_loudest():
     assert frames[1].max() < frames[0].max() - 30
     silence, _ = LogMel()(torch.zeros(1, 4000), torch.ones(1))
     assert silence.isfinite().all()
+
+
+@pytest.mark.parametrize("make", [LogMel, LogMelPitchEnergy])
+def test_the_floor_is_a_setting(make):
+    """Of the utterance, so many dB; or one for all: an energy of 1e-10."""
+    wavs, lengths = speech(16000)
+    wavs = torch.cat([wavs, 100 * wavs])
+    wavs[:, 8000:] = 0
+    lengths = torch.ones(2)
+    found, digests = {}, set()
+    for top_db in (80.0, 30, None):
+        features = make(n_mels=12, top_db=top_db)
+        found[top_db] = features(wavs, lengths)[0][..., :12]
+        digests.add(features.prefix_digest())
+    assert len(digests) == 3
+    assert make(12, top_db=80).prefix_digest() in digests
+    quiet, loud = found[80.0]
+    assert quiet[-1].max() < loud[-1].max() - 30  # silence, and yet not alike
+    for row in found[30]:
+        assert (row.max() - row.min()).item() == pytest.approx(30, abs=1e-3)
+    assert (found[None][:, -1] == -100).all()
+    plain = Fbank(**{"n_mels": 12} | WINDOWS[make])
+    plain.compute_fbanks.top_db = 1e9
+    torch.testing.assert_close(found[None], plain(wavs), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +201,7 @@ def test_numbers_behind_a_digest_stay():
     features = LogMel(n_mels=5)
     frames, _ = features(wav[None], torch.ones(1))
     np.testing.assert_allclose(frames[0, [2, 8]].numpy(), PINNED, atol=0.01)
-    assert features.prefix_digest().startswith("fb5ec1ee49")
+    assert features.prefix_digest().startswith("9abf77fae9")
 
 
 # LogMelPitchEnergy
@@ -356,7 +386,7 @@ def test_numbers_behind_a_digest_of_43_channels_stay():
     frames, _ = features(wav[None], torch.ones(1))
     found = frames[0, [0, 7, 25]].numpy()
     np.testing.assert_allclose(found, PINNED_43, atol=0.02)
-    assert features.prefix_digest().startswith("3fa12d3ff5")
+    assert features.prefix_digest().startswith("18d86c6e5b")
 
 
 # Standardisation

@@ -202,3 +202,28 @@ def test_bad_arguments(bad):
     """Refused by name."""
     with pytest.raises(ValueError, match=f"--tau is {bad}: .*above 0"):
         LocalPrototypicalMapping(Codebook(2, 2), tau=bad)
+
+
+def test_under_autocast_all_is_float32():
+    """Values, both gradients and Eq. 1: bit for bit, backward inside too."""
+    torch.manual_seed(0)
+    frames, lengths = torch.randn(3, 20, 16), torch.tensor([1.0, 0.5, 0.8])
+    pool = make(torch.randn(12, 16))
+
+    def results():
+        """All numbers of a step."""
+        given = frames.clone().requires_grad_()
+        pool.zero_grad()
+        pooled, winners = pool(given, lengths)
+        loss = pooled.square().sum() + pool.codebook(given, lengths)
+        loss.backward()
+        found = [pooled, winners, loss, given.grad]
+        found.append(pool.codebook.prototypes.grad.clone())
+        found.append(pool.codebook.count(given, lengths))
+        return [*found, pool.over_time(frames[0])]
+
+    expected = results()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = results()
+    for one, other in zip(expected, found):
+        assert one.dtype == other.dtype and torch.equal(one, other)

@@ -53,3 +53,30 @@ def test_loudness_is_removed_only_on_request(wavs):
         encoder = LogMelEncoder(channels=16, normalize=normalize).eval()
         found = embed(encoder, [2 * wavs[0]]), embed(encoder, [wavs[0]])
         assert torch.allclose(*found, atol=1e-4) == same
+
+
+@pytest.mark.parametrize(
+    "finetune, trained",
+    [("none", []), ("last1", [3]), ("last2", [2, 3]), ("all", [0, 1, 2, 3])],
+)
+def test_the_named_convolutions_are_trained(finetune, trained):
+    """The others have no gradient; the frames are the same."""
+    wavs, lengths = torch.randn(1, 4000), torch.ones(1)
+    torch.manual_seed(0)
+    plain = LogMelEncoder(8, 6).eval()
+    torch.manual_seed(0)
+    encoder = LogMelEncoder(8, 6, finetune=finetune).eval()
+    assert torch.equal(encoder(wavs, lengths)[0], plain(wavs, lengths)[0])
+    moved = {
+        int(name.split(".")[1])
+        for name, weight in encoder.named_parameters()
+        if weight.requires_grad
+    }
+    assert sorted(moved) == trained
+
+
+def test_the_floor_is_that_of_the_features():
+    """Of 30 dB or of none."""
+    for top_db in (30.0, None):
+        encoder = LogMelEncoder(8, 6, top_db=top_db)
+        assert encoder.features.settings["top_db"] == top_db

@@ -242,8 +242,55 @@ def test_frames_without_a_voice_are_interpolated():
         assert leap < np.log(2) if gap.any() else leap < 0.15
         assert gap.any() or 140 < f0[75] < 155
     # a path without a price jumps about in the noise
-    _, f0 = of_one(wav, penalty=0.0)
+    _, f0 = of_one(wav, penalty=0.0, voiced=0.0)
     assert np.abs(np.diff(np.log(f0))).max() > np.log(2)
+
+
+EDGES = {
+    "rise": (120, 180),
+    "fall": (220, 140),
+    "steep fall": (300, 150),
+    "level": (150, 150),
+}
+AROUND = {"silence": 0.0, "quiet noise": 0.02, "noise": 0.1}
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("edges", EDGES)
+def test_f0_is_held_at_the_edges_of_a_voice(edges, around):
+    """In frames that are but partly voiced it is that of the voice's edge.
+
+    The voice's f0 is known by construction. A frame looks at 20 ms and half a
+    period on each side of its centre.
+    """
+    f0 = np.geomspace(*EDGES[edges], 6400)
+    outside = AROUND[around] * 10 * noise(4800)
+    wav = torch.cat([outside, voice(f0, noise=0.0), outside.flip(0)])
+    _, found = of_one(wav)
+    centres = 160 * np.arange(len(found))
+    for edge, side, period in (
+        (4800, -1, 16000 / f0[0]),
+        (4800 + 6400, 1, 16000 / f0[-1]),
+    ):
+        beyond = (centres - edge) * side
+        reach = 320 + period / 2
+        partly = (beyond > -reach) & (beyond < reach)
+        assert partly.sum() >= 5
+        # of the voice there, and behind its end of the last that there was
+        expected = np.interp(
+            centres[partly], np.arange(4800, 11200), f0, f0[0], f0[-1]
+        )
+        assert np.abs(found[partly] / expected - 1).max() < 0.04
+
+
+def test_noise_between_two_voices_is_interpolated():
+    """As silence is: nothing in it is periodic enough to be followed."""
+    gap = noise(4800)
+    wavs = [voice(steady(f0), noise=0.0) for f0 in (120, 180)]
+    _, f0 = of_one(torch.cat([wavs[0], gap, wavs[1]]))
+    assert np.abs(np.diff(np.log(f0))).max() < 0.15
+    assert 118 < f0[58:93].min() and f0[58:93].max() < 183
+    assert 135 < f0[75] < 160
 
 
 def test_rumble_is_no_voice():
@@ -368,6 +415,7 @@ def test_settings_are_all_there_is():
     wavs = voice(np.geomspace(90, 450, 9600), noise=0.3).unsqueeze(0)
     numbers = {Pitch()(wavs, torch.ones(1)).numpy().tobytes()}
     others = OTHER | {"hop_length": 5, "short_lags": -10.0, "penalty": 1e3}
+    others |= {"voiced": 0.0}
     assert set(others) == set(defaults)
     for name, value in others.items():
         changed = Pitch(**{name: value})

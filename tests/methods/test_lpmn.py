@@ -1,5 +1,7 @@
 """LPMN's Brains: what they refuse, what they are given, what they return."""
 
+import logging
+
 import pytest
 import torch
 from speechbrain.nnet.linear import Linear
@@ -10,6 +12,7 @@ from speechbrain_ser.lobes.frame_pooling import make_pooling, pooled_size
 from speechbrain_ser.lobes.importance import FisherImportance
 from speechbrain_ser.lobes.logmel import LogMelEncoder
 from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.methods import lpmn
 from speechbrain_ser.methods.lpmn import CodebookBrain, LPMNBrain
 from speechbrain_ser.utils.errors import InputError
 
@@ -99,6 +102,27 @@ def test_learns_tones(pooling, tones, tmp_path):
     assert ("quantization_loss" in rows[0]) == (pooling == "lpmn")
     assert ("perplexity" in rows[0]) == (pooling == "lpmn")
     assert bool(brain.importance.steps) == (pooling == "lpmn")
+
+
+def test_collapse_is_said_once(tones, tmp_path, monkeypatch, caplog):
+    """In the epoch in which it comes, with its mend; not without one."""
+    brain = make_lpmn(tmp_path)
+    assert brain.collapse(1, 1.0) is None  # of 6
+    monkeypatch.setattr(lpmn, "SHARE_USED", 7 / 6)
+    said = "only 6 of 6 prototypes are used, perplexity 5.5: Eq. 1's second"
+    assert brain.collapse(6, 5.5).startswith(said)
+    assert brain.collapse(6, 5.5).endswith("--commitment_weight than 1")
+    brain.set_parts({"train": tones})
+    speechbrain = logging.getLogger("speechbrain_ser.methods.lpmn")
+    speechbrain.addHandler(caplog.handler)
+    brain.fit(EpochCounter(3), brain.train_set)
+    warned = [r for r in caplog.records if r.levelname == "WARNING"]
+    (text,) = {r.getMessage() for r in warned if "prototypes" in r.getMessage()}
+    used, perplexity = (brain.history.rows[0][name] for name in lpmn.USE)
+    assert text == brain.collapse(used, perplexity)
+    # where no block is trained, the second term draws nothing
+    brain.modules.encoder.requires_grad_(False)
+    assert brain.collapse(6, 5.5).endswith("or --reseed_dead True")
 
 
 def test_prototypes_begin_as_frames_of_the_training_part(tones, tmp_path):

@@ -1,73 +1,61 @@
-"""What departs from a paper's print stands in one block, and can be undone."""
+"""A method's file and the paper's print: they differ by one block alone."""
 
 import re
 
 import pytest
-import yaml
 
+from speechbrain_ser.experiment.hparams import parsed
 from tests.recipes.helpers import ROOT
 
-FILES = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
+HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
 DEPARTURES = (
     "# Departures: what is changed of the paper's print or added to it, each "
     "with its reason"
 )
-PRINTED = "# As printed: the keys by which {} departs"
-OWN = ("output_folder", "compared_folder")  # where a file's runs lie
+DEPART = [p for p in HPARAMS if DEPARTURES in p.read_text("utf-8")]
+PRINTED = [p for p in HPARAMS if p.stem.endswith("_as_printed")]
 
 
-def name_of(path):
-    """Corpus and file."""
-    return f"{path.parts[-3]}-{path.stem}"
+def cut(path, first):
+    """Cuts a file: head comment, what is before a block, the block, the rest."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    begin = lines.index(first)
+    end = begin + lines[begin:].index("")
+    return lines[:head], lines[head:begin], lines[begin:end], lines[end:]
 
 
-def halves(path, heading):
-    """Returns the lines of the block under a heading, and all others."""
-    head, _, text = path.read_text().partition("\n\n")
-    assert head.startswith("#"), "no comment says what the file is"
-    block, rest, inside = [], [], False
-    for line in text.splitlines():
-        inside = line == heading or (inside and line != "")
-        if inside:
-            block.append(line)
-        elif line.split(":")[0] not in OWN:
-            rest.append(line)
-    return block[1:], rest
+def test_each_has_the_other():
+    """No print without departures, and the other way round."""
+    names = {p.with_stem(f"{p.stem}_as_printed") for p in DEPART}
+    assert names == set(PRINTED)
+    assert DEPART
 
 
-def values(block):
-    """Returns the keys of a block in order, with their values."""
-    return yaml.safe_load("\n".join(block)) or {}
-
-
-def printed(path):
-    """Returns the path of a file's print."""
-    return path.with_name(f"{path.stem}_as_printed.yaml")
-
-
-PAIRS = [path for path in FILES if printed(path).exists()]
-
-
-@pytest.mark.parametrize("path", PAIRS, ids=name_of)
-def test_only_the_block_is_another(path):
-    """Same keys there, other values; same lines elsewhere."""
-    block, rest = halves(path, DEPARTURES)
-    other, same = halves(printed(path), PRINTED.format(path.name))
-    assert rest == same
-    ours, theirs = values(block), values(other)
-    assert list(ours) == list(theirs) and ours
-    assert not [key for key in ours if ours[key] == theirs[key]]
-    for line in block:
-        if re.match(r"\w+:", line):
-            before = block[: block.index(line)]
-            reason = before and before[-1].startswith("#")
-            assert reason or "  # " in line, f"no reason for {line}"
-
-
-def test_each_block_has_its_print():
-    """And each print its file."""
-    blocks = {path for path in FILES if DEPARTURES in path.read_text()}
-    assert blocks == set(PAIRS)
-    prints = {p for p in FILES if p.stem.endswith("_as_printed")}
-    assert prints == {printed(path) for path in PAIRS}
-    assert len(prints) > 1
+@pytest.mark.parametrize(
+    "path", DEPART, ids=lambda p: f"{p.parts[-3]}-{p.stem}"
+)
+def test_the_print_differs_by_the_block_alone(path):
+    """Same keys, other values, a reason at each; and the folder's name."""
+    printed = path.with_stem(f"{path.stem}_as_printed")
+    own = cut(path, DEPARTURES)
+    theirs = cut(
+        printed, f"# As printed: the keys by which {path.name} departs"
+    )
+    (line,) = [x for x in own[1] if x.startswith("output_folder: ")]
+    (other,) = [x for x in theirs[1] if x.startswith("output_folder: ")]
+    folder = re.search(r"results/(\w+)/", line)[1]
+    assert other == line.replace(
+        f"results/{folder}/", f"results/{folder}_as_printed/"
+    )
+    # compared_folder may lie there too
+    back = [
+        x.replace(f"results/{folder}_as_printed/", f"results/{folder}/")
+        for x in theirs[1]
+    ]
+    assert back == own[1] and theirs[3] == own[3]
+    blocks = [parsed("\n".join(found[2])) for found in (own, theirs)]
+    assert list(blocks[0]) == list(blocks[1])
+    assert all(blocks[0][key] != blocks[1][key] for key in blocks[0])
+    for row in own[2]:
+        assert row.startswith("#") or re.search(r"\S  # \w", row), row

@@ -106,6 +106,10 @@ def test_runs_as_typed(corpus, environment, tmp_path):
     for part, held in counted.items():
         check_scores(metrics["metrics"][part], held, metrics["labels"], corpus)
     check_curves(table(out / "curves.csv"))
+    assert set(metrics["prototype_use"]) == set(PARTS)
+    for use in metrics["prototype_use"].values():
+        assert 1 <= use["perplexity"] <= use["used_prototypes"] <= 16
+    assert done.stdout.count("prototypes, of 16: train ") == 1
     check_prototypes(table(out / "prototypes.csv"), weights(out), (8, 4))
     drawn = {name for name in figures(out) if name.startswith("mapping_")}
     assert figures(out) == FIGURES | drawn

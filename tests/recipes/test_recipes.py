@@ -25,7 +25,11 @@ CODE = [
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 # run options of SpeechBrain that may stand in a YAML file
-RUN_OPTIONS = {"ckpt_interval_minutes", "ckpt_interval_steps"}
+RUN_OPTIONS = {
+    "ckpt_interval_minutes",
+    "ckpt_interval_steps",
+    "max_grad_norm",
+}
 
 
 def keys_of(path):

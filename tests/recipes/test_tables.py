@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
+from speechbrain_ser.experiment.hparams import peek, written
 from speechbrain_ser.methods.menan import SYSTEMS
+from speechbrain_ser.table import __main__ as command
 from speechbrain_ser.table.spec import read_table
 from tests.recipes.helpers import ROOT, save_menan_run
 
@@ -74,6 +77,30 @@ def test_a_row_names_the_prototypes_that_it_keeps():
     kept = [(row, size) for row, size in kept if size.isdigit()]
     assert len(kept) > 20
     assert not [row for row, size in kept if size not in row]
+
+
+@pytest.mark.parametrize("path", TABLES, ids=name_of)
+def test_every_table_can_be_typed_without_data(path):
+    """What its rows, folds and conditions set are the mini file's keys too."""
+    file = read_table(path)
+    named = set(file.overrides) | {file.fold_setting, "seed"} - {None}
+    for settings in (*file.rows.values(), *file.conditions.values()):
+        named |= set(settings)
+    mini = peek(file.hparams, "").get("mini_hparams") or ""
+    for hparams in (file.hparams, os.path.join(file.hparams, "..", mini)):
+        if os.path.isfile(os.path.normpath(hparams)):
+            assert named <= set(written(os.path.normpath(hparams)))
+            assert not file.compared or "compared_folder" in written(
+                os.path.normpath(hparams)
+            )
+
+
+def test_lpmn_table_1_is_planned_as_typed(tmp_path, capsys):
+    """On the mini corpus, whose encoder has blocks to freeze too."""
+    path = ROOT / "tables" / "IEMOCAP" / "lpmn_table1.yaml"
+    line = [str(path), "--dry_run", "--results_folder", str(tmp_path)]
+    assert command.main(line) == 0
+    assert "0 of 6 runs are done" in capsys.readouterr().out
 
 
 def test_table_1_counts_the_split(mini_folder, tmp_path):
