@@ -275,7 +275,8 @@ class Experiment:
             return
         held = parts if self.split is None else self.read()
         for name, path in self.annotations.items():
-            write_annotation(path, held[name])
+            if name in held:
+                write_annotation(path, held[name])
 
     def shorten(self, parts):
         """Cuts or splits long utterances.
