@@ -196,6 +196,9 @@ def compare(file, name, rows, samples, row, other, joined):
         remark = f"there are no tests: they need two {mine.kind}"
         return Comparison(remark=remark)
     common = [unit for unit in mine.values if unit in theirs.values]
+    if mine.kind == FOLDS:  # of which both have the same folds
+        own, others = (folds_done(file, rows[r], joined) for r in (row, other))
+        common = [unit for unit in common if own[unit] == others[unit]]
     reason = None
     if mine.kind != theirs.kind:
         reason = f"its units are {mine.kind}, the other's {theirs.kind}"
@@ -227,6 +230,15 @@ def compare(file, name, rows, samples, row, other, joined):
         )
     flips = sign_flip_test(differences)
     return Comparison(p, flips, bool(better), len(common), remark)
+
+
+def folds_done(file, runs, joined):
+    """Gives the folds of each unit that have runs which are done."""
+    found = {}
+    for run in done_runs(runs):
+        unit = joined[file.folds.index(run.fold)]
+        found.setdefault(unit, set()).add(run.fold)
+    return found
 
 
 def parts_of(column, runs, fold):

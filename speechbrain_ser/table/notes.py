@@ -27,7 +27,8 @@ FEW = 3  # seeds or folds, fewer make no interval worth its name
 def notes_of(file, runs, cells, remarks, joined):
     """Writes the sentences under the table."""
     done = done_runs(runs)
-    notes = mean_notes(file, cells) + joined_notes(file, joined)
+    notes = mean_notes(file, cells, len(set(joined)))
+    notes += joined_notes(file, joined)
     notes += reading_notes(file) + condition_notes(file)
     if any(cell.speakers for cell in cells.values()):
         notes.append(
@@ -79,8 +80,8 @@ def test_notes(file, cells):
     return notes
 
 
-def mean_notes(file, cells):
-    """Says what means, std and intervals go over."""
+def mean_notes(file, cells, n_folds):
+    """Says what means, std and intervals go over, folds being so many units."""
     columns = [c for c in file.columns.values() if c.metric != "n"]
     groups = {}
     for column in columns:
@@ -91,7 +92,11 @@ def mean_notes(file, cells):
             how = own[0].unit
         if column.folds == "pooled":
             how = f"pooled, {own[0].unit}"
-        number = len(own[0].values) if how.endswith("speakers") else None
+        number = len(file.seeds)
+        if how.endswith("folds"):
+            number = n_folds
+        elif how.endswith("speakers"):
+            number = len(own[0].values)
         groups.setdefault((how, number), []).append(column.name)
     notes = [
         sentence(file, how, number, names, alone=len(groups) == 1)
@@ -111,27 +116,26 @@ def mean_notes(file, cells):
 
 
 def sentence(file, how, number, names, alone):
-    """Says what std and interval of some columns go over."""
+    """Says what std and interval of some columns go over, and over how many."""
     seeds, names = len(file.seeds), ", ".join(names)
     if how == "seeds":
-        return over("seeds", seeds) if alone else f"{names}: {over(how, seeds)}"
-    if how == "speakers":
-        return (
-            f"{names}: of the whole part, mean over seeds ({seeds}); "
-            f"{over('speakers', number, jackknife=True)}"
-        )
-    folds = len(file.folds)
+        plain = over("seeds", number)
+        return plain if alone else f"{names}: {plain}"
     if how == "folds":
         return (
             f"{names}: a fold's value is the mean over its seeds ({seeds}); "
-            f"{over('folds', folds)}"
+            f"{over('folds', number)}"
         )
-    whole = f"{names}: of the utterances of all {folds} folds together"
-    if how == "pooled, seeds":
-        return f"{whole}, pooled for each seed; {over('seeds', seeds)}"
-    unit, n = ("speakers", number) if number else ("folds", folds)
+    whole = f"{names}: of the whole part"
+    if how.startswith("pooled"):
+        folds = len(file.folds)
+        whole = f"{names}: of the utterances of all {folds} folds together"
+    unit = how.removeprefix("pooled, ")
+    if unit == "seeds":
+        return f"{whole}, pooled for each seed; {over('seeds', number)}"
     return (
-        f"{whole}, mean over seeds ({seeds}); {over(unit, n, jackknife=True)}"
+        f"{whole}, mean over seeds ({seeds}); "
+        f"{over(unit, number, jackknife=True)}"
     )
 
 

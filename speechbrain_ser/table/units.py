@@ -60,9 +60,9 @@ class Sample:
         >>> left_out = {1: 6.5, 2: 5.5, 3: 3.0}
         >>> again = dataclasses.replace(plain, others=left_out)
         >>> [round(end, 6) for end in plain.interval()]
-        [-3.956861, 13.956861]
+        [-3.956686, 13.956686]
         >>> [round(end, 6) for end in again.interval()]
-        [-3.956861, 13.956861]
+        [-3.956686, 13.956686]
         """
         n = len(self.values)
         if n < 2:
