@@ -16,9 +16,13 @@ from speechbrain_ser.experiment.command_line import say_once
 from speechbrain_ser.experiment.hparams import load, with_overrides
 from speechbrain_ser.methods import menan
 from speechbrain_ser.methods.menan import SYSTEMS
+from speechbrain_ser.table.layout import Run
+from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.table.values import value_of
 from speechbrain_ser.utils.audio import load_audio
 from tests.recipes.helpers import (
     MENAN,
+    ROOT,
     figures,
     results,
     same_weights,
@@ -283,6 +287,32 @@ def check_both_directions(metrics, curves):
         )
         pooled /= sum(sizes.values())
         assert float(curves[epoch - 1]["test_WA"]) == pytest.approx(pooled)
+
+
+def test_a_tables_columns_read_the_run(trained):
+    """Val, Test and Δ of both directions; the last epoch's mean of both."""
+    metrics, _, _ = results(trained(system="menan", speaker_probe=True))
+    file = read_table(ROOT / "tables" / "IEMOCAP" / "menan_small.yaml")
+    assert file.protocol == "iemocap-5fold-two-speakers@1"
+    assert file.folds == [1, 2, 3, 4, 5]
+    run = Run("MEnAN", 4, 1, "key", "folder", "done", metrics=metrics)
+    found = {n: value_of(run, column) for n, column in file.columns.items()}
+    both = list(metrics["best_epoch"]["directions"].values())
+    for name in ("WA", "UA"):
+        valid, test = (
+            sum(own[part][name] for own in both) / 2
+            for part in ("valid", "test")
+        )
+        assert found[f"{name} Val (%)"] == pytest.approx(valid)
+        assert found[f"{name} Test (%)"] == pytest.approx(test)
+        assert found[f"{name} Δ"] == pytest.approx(test - valid)
+    shares = [
+        np.trace(confusion) / np.sum(confusion)
+        for confusion in metrics["metrics"]["test"]["speakers"].values()
+    ]
+    assert len(shares) == 2
+    last = found["WA Test (%), last epoch"]
+    assert last == pytest.approx(np.mean(shares))
 
 
 def by_hand(folder, settings, annotation):
