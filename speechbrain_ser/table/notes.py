@@ -92,6 +92,8 @@ def mean_notes(file, cells, n_folds):
             how = own[0].unit
         if column.folds == "pooled":
             how = f"pooled, {own[0].unit}"
+        elif how == "speakers" and column.speakers == "mean":
+            how = "each of the speakers"
         number = len(file.seeds)
         if how.endswith("folds"):
             number = n_folds
@@ -121,10 +123,11 @@ def sentence(file, how, number, names, alone):
     if how == "seeds":
         plain = over("seeds", number)
         return plain if alone else f"{names}: {plain}"
-    if how == "folds":
+    if how in ("folds", "each of the speakers"):
+        unit = how.removeprefix("each of the ")
         return (
-            f"{names}: a fold's value is the mean over its seeds ({seeds}); "
-            f"{over('folds', number)}"
+            f"{names}: a {unit[:-1]}'s value is the mean over its seeds "
+            f"({seeds}); {over(unit, number)}"
         )
     whole = f"{names}: of the whole part"
     if how.startswith("pooled"):

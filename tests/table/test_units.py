@@ -293,7 +293,9 @@ def test_a_mean_over_speakers_by_hand(tmp_path):
     assert said in table.notes
     # without folds each speaker is a unit, and the mean is theirs
     alone = done("ours", 1, None, run.metrics["metrics"]["test"])
-    cell = only_cell(table_file(columns=[column], seeds=[1]), [alone])
+    table = fill(table_file(columns=[column], seeds=[1]), [alone], CLASSES)
+    assert table.notes[0].startswith("UA: a speaker's value is the mean over")
+    cell = table.cells["ours", "UA"]
     assert (cell.mean, cell.values) == (62.5, [75, 50])
     low, high = stats.t.interval(0.95, 1, 62.5, stats.sem([75, 50]))
     assert cell.interval == pytest.approx((low, high))
