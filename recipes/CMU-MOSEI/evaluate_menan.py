@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Evaluates the models of train_menan.py, which IEMOCAP trained, on CMU-MOSEI.
 
-Every fold's model names one of four emotions for each segment. It is right if
-the annotators' rating of that emotion is above zero; neutral, if those of all
+Every session's model names one of four emotions for each segment. It is right
+if the annotators' rating of that emotion is above zero; neutral, if those of all
 six emotions are zero. Nothing is trained.
 
 Reference: "Speaker-Invariant Affective Representation Learning via Adversarial
@@ -16,6 +16,7 @@ To run it:
 
 from speechbrain_ser.corpora.mini.cmu_mosei import mini_mosei
 from speechbrain_ser.corpora.protocols.cmu_mosei import CLASSES, FOUR_CLASSES
+from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SPEAKER_OUT
 from speechbrain_ser.evaluation.menan_cmu_mosei import MODULES, SIZES
 from speechbrain_ser.experiment.finished_runs import Kind
 from speechbrain_ser.experiment.frame import Recipe
@@ -34,6 +35,7 @@ RUNS = Kind(
     text="{system} on {corpus}, seed {seed}, speaker_steps {speaker_steps}",
     alike=SIZES,
     tested="trained_on",
+    paired=LEAVE_ONE_SPEAKER_OUT.name,
 )
 
 

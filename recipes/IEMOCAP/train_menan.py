@@ -14,7 +14,7 @@ To run it:
 """
 
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
-from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SPEAKER_OUT
+from speechbrain_ser.corpora.protocols.iemocap import TWO_SPEAKERS_OUT
 from speechbrain_ser.experiment.frame import Recipe
 from speechbrain_ser.methods.menan_parts import fill_in
 
@@ -25,7 +25,7 @@ def make(hparams):
         script=__file__,
         method="MEnAN",
         corpus=hparams["corpus"],
-        protocol=LEAVE_ONE_SPEAKER_OUT,
+        protocol=TWO_SPEAKERS_OUT,
         mini={"data_folder": mini_iemocap},
         brain=hparams["brain"],
         fill_in=fill_in,
@@ -34,7 +34,7 @@ def make(hparams):
 
 
 def about(settings):
-    """Says which system it is, and which speaker tests."""
+    """Says which system it is, and which session tests."""
     return {name: settings[name] for name in ("system", "fold")}
 
 

@@ -1,4 +1,4 @@
-"""What MEnAN finds: Figure 2, how uncertain SC is, what the valid part picks."""
+"""What MEnAN finds: Figure 2, how uncertain SC is, what choosing epochs gives."""
 
 import os
 from zipfile import BadZipFile
@@ -10,6 +10,7 @@ from speechbrain_ser.evaluation.report import Report, run_key
 from speechbrain_ser.figures.curves import plot_curves
 from speechbrain_ser.figures.speaker_entropy import plot_speaker_entropy
 from speechbrain_ser.figures.speakers import check_row, plot_speakers
+from speechbrain_ser.scores import SHARES
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing
 from speechbrain_ser.utils.settings import REPORT, Word, checked
@@ -47,13 +48,33 @@ class MEnANReport(Report):
         self.compared = None  # key of the run that Figure 2 shows beside this
 
     def findings(self):
-        """Returns what the best epoch would have had, and who is in Figure 2."""
-        found = {"best_epoch": self.brain.history.notes.get("best")}
-        return found | ({"compared": self.compared} if self.compared else {})
+        """Returns what choosing the epoch would have given, and who is in Figure 2.
+
+        ``directions`` has whom the model was tested on to the epoch, who would
+        have chosen it and the scores of both, see
+        `methods.menan_parts.note_best_epochs`.
+        """
+        beside = {"compared": self.compared} if self.compared else {}
+        directions = self.brain.history.notes.get("best")
+        if not directions:
+            return {"best_epoch": None} | beside
+        own = list(directions.values())
+        means = {
+            part: {
+                name: float(np.mean([held[part][name] for held in own]))
+                for name in SHARES
+            }
+            for part in UNSEEN
+        }
+        return {"best_epoch": {"directions": directions} | means} | beside
 
     def draw_figures(self, predictions, title):
         """Draws curves, Figure 2, beside another run if it is there, and SC."""
         rows = self.brain.history.rows
+        unseen = ("valid", {"valid_WA": "WA", "valid_UA": "UA"})
+        if "valid" not in self.brain.datasets:
+            names = {"test_WA": "WA", "test_UA": "UA"}
+            unseen = ("test (chooses nothing)", names)
         plot_curves(
             self.figure("curves"),
             rows,
@@ -62,7 +83,7 @@ class MEnANReport(Report):
                     "loss of the emotion",
                     {"emotion_loss": "training", "valid_loss": "valid"},
                 ),
-                ("valid", {"valid_WA": "WA", "valid_UA": "UA"}),
+                unseen,
             ],
             title,
         )

@@ -297,7 +297,8 @@ class Experiment:
             return
         held = parts if self.split is None else self.read()
         for name, path in self.annotations.items():
-            write_annotation(path, held[name])
+            if name in held:
+                write_annotation(path, held[name])
         if self.odd():
             write_csv(os.path.join(self.output_folder, FILE), self.odd())
 

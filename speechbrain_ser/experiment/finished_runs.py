@@ -15,7 +15,8 @@ from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.finite import first_of, not_finite
 
 METRICS = "metrics.json"
-FACTS = ("fold", "selected_epoch")  # what reports must say
+# What reports must say.
+FACTS = ("fold", "selected_epoch", "protocol", "parts_sha256")
 AGAIN = "train that fold again"
 
 
@@ -98,6 +99,8 @@ class Kind:
         Settings that must be the same for all that are chosen.
     tested : str
         What the reports of such models have and the runs have not.
+    paired : str
+        A protocol that several folds of are one model: refused.
     """
 
     method: str
@@ -106,9 +109,10 @@ class Kind:
     text: str
     alike: tuple
     tested: str
+    paired: str
 
     def find(self, root, wanted):
-        """Finds the runs of one kind, one a fold.
+        """Finds the runs of one kind, one a fold, each a model of its own.
 
         Arguments
         ---------
@@ -126,7 +130,7 @@ class Kind:
         ------
         InputError
             If there is none, or it is left open which, or there are two of one
-            fold, or they are not alike.
+            fold or of one train part, or they are not alike.
         """
         every = self.below(root)
         found = [
@@ -150,6 +154,8 @@ class Kind:
         found.sort(key=lambda run: run.facts["fold"])
         for run in found:
             run.check_format()
+            self.check_protocol(run)
+        self.check_train_parts(found)
         self.check_alike(found)
         return found
 
@@ -204,6 +210,28 @@ class Kind:
             f"{root} has no finished run of {self.script} with {asked}{there}: "
             f"{mend}"
         )
+
+    def check_protocol(self, run):
+        """Refuses a run whose model another fold has too."""
+        if run.facts["protocol"].partition(" with ")[0] == self.paired:
+            raise InputError(
+                f"{run.folder} holds a run of {self.paired}, several folds of "
+                f"which are one model: train with {self.script} as it is now, "
+                "one model a fold, and give --runs_folder these runs alone"
+            )
+
+    def check_train_parts(self, runs):
+        """Refuses two folds that were trained on the same utterances."""
+        held = {}
+        for run in runs:
+            part = run.facts["parts_sha256"].get("train")
+            other = held.setdefault(part, run)
+            if part and other.facts["fold"] != run.facts["fold"]:
+                raise InputError(
+                    f"{other.folder} and {run.folder} were trained on the same "
+                    "utterances, so they are no two independent models: give "
+                    "--runs_folder the folder of one of them"
+                )
 
     def check_alike(self, runs):
         """Refuses two runs of one fold, and such of different settings.

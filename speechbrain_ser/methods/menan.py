@@ -19,6 +19,8 @@ from speechbrain_ser.methods.menan_parts import (
     SYSTEMS,
     Reader,
     Speed,
+    by_speaker,
+    note_best_epochs,
     training_speakers,
 )
 from speechbrain_ser.schedules import ReversalRamp, polynomial_rate
@@ -334,23 +336,31 @@ class MEnANBrain(SERBrain):
         return loss
 
     def on_epoch_end(self, epoch):
-        """Notes also what choosing the epoch on the valid part would give.
+        """Scores the test part, and notes what choosing the epoch would give.
 
-        One speaker validates: the epoch that suits him or her may suit nobody
-        else.
+        For the curves and the report alone: it chooses nothing. One speaker
+        validates, another one tests, and the other way round (section 5): an
+        epoch that suits the one may suit nobody else.
         """
-        best = self.history.notes.get("best")
-        own = self.valid_row.get("valid_UA")
-        tested = self.model_selection == "last" and "test" in self.datasets
-        if tested and own is not None:
-            if best is None or own > best["valid"]["UA"]:
-                scores = self.score(self.predict(self.datasets["test"]))
-                self.history.notes["best"] = {
-                    "epoch": epoch,
-                    "valid": {k: self.valid_row[f"valid_{k}"] for k in SHARES},
-                    "test": {k: scores[k] for k in SHARES},
-                }
+        if self.model_selection == "last" and "test" in self.datasets:
+            predictions = self.predict(self.datasets["test"])
+            whole = self.shares(predictions)
+            best = self.history.notes.setdefault("best", {})
+            if "valid" in self.datasets:
+                own = {k: self.valid_row[f"valid_{k}"] for k in SHARES}
+                scores = {"test": whole, "valid": own}
+                note_best_epochs(best, epoch, scores, tested=["test"])
+            else:
+                groups = by_speaker(predictions)
+                scores = {who: self.shares(own) for who, own in groups.items()}
+                note_best_epochs(best, epoch, scores)
+            self.valid_row |= {f"test_{k}": v for k, v in whole.items()}
         super().on_epoch_end(epoch)
+
+    def shares(self, predictions):
+        """Returns the scores of predictions: those of `SHARES` alone."""
+        scores = self.score(predictions)
+        return {name: scores[name] for name in SHARES}
 
     def done(self):
         """Returns the share of the training that is over."""

@@ -1,5 +1,7 @@
 """What MEnAN trains on: features of one length, speakers, speeds.
 
+And whom it does not: which epoch unseen speakers would choose for each other.
+
 Reference: "Speaker-Invariant Affective Representation Learning via Adversarial
 Training", Li et al. 2020, sections 4 and 5.
 """
@@ -101,6 +103,77 @@ def training_speakers(train):
             f"{speakers[0]}: at least two speakers are needed"
         )
     return speakers
+
+
+def by_speaker(predictions):
+    """Groups predictions by speaker, in alphabetical order.
+
+    Arguments
+    ---------
+    predictions : dict
+        Utterance to its outputs and its ``entry``; what names no speaker is
+        left out.
+
+    Returns
+    -------
+    dict
+        Speaker to predictions.
+
+    Example
+    -------
+    >>> spoken = {"a": {"entry": {"speaker": "B"}}, "b": {"entry": {}}}
+    >>> by_speaker(spoken | {"c": {"entry": {"speaker": "A"}}})
+    {'A': {'c': {'entry': {'speaker': 'A'}}}, 'B': {'a': ...}}
+    """
+    groups = {}
+    for key, prediction in predictions.items():
+        speaker = prediction["entry"].get("speaker")
+        if speaker is not None:
+            groups.setdefault(speaker, {})[key] = prediction
+    return dict(sorted(groups.items()))
+
+
+def note_best_epochs(best, epoch, scores, tested=None):
+    """Keeps for each the epoch that the next one's UA would have chosen.
+
+    Of two speakers that is the other one. Of equal epochs the first is kept.
+
+    Arguments
+    ---------
+    best : dict
+        Changed: who is tested to ``epoch``, ``chosen_by`` and the scores of
+        both, ``valid`` of who chooses and ``test``.
+    epoch : int
+    scores : dict
+        Speaker (or part) to the scores of this epoch.
+    tested : iterable of str, optional
+        Who of them is tested; default: all, in turn.
+
+    Example
+    -------
+    >>> best = {}
+    >>> for epoch, (one, other) in enumerate([(0.5, 0.2), (0.4, 0.3)], 1):
+    ...     note_best_epochs(
+    ...         best, epoch, {"F": {"UA": one}, "M": {"UA": other}}
+    ...     )
+    >>> best["M"]
+    {'epoch': 1, 'chosen_by': 'F', 'valid': {'UA': 0.5}, 'test': {'UA': 0.2}}
+    >>> best["F"]
+    {'epoch': 2, 'chosen_by': 'M', 'valid': {'UA': 0.3}, 'test': {'UA': 0.4}}
+    """
+    names = list(scores)
+    if len(names) < 2:
+        return
+    next_one = dict(zip(names, names[1:] + names[:1]))
+    for name in names if tested is None else tested:
+        before, other = best.get(name), next_one[name]
+        if before is None or scores[other]["UA"] > before["valid"]["UA"]:
+            best[name] = {
+                "epoch": epoch,
+                "chosen_by": other,
+                "valid": scores[other],
+                "test": scores[name],
+            }
 
 
 def fill_in(settings, parts):

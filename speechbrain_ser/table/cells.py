@@ -3,9 +3,8 @@
 import math
 
 import numpy as np
-from scipy import stats
 
-from speechbrain_ser.evaluation.metrics import LEVEL, resampled_interval
+from speechbrain_ser.evaluation.metrics import resampled_interval
 from speechbrain_ser.table.comparisons import add_stars
 from speechbrain_ser.table.layout import (
     FAILED,
@@ -17,6 +16,11 @@ from speechbrain_ser.table.layout import (
     Table,
 )
 from speechbrain_ser.table.notes import notes_of
+from speechbrain_ser.table.units import (
+    joined_folds,
+    sample_of,
+    value_of_group,
+)
 from speechbrain_ser.table.values import (
     confusion_of,
     done_runs,
@@ -68,53 +72,49 @@ def fill(file, runs, labels):
         ),
     )
     rows = {row: [run for run in runs if row in run.rows] for row in file.rows}
-    cells, units = {}, {}
+    cells, samples, joined = {}, {}, joined_folds(file, runs)
     for row, own in rows.items():
         for name in file.columns:
             column = file.column_of(row, name)
-            cell, units[row, name] = make_cell(file, column, own)
+            cell, samples[row, name] = make_cell(file, column, own, joined)
             paper = file.paper.get(name, {}).get(row)
             cell.paper = None if paper is None else str(paper)
             cells[row, name] = cell
-    remarks = add_stars(file, rows, cells, units)
+    remarks = add_stars(file, rows, cells, samples, joined)
     confusions = {
         row: sum_of_confusions(file, row, own, labels)
         for row, own in rows.items()
     }
-    notes = notes_of(file, runs, cells, remarks)
+    notes = notes_of(file, runs, cells, remarks, joined)
     return Table(file, runs, cells, confusions, list(labels or []), notes)
 
 
-def make_cell(file, column, runs):
-    """Gives a row's cell and its values by unit."""
+def make_cell(file, column, runs, joined):
+    """Gives a row's cell and its values by unit, see `table.units`."""
     over_seeds = file.over_seeds(column)
-    cell = Cell([], unit="seeds" if over_seeds else "folds")
+    sample = sample_of(file, column, {}, joined)
+    cell = Cell([], unit=sample.kind)
     if not column.reported:
-        return cell, {}
+        return cell, sample
     runs = [run for run in runs if column.covers(run.fold)]
     cell.planned = len(runs)
     problem = mixture(file, runs) or unpoolable(column)
     if problem:
         cell.problems = [problem]
-        return cell, {}
-    groups, cell.problems = units_of(file, column, runs)
-    scale = 100 if column.percent else 1
-    units = {
-        unit: scale * value_of_unit(column, own) for unit, own in groups.items()
-    }
-    cell.values = list(units.values())
+        return cell, sample
+    groups, cell.problems = groups_of(file, column, runs)
     cell.runs = sum(map(len, groups.values()))
-    n = len(cell.values)
-    if n:
-        cell.mean = float(np.mean(cell.values))
-    if n > 1:
+    sample = sample_of(file, column, groups, joined)
+    cell.unit, cell.mean = sample.kind, sample.mean
+    cell.values = list(sample.values.values())
+    if len(cell.values) > 1:
         cell.std = float(np.std(cell.values, ddof=1))
-        half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * cell.std / math.sqrt(n)
-        cell.interval = (float(cell.mean - half), float(cell.mean + half))
+        cell.interval = sample.interval()
     plain = column.epochs == "selected" and column.minus is None
-    if n and over_seeds and column.from_confusion and plain:
+    plain = plain and column.speakers == "pooled"
+    if groups and over_seeds and column.from_confusion and plain:
         cell.speakers = over_speakers(column, list(groups.values()))
-    return cell, units
+    return cell, sample
 
 
 def mixture(file, runs):
@@ -175,8 +175,8 @@ def unpoolable(column):
     return None
 
 
-def units_of(file, column, runs):
-    """Groups the runs that have a number by unit; says who is left out.
+def groups_of(file, column, runs):
+    """Groups the runs that have a number by seed or fold, and says what lacks.
 
     A seed needs all folds or conditions that the column reads, a fold one run.
     """
@@ -211,7 +211,7 @@ def units_of(file, column, runs):
     kept = {unit: own for unit, own in groups.items() if len(own) >= needed}
     if pooled:
         for unit, own in list(kept.items()):
-            if math.isnan(value_of_unit(column, own)):
+            if math.isnan(value_of_group(column, own)):
                 problems.append(f"seed {unit} has no {column.metric}")
                 del kept[unit]
     return kept, problems
@@ -229,17 +229,6 @@ def status_problems(runs):
                 text += f": {reasons}"
             problems.append(text)
     return problems
-
-
-def value_of_unit(column, runs):
-    """Gives a fold's mean over seeds, or a seed's value over what it reads.
-
-    Folds are pooled there, of conditions it is the mean.
-    """
-    if column.folds == "pooled":
-        pooled = sum(confusion_of(run, column) for run in runs)
-        return float(score(column, pooled, runs[0].metrics["labels"]))
-    return float(np.mean([value_of(run, column) for run in runs]))
 
 
 def over_speakers(column, units):

@@ -111,7 +111,7 @@ def main_table(table):
 
 
 def p_table(table):
-    """Gives the p-values of all tests, or an empty text."""
+    """Gives both p-values of all tests, or an empty text."""
     columns = [
         name
         for name in table.file.columns
@@ -119,19 +119,23 @@ def p_table(table):
     ]
     body = []
     for row in table.file.rows:
-        cells = {name: table.cells[row, name].p_values for name in columns}
-        for other in dict.fromkeys(itertools.chain(*cells.values())):
+        cells = [table.cells[row, name] for name in columns]
+        others = itertools.chain(*(cell.p_values for cell in cells))
+        for other in dict.fromkeys(others):
             body.append(
                 tag("th", one_line(row), scope="row")
                 + tag("td", one_line(other), "words")
                 + "".join(
-                    tag("td", p_text(cells[name].get(other)))
-                    for name in columns
+                    tag("td", p_text(found.get(other)))
+                    for cell in cells
+                    for found in (cell.p_values, cell.flips)
                 )
             )
     if not body:
         return ""
-    head = ["row", "against", *(f"p, {name}" for name in columns)]
+    head = ["row", "against"]
+    for name in columns:
+        head += [f"p, {name}", f"sign flips, {name}"]
     return html_table(
         ["".join(tag("th", word, scope="col") for word in head)], body
     )

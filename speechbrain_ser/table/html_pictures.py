@@ -32,9 +32,8 @@ def bar_pictures(table):
             for row, cell in cells.items()
         ]
         said = ", ".join(f"{bar['name']} {bar['text']}" for bar in bars)
-        unit = {"seeds": "seed", "folds": "fold"}[
-            next(c.unit for c in cells.values() if c.mean is not None)
-        ]
+        unit = next(c.unit for c in cells.values() if c.mean is not None)
+        unit = unit.removesuffix("s")
         figures.append(
             picture(
                 lambda path: plot_bars(

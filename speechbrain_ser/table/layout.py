@@ -30,11 +30,14 @@ class Column:
         The parts it is computed on; more than one for ``n`` alone.
     epochs : str
         ``selected``, ``last``: the mean over the run's last epochs, or
-        ``best``: of the epoch that did best on the part ``valid``, where a run
+        ``best``: of the epoch that did best on what validates, where a run
         that selects its last epoch reports that too.
     folds : str
         ``mean`` of the folds' values, or ``pooled``: of the metric over the
         utterances of all folds together.
+    speakers : str
+        ``pooled``: of all speakers' utterances together, or ``mean`` of the
+        metric over the part's speakers.
     better : str
         ``higher`` or ``lower``.
     condition : str or None
@@ -51,6 +54,7 @@ class Column:
     splits: tuple
     epochs: str = "selected"
     folds: str = "mean"
+    speakers: str = "pooled"
     better: str = "higher"
     condition: str = None
     minus: str = None
@@ -131,6 +135,8 @@ class TableFile:
         Instead of a fold setting: name to overrides of its runs.
     compared : dict
         Row to the row that is drawn beside it, see `table.beside`.
+    correction : str
+        Of the p-values of two rows over the columns: ``none`` or ``holm``.
     lines : dict
         Place in the file, a tuple of keys, to its line, from 1.
     """
@@ -153,6 +159,7 @@ class TableFile:
     reads: dict = dataclasses.field(default_factory=dict)
     conditions: dict = dataclasses.field(default_factory=dict)
     compared: dict = dataclasses.field(default_factory=dict)
+    correction: str = "none"
     lines: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -187,7 +194,10 @@ class TableFile:
         return [fold for fold in self.folds if column.covers(fold)]
 
     def over_seeds(self, column):
-        """Whether a column's mean goes over seeds, not over folds."""
+        """Whether a column's mean goes over seeds, not over folds.
+
+        What its interval and tests go over: see `speechbrain_ser.table.units`.
+        """
         return (
             column.folds == "pooled"
             or len(self.folds) == 1
@@ -320,14 +330,16 @@ class Cell:
     ----------
     values : list of float
         One for each unit (see `unit`) that has a result.
-    mean, std : float or None
-        Over the units; `std` (ddof 1) is None for fewer than two.
+    mean : float or None
+    std : float or None
+        Over the units (ddof 1); None for fewer than two.
     interval : tuple of float or None
         95 % interval of the mean by Student's t over the units.
     speakers : tuple of float or None
         95 % interval by bootstrap over the evaluated speakers.
     unit : str
-        ``seeds`` or ``folds``: what mean, std, interval and test go over.
+        ``folds``, ``speakers`` or ``seeds``: what std, interval and tests go
+        over, see `speechbrain_ser.table.units`.
     runs, planned : int
         Runs in the mean, and runs that belong in it; none belong in a mean
         over the last epochs of a part that has no such mean.
@@ -338,7 +350,12 @@ class Cell:
     stars : str
         Symbols of `TableFile.stars`.
     p_values : dict
-        Other row to the p-value of the paired test; None where there is none.
+        Other row to the p-value of the paired t-test; None where there is
+        none. It decides on the stars.
+    flips : dict
+        The same of the sign-flip test.
+    tested : dict
+        Other row to the number of units of both tests.
     """
 
     values: list
@@ -353,6 +370,8 @@ class Cell:
     paper: str = None
     stars: str = ""
     p_values: dict = dataclasses.field(default_factory=dict)
+    flips: dict = dataclasses.field(default_factory=dict)
+    tested: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass

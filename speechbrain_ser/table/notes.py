@@ -3,7 +3,12 @@
 import os
 
 from speechbrain_ser.evaluation.metrics import RESAMPLES
-from speechbrain_ser.table.comparisons import SIGNIFICANT
+from speechbrain_ser.table.comparisons import (
+    AT_ONCE,
+    DRAWS,
+    EXACT,
+    SIGNIFICANT,
+)
 from speechbrain_ser.table.layout import (
     FAILED,
     FOREIGN,
@@ -12,16 +17,19 @@ from speechbrain_ser.table.layout import (
     QUEUED,
     RUNNING,
 )
+from speechbrain_ser.table.units import groups_of_folds
 from speechbrain_ser.table.values import done_runs
 from speechbrain_ser.table.words import changes_text, listed
 
 FEW = 3  # seeds or folds, fewer make no interval worth its name
 
 
-def notes_of(file, runs, cells, remarks):
+def notes_of(file, runs, cells, remarks, joined):
     """Writes the sentences under the table."""
     done = done_runs(runs)
-    notes = mean_notes(file) + condition_notes(file)
+    notes = mean_notes(file, cells, len(set(joined)))
+    notes += joined_notes(file, joined)
+    notes += reading_notes(file) + condition_notes(file)
     if any(cell.speakers for cell in cells.values()):
         notes.append(
             "over speakers (table.html, table.csv): 95 % interval of the mean "
@@ -29,23 +37,7 @@ def notes_of(file, runs, cells, remarks):
             f"{RESAMPLES} resamples; a class that no drawn speaker has counts in "
             "no mean)."
         )
-    if any(
-        p is not None for cell in cells.values() for p in cell.p_values.values()
-    ):
-        units = listed(
-            [
-                f"{len(getattr(file, c.unit))} {c.unit}"
-                for c in cells.values()
-                if any(p is not None for p in c.p_values.values())
-            ],
-            " or ",
-        )
-        notes += [
-            f"{symbol}: p < {SIGNIFICANT} against {' and '.join(others)}, "
-            f"paired t-test (scipy.stats.ttest_rel) over the same {units}."
-            for symbol, others in file.stars.items()
-        ]
-    notes += remarks
+    notes += test_notes(file, cells) + remarks
     if any(cell.paper is not None for cell in cells.values()):
         source = f"Paper: {file.source}; the" if file.source else "The"
         notes.append(f"{source} paper's column was measured by its authors.")
@@ -53,39 +45,137 @@ def notes_of(file, runs, cells, remarks):
     return notes + run_notes(runs)
 
 
-def mean_notes(file):
-    """Says what means and intervals go over."""
-
-    def over(units, number):
-        """Says what is shown of so many units."""
-        if number < 2:
-            return "one seed: no std and no interval."
-        few = "; of so few they say hardly anything" if number < FEW else ""
-        return (
-            "mean ± std (ddof 1) and 95 % interval (Student's t) over "
-            f"{number} {units}{few}."
+def test_notes(file, cells):
+    """Says what the tests are, over what, and what they can find."""
+    tested = {}  # units in words -> how many
+    for cell in cells.values():
+        for other, p in cell.p_values.items():
+            if p is not None:
+                n = cell.tested[other]
+                tested[f"{n} {cell.unit}"] = n
+    if not tested:
+        return []
+    notes = [
+        f"{symbol}: p < {SIGNIFICANT} against {' and '.join(others)}, "
+        "paired t-test (scipy.stats.ttest_rel) over the same "
+        f"{listed(tested, ' or ')}."
+        for symbol, others in file.stars.items()
+    ]
+    least = listed(
+        [f"{2 / 2**n:.2g} of {words}" for words, n in tested.items()]
+    )
+    notes.append(
+        "p-values (table.html, table.csv): of the t-test, and of the sign-flip "
+        "test of the mean difference, which supposes no normal distribution "
+        f"(all changes of sign, of more than {EXACT} units {DRAWS * AT_ONCE} "
+        f"drawn); its smallest possible p is {least}."
+    )
+    if file.correction == "holm":
+        notes.append(
+            "p-values and stars are corrected by Holm's method over the columns "
+            "of each pair of rows."
         )
+    else:
+        notes.append("p-values are not corrected for the number of tests.")
+    return notes
 
+
+def mean_notes(file, cells, n_folds):
+    """Says what means, std and intervals go over, folds being so many units."""
+    columns = [c for c in file.columns.values() if c.metric != "n"]
+    groups = {}
+    for column in columns:
+        own = [cells[row, column.name] for row in file.rows]
+        own.sort(key=lambda cell: -len(cell.values))
+        how = "folds"
+        if file.over_seeds(column):
+            how = own[0].unit
+        if column.folds == "pooled":
+            how = f"pooled, {own[0].unit}"
+        elif how == "speakers" and column.speakers == "mean":
+            how = "each of the speakers"
+        number = len(file.seeds)
+        if how.endswith("folds"):
+            number = n_folds
+        elif how.endswith("speakers"):
+            number = len(own[0].values)
+        groups.setdefault((how, number), []).append(column.name)
+    notes = [
+        sentence(file, how, number, names, alone=len(groups) == 1)
+        for (how, number), names in groups.items()
+    ]
+    if any(how.endswith("seeds") for how, _ in groups) and len(file.seeds) > 1:
+        notes.append(
+            "Seeds differ by the noise of training alone, on one split: they "
+            "say nothing about other speakers or other training data."
+        )
+    if any(how.endswith("speakers") for how, _ in groups):
+        notes.append(
+            "Over speakers: what interval and test say holds for the one "
+            "training set that there is."
+        )
+    return notes
+
+
+def sentence(file, how, number, names, alone):
+    """Says what std and interval of some columns go over, and over how many."""
+    seeds, names = len(file.seeds), ", ".join(names)
+    if how == "seeds":
+        plain = over("seeds", number)
+        return plain if alone else f"{names}: {plain}"
+    if how in ("folds", "each of the speakers"):
+        unit = how.removeprefix("each of the ")
+        return (
+            f"{names}: a {unit[:-1]}'s value is the mean over its seeds "
+            f"({seeds}); {over(unit, number)}"
+        )
+    whole = f"{names}: of the whole part"
+    if how.startswith("pooled"):
+        folds = len(file.folds)
+        whole = f"{names}: of the utterances of all {folds} folds together"
+    unit = how.removeprefix("pooled, ")
+    if unit == "seeds":
+        return f"{whole}, pooled for each seed; {over('seeds', number)}"
+    return (
+        f"{whole}, mean over seeds ({seeds}); "
+        f"{over(unit, number, jackknife=True)}"
+    )
+
+
+def over(units, number, jackknife=False):
+    """Says what is shown of so many units."""
+    if number < 2:
+        return f"one {units[:-1]}: no std and no interval."
+    few = "; of so few they say hardly anything" if number < FEW else ""
+    if jackknife:
+        return (
+            f"std (ddof 1) of the {units}' own values, each a mean over seeds, "
+            f"and 95 % interval (Student's t, by the jackknife) over {number} "
+            f"{units}{few}."
+        )
+    return (
+        "mean ± std (ddof 1) and 95 % interval (Student's t) over "
+        f"{number} {units}{few}."
+    )
+
+
+def joined_notes(file, joined):
+    """Says which folds are one unit."""
+    groups = [
+        " and ".join(map(str, folds)) for folds in groups_of_folds(file, joined)
+    ]
+    if not groups:
+        return []
+    return [
+        f"Folds {'; '.join(groups)} train on the same utterances: they are one "
+        "model, or hang together, and count once, as their mean."
+    ]
+
+
+def reading_notes(file):
+    """Says which columns read what is no plain metric of the chosen epoch."""
     columns = [c for c in file.columns.values() if c.metric != "n"]
     notes = []
-    if not columns:
-        return notes
-    if len(file.folds) == 1 or file.conditions:
-        notes.append(over("seeds", len(file.seeds)))
-    else:
-        pooled = [c.name for c in columns if c.folds == "pooled"]
-        means = [c.name for c in columns if c.folds != "pooled"]
-        if means:
-            notes.append(
-                f"{', '.join(means)}: a fold's value is the mean over its "
-                f"seeds ({len(file.seeds)}); {over('folds', len(file.folds))}"
-            )
-        if pooled:
-            notes.append(
-                f"{', '.join(pooled)}: of the utterances of all "
-                f"{len(file.folds)} folds together, pooled for each seed; "
-                f"{over('seeds', len(file.seeds))}"
-            )
     last = [c.name for c in columns if c.epochs == "last"]
     if last:
         notes.append(
@@ -94,8 +184,14 @@ def mean_notes(file):
     best = [c.name for c in columns if c.epochs == "best"]
     if best:
         notes.append(
-            f"{', '.join(best)}: at the epoch of each run that did best on its "
-            "part valid."
+            f"{', '.join(best)}: at the epoch of each run that did best on what "
+            "validates: its part valid, or where it has none one speaker of its "
+            "part test for the other, both ways averaged."
+        )
+    spoken = [c.name for c in columns if c.speakers == "mean"]
+    if spoken:
+        notes.append(
+            f"{', '.join(spoken)}: the mean over the speakers of each run's part."
         )
     differences = [f"{c.name} ({c.formula})" for c in columns if c.minus]
     if differences:
@@ -109,10 +205,10 @@ def mean_notes(file):
             "speaker a fresh classifier names from the frozen embedding, each "
             "held out once (probing.speaker_probe)."
         )
-    return notes + reading_notes(file)
+    return notes + row_notes(file)
 
 
-def reading_notes(file):
+def row_notes(file):
     """Says which rows read other parts, and what there is not of these."""
     notes = []
     read = [

@@ -74,15 +74,21 @@ def cell_lines(table):
             "runs": cell.runs,
             "planned": cell.planned,
             "stars": cell.stars,
-            "p_values": ";".join(
-                f"{other}={'' if p is None else f'{p:.6g}'}"
-                for other, p in cell.p_values.items()
-            ),
+            "p_values": p_text(cell.p_values),
+            "sign_flip_p_values": p_text(cell.flips),
             "paper": cell.paper,
             "problems": "; ".join(cell.problems),
         }
         lines.append({"row": row} | renamed(about, {"row", *facts}) | facts)
     return lines
+
+
+def p_text(p_values):
+    """Gives the p-values against other rows as one text."""
+    return ";".join(
+        f"{other}={'' if p is None else f'{p:.6g}'}"
+        for other, p in p_values.items()
+    )
 
 
 def run_lines(table, folder):

@@ -37,13 +37,16 @@ OPTIONAL = (
     "about",
     "stars",
     "paper",
+    "correction",
 )
 # What a column may choose; the first is the default.
 CHOICES = {
     "epochs": ("selected", "last", "best"),
     "folds": ("mean", "pooled"),
     "better": ("higher", "lower"),
+    "speakers": ("pooled", "mean"),
 }
+CORRECTIONS = ("none", "holm")
 NUMBER = re.compile(r"[-+−]?\.?[0-9]")
 
 
@@ -145,6 +148,12 @@ def fill_in(table):
         table.compared = read_compared(data["compared"], table.rows)
     if "stars" in data:
         table.stars = read_stars(data["stars"], texts, table.rows)
+    if "correction" in data:
+        word = data["correction"]
+        mend = f"give {' or '.join(CORRECTIONS)}"
+        message = f"'correction' is {short(word)}: {mend}"
+        need(word in CORRECTIONS, ("correction",), message)
+        table.correction = word
     if "paper" in data:
         table.source, table.paper = read_paper(data["paper"], texts, table)
 
@@ -272,11 +281,26 @@ def read_columns(value, texts, table):
         need("condition" in entry or not counted, place, message)
         splits = read_splits((*place, "split"), entry["split"], metric)
         columns[name] = Column(name, metric, splits, **chosen)
+        check_speakers(place, columns[name])
         if "minus" in entry:
             columns[name] = read_difference(
                 place, columns[name], entry["minus"]
             )
     return columns
+
+
+def check_speakers(place, column):
+    """Refuses a mean over speakers of what is not there by speaker."""
+    if column.speakers != "mean":
+        return
+    place = (*place, "speakers")
+    for refused, what in (
+        (not column.from_confusion, f"{column.metric} is not there by speaker"),
+        (column.epochs == "last", "the last epochs are not there by speaker"),
+        (column.epochs == "best", "the best epoch is a mean already"),
+        (column.folds == "pooled", "pooled folds are no mean over speakers"),
+    ):
+        need(not refused, place, f"{what}: delete speakers")
 
 
 def read_difference(place, column, part):

@@ -60,6 +60,8 @@ def value_of(run, column):
         if split == "test":
             last = run.metrics.get("test_mean_of_last_epochs")
         return number((last or {}).get(column.metric) or {}, "mean", what)
+    if column.speakers == "mean":
+        return mean_over_speakers(run, column)
     if column.epochs == "best":
         best = (run.metrics.get("best_epoch") or {}).get(split) or {}
         return number(best, column.metric, f"{what} at the best epoch")
@@ -67,6 +69,17 @@ def value_of(run, column):
     if column.metric.startswith(RECALL):
         return number(metrics.get("recall") or {}, word_of(column), what)
     return number(metrics, column.metric, what)
+
+
+def mean_over_speakers(run, column):
+    """Gives the mean of a metric over the speakers of a part."""
+    what = f"{column.metric} of {column.splits[0]} by speaker"
+    speakers = list(confusions_of_speakers(run, column).values())
+    if not speakers:
+        raise ValueError(f"no {what}")
+    confusion_of(run, column)  # or it says that there is no such metric
+    values = score(column, speakers, run.metrics["labels"])
+    return number({"mean": float(values.mean())}, "mean", what)
 
 
 def number(numbers, key, what):
@@ -119,6 +132,14 @@ def confusion_of(run, column):
     if not known:
         raise ValueError(f"no {column.metric} of {split}")
     return np.asarray(confusion)
+
+
+def confusions_of_speakers(run, column):
+    """Gives the confusion matrix of each speaker of a column's part.
+
+    Empty where the part names no speakers.
+    """
+    return metrics_of(run, column.splits[0]).get("speakers") or {}
 
 
 def score(column, confusions, labels):

@@ -16,6 +16,7 @@ from speechbrain_ser.scores import SHARES
 from speechbrain_ser.utils.errors import InputError
 from tests.methods.menan_brain import (
     LABELS,
+    TRAINING,
     build_brain,
     corpus,
     fit,
@@ -60,8 +61,7 @@ def test_what_choosing_the_epoch_would_give(build):
     brain.on_epoch_end = on_epoch_end
     fit(brain)
     assert held[0]["WA"] != held[1]["WA"]
-    assert reported(brain).findings()["best_epoch"] == {
-        "epoch": 2,
+    scores = {
         "valid": {
             "UA": 0.6,
             "WA": 0.2,
@@ -70,8 +70,59 @@ def test_what_choosing_the_epoch_would_give(build):
         },
         "test": {name: held[1][name] for name in SHARES},
     }
+    found = reported(brain).findings()["best_epoch"]
+    (one,) = found.pop("directions").items()
+    assert one == ("test", {"epoch": 2, "chosen_by": "valid"} | scores)
+    assert found == scores
     brain = build(system="emotion_only", model_selection="best")
     fit(brain)
+    assert reported(brain).findings() == {"best_epoch": None}
+
+
+def test_each_speaker_would_choose_for_the_other(build):
+    """Without a valid part: by hand from each epoch's predictions."""
+    brain = build(system="emotion_only", number_of_epochs=5)
+    both = {**corpus("T", 9), **corpus("U", 8)}
+    brain.set_parts({"train": TRAINING, "test": both})
+    assert "valid" not in brain.datasets
+    held, original = [], brain.on_epoch_end
+    order = [3, 1, 0, 2, 1]
+
+    def on_epoch_end(epoch):
+        """Lets another class be named in each epoch, and evaluates too."""
+        bias = brain.modules.classifier[-1].bias
+        bias.data.zero_()[order[epoch - 1]] = 100
+        found = brain.predict(brain.datasets["test"])
+        own = {
+            who: {k: p for k, p in found.items() if k[0] == who} for who in "TU"
+        }
+        held.append({who: brain.score(p) for who, p in own.items()})
+        held[-1]["both"] = brain.score(found)
+        original(epoch)
+
+    brain.on_epoch_end = on_epoch_end
+    brain.fit(brain.built["epoch_counter"], brain.train_set)
+    best = reported(brain).findings()["best_epoch"]
+    assert list(best["directions"]) == ["T", "U"]
+    for tested, chooser in (("T", "U"), ("U", "T")):
+        found = best["directions"][tested]
+        shares = [scores[chooser]["UA"] for scores in held]
+        place = shares.index(max(shares))  # the first of them
+        assert found["epoch"] == place + 1 and found["chosen_by"] == chooser
+        for name in SHARES:
+            assert found["valid"][name] == held[place][chooser][name]
+            assert found["test"][name] == held[place][tested][name]
+    for part in ("valid", "test"):
+        for name in SHARES:
+            two = [own[part][name] for own in best["directions"].values()]
+            assert best[part][name] == pytest.approx(sum(two) / 2)
+    for row, scores in zip(brain.history.rows, held):
+        assert row["test_UA"] == scores["both"]["UA"]
+        assert "valid_UA" not in row
+    # one speaker alone has nobody who chooses
+    brain = build(system="emotion_only")
+    brain.set_parts({"train": TRAINING, "test": corpus("T", 9)})
+    brain.fit(brain.built["epoch_counter"], brain.train_set)
     assert reported(brain).findings() == {"best_epoch": None}
 
 
@@ -106,6 +157,21 @@ def draw(brain, leakage=None, compared_folder=None):
     }
     report.draw_figures(predictions, "a title")
     return predictions
+
+
+def test_curves_and_figure_2_without_a_valid_part(build, drawn):
+    """The test part's, said to choose nothing; both speakers are of it."""
+    brain = build()
+    both = {**corpus("T", 9), **corpus("U", 8)}
+    brain.set_parts({"train": TRAINING, "test": both})
+    draw(brain)
+    ((_, (_, panels, _), _),) = drawn["plot_curves"]
+    assert panels[1] == (
+        "test (chooses nothing)",
+        {"test_WA": "WA", "test_UA": "UA"},
+    )
+    row = drawn["plot_speakers"][0][1][0]["menan"]
+    assert row["speaker"] == ["T"] * 9 + ["U"] * 8
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -18,8 +18,10 @@ KIND = Kind(
     text="{system} on {corpus}, {steps} steps",
     alike=("labels", "channels"),
     tested="trained_on",
+    paired="pairs@1",
 )
 FACTS = {"method": "IPR", "system": "ipr", "corpus": "A", "selected_epoch": 1}
+FACTS |= {"protocol": "sessions@1 with share 0.1", "parts_sha256": {}}
 SETTINGS = {"format": FORMAT, "labels": ["ang"], "channels": 8, "steps": 3}
 OPEN = dict.fromkeys(KIND.chosen)
 

@@ -188,7 +188,9 @@ def run_until(place, count, script, line):
     import_script(script).RECIPE.run()
 
 
-def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
+def save_menan_run(
+    folder, epochs=(1, 2), selected=1, more_facts=None, **settings
+):
     """Leaves what a finished run of train_menan.py does, without training.
 
     Arguments
@@ -198,6 +200,8 @@ def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
         Of which there are checkpoints, each with other weights.
     selected : int
         Of them.
+    more_facts : dict, optional
+        Of its report.
     **settings : dict
         Of menan_small.yaml.
 
@@ -229,6 +233,8 @@ def save_menan_run(folder, epochs=(1, 2), selected=1, **settings):
     )
     facts = {name: settings[name] for name in ("fold", "system", "seed")}
     facts |= {"method": "MEnAN", "corpus": settings["corpus_name"]}
-    facts |= {"selected_epoch": selected}
+    facts |= {"protocol": "iemocap-5fold-two-speakers@1"}
+    facts |= {"parts_sha256": {"train": f"without {settings['fold']}"}}
+    facts |= {"selected_epoch": selected} | (more_facts or {})
     write_json(str(folder / "metrics.json"), facts)
     return folder

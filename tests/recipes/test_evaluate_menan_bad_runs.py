@@ -86,6 +86,26 @@ def two_corpora(runs):
     change(runs / "fold2" / "1" / "metrics.json", corpus="EmoDB")
 
 
+def old_protocol(runs):
+    """A fold of the protocol whose folds are one model in pairs."""
+    change(
+        runs / "fold2" / "1" / "metrics.json",
+        protocol="iemocap-10fold-loso@1 with improvised_only True",
+    )
+
+
+def one_model(runs):
+    """Two folds that were trained on the same utterances."""
+    for fold in (2, 3):
+        path = runs / f"fold{fold}" / "1" / "metrics.json"
+        change(path, parts_sha256={"train": "the same", "test": f"{fold}"})
+
+
+def no_protocol(runs):
+    """A fact is missing."""
+    change(runs / "fold1" / "1" / "metrics.json", protocol=None)
+
+
 def other_duration(runs):
     """A fold that was trained with other features."""
     change(runs / "fold10" / "1" / "settings.json", duration=3.0)
@@ -195,6 +215,13 @@ def no_weights(runs):
         (one_more_steps, "seed 1, speaker_steps 1; .*: give --speaker_steps"),
         (other_duration, "fold1/1 and .*fold10/1.*settings of duration"),
         (other_labels, "settings of labels"),
+        (
+            old_protocol,
+            "fold2/1 holds a run of iemocap-10fold-loso@1, .*one model: train "
+            "with train_menan.py",
+        ),
+        (one_model, "fold2/1 and .*fold3/1 were trained on the same utterance"),
+        (no_protocol, "fold1/1/metrics.json lacks protocol: train"),
         (earlier_version, "fold2/1 holds a run of an earlier version, .*train"),
         (foreign_labels, "'fru'.*ang, hap, sad, neu"),
         (cut_metrics, "fold1/1/metrics.json can't be read"),

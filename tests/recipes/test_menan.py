@@ -16,9 +16,13 @@ from speechbrain_ser.experiment.command_line import say_once
 from speechbrain_ser.experiment.hparams import load, with_overrides
 from speechbrain_ser.methods import menan
 from speechbrain_ser.methods.menan import SYSTEMS
+from speechbrain_ser.table.layout import Run
+from speechbrain_ser.table.spec import read_table
+from speechbrain_ser.table.values import value_of
 from speechbrain_ser.utils.audio import load_audio
 from tests.recipes.helpers import (
     MENAN,
+    ROOT,
     figures,
     results,
     same_weights,
@@ -30,12 +34,14 @@ from tests.recipes.menan_runs import (
     LABELS,
     OF_SPEAKERS,
     SMALL,
+    check_refused,
     plan,
     read,
     run,
     stamps,
     tiny,
     train_once,
+    write,
 )
 from tests.references import menan as reference
 
@@ -85,9 +91,9 @@ def test_runs_as_typed(corpus, tmp_path, monkeypatch, capsys):
     assert run(**more, drawn=True) is None
     said = capsys.readouterr().out
     assert "menan_small.yaml" in said and "nothing about IEMOCAP" in said
-    assert "mini, iemocap-10fold-loso@1" in said
+    assert "mini, iemocap-5fold-two-speakers@1" in said
     home = tmp_path / "results" / "menan_small" / "mini"
-    out = home / "menan" / "fold1" / "1"
+    out = home / "menan" / "session1" / "1"
     assert f"report: {out.relative_to(tmp_path)}" in said
     assert "a fresh probe names the speaker of" in said
     assert figures(out) == {"speakers", "adversary", "confusion", "curves"}
@@ -129,22 +135,25 @@ def test_runs_as_typed(corpus, tmp_path, monkeypatch, capsys):
 
 
 def test_each_speaker_tests_once(corpus):
-    """The other of the session validates, the other eight train."""
+    """With the other of the session; the other eight train, nobody validates."""
     every = plan(data_folder=corpus, fold=1).parts
     whole = {k: e for part in every.values() for k, e in part.items()}
-    for fold, speaker in enumerate(ALL_SPEAKERS, 1):
-        parts = plan(data_folder=corpus, fold=fold).parts
+    trained = set()
+    for fold in range(1, 6):
+        planned = plan(data_folder=corpus, fold=fold)
+        parts = planned.parts
+        assert planned.protocol.startswith("iemocap-5fold-two-speakers@1")
         found = {
             part: {entry["speaker"] for entry in annotation.values()}
             for part, annotation in parts.items()
         }
-        partner = speaker[:-1] + {"F": "M", "M": "F"}[speaker[-1]]
-        assert found["test"] == {speaker}
-        assert found["valid"] == {partner}
-        assert found["train"] == set(ALL_SPEAKERS) - {speaker, partner}
+        both = {f"Ses0{fold}_F", f"Ses0{fold}_M"}
+        assert found == {"train": set(ALL_SPEAKERS) - both, "test": both}
+        trained.add(tuple(sorted(parts["train"])))
         together = {k: e for part in parts.values() for k, e in part.items()}
         assert together == whole
         assert sum(map(len, parts.values())) == len(whole)
+    assert len(trained) == 5  # no two models are one
 
 
 @pytest.mark.parametrize(
@@ -192,7 +201,7 @@ def test_copies_follow_their_speakers(settings, tmp_path, monkeypatch):
     more |= {"output_folder": tmp_path / "out", "batch_size": 9}
     assert run(**more) is None
     train = read(tmp_path / "out", "train")
-    held_out = {ALL_SPEAKERS[2], ALL_SPEAKERS[3]}
+    held_out = {ALL_SPEAKERS[6], ALL_SPEAKERS[7]}
     speakers = sorted(set(ALL_SPEAKERS) - held_out)
     expected = {}
     for key, entry in train.items():
@@ -205,7 +214,7 @@ def test_copies_follow_their_speakers(settings, tmp_path, monkeypatch):
             expected[key + ending] = right
     assert seen == expected
     (parts,) = made
-    assert len(parts) == 4
+    assert len(parts) == 3
     for i, part in enumerate(parts):  # what trains, then each part
         copies = {k: e for k, e in part.items() if "speed" in e}
         assert len(copies) == (0 if i else 2 * len(train))
@@ -226,7 +235,8 @@ def test_each_system_trains(system, trained):
     assert metrics["method"] == "MEnAN" and metrics["system"] == system
     assert metrics["fold"] == 4 and "leakage" not in metrics
     rows = table(folder / "predictions.csv")
-    assert set(metrics["metrics"]) == {"train", "valid", "test"}
+    assert set(metrics["metrics"]) == {"train", "test"}
+    assert set(metrics["metrics"]["test"]["speakers"]) == {"Ses04_F", "Ses04_M"}
     for part, score in metrics["metrics"].items():
         held = [row for row in rows if row["part"] == part]
         truth = {k: e["emotion"] for k, e in read(folder, part).items()}
@@ -247,7 +257,62 @@ def test_each_system_trains(system, trained):
             assert float(row["speaker_entropy"]) <= math.log(8) + 1e-6
     drawn = {"curves", "speakers", "confusion"}
     assert figures(folder) == drawn | (set() if silent else {"adversary"})
-    assert {"emotion_loss", "valid_loss", "valid_WA"} <= set(curves[0])
+    assert {"emotion_loss", "test_WA", "test_UA"} <= set(curves[0])
+    assert not any(name.startswith("valid") for name in curves[0])
+    assert float(curves[1]["test_WA"]) == pytest.approx(tested)
+    check_both_directions(metrics, curves)
+
+
+def check_both_directions(metrics, curves):
+    """Each speaker is tested at an epoch of the other; and the mean of both."""
+    best = metrics["best_epoch"]
+    assert set(best) == {"directions", "valid", "test"}
+    pairs = {"Ses04_F": "Ses04_M", "Ses04_M": "Ses04_F"}
+    found = best["directions"]
+    assert {who: own["chosen_by"] for who, own in found.items()} == pairs
+    for part in ("valid", "test"):
+        for name in ("WA", "UA", "macro_F1", "weighted_F1"):
+            both = [own[part][name] for own in found.values()]
+            assert best[part][name] == pytest.approx(sum(both) / 2)
+    sizes = {
+        who: np.sum(confusion)
+        for who, confusion in metrics["metrics"]["test"]["speakers"].items()
+    }
+    # where both chose one epoch, its curve is of both
+    epochs = {own["epoch"] for own in found.values()}
+    if len(epochs) == 1:
+        (epoch,) = epochs
+        pooled = sum(
+            sizes[who] * own["test"]["WA"] for who, own in found.items()
+        )
+        pooled /= sum(sizes.values())
+        assert float(curves[epoch - 1]["test_WA"]) == pytest.approx(pooled)
+
+
+def test_a_tables_columns_read_the_run(trained):
+    """Val, Test and Δ of both directions; the last epoch's mean of both."""
+    metrics, _, _ = results(trained(system="menan", speaker_probe=True))
+    file = read_table(ROOT / "tables" / "IEMOCAP" / "menan_small.yaml")
+    assert file.protocol == "iemocap-5fold-two-speakers@1"
+    assert file.folds == [1, 2, 3, 4, 5]
+    run = Run("MEnAN", 4, 1, "key", "folder", "done", metrics=metrics)
+    found = {n: value_of(run, column) for n, column in file.columns.items()}
+    both = list(metrics["best_epoch"]["directions"].values())
+    for name in ("WA", "UA"):
+        valid, test = (
+            sum(own[part][name] for own in both) / 2
+            for part in ("valid", "test")
+        )
+        assert found[f"{name} Val (%)"] == pytest.approx(valid)
+        assert found[f"{name} Test (%)"] == pytest.approx(test)
+        assert found[f"{name} Δ"] == pytest.approx(test - valid)
+    shares = [
+        np.trace(confusion) / np.sum(confusion)
+        for confusion in metrics["metrics"]["test"]["speakers"].values()
+    ]
+    assert len(shares) == 2
+    last = found["WA Test (%), last epoch"]
+    assert last == pytest.approx(np.mean(shares))
 
 
 def by_hand(folder, settings, annotation):
@@ -296,7 +361,8 @@ def test_report_is_of_the_checkpoint(trained, settings):
         assert posterior == pytest.approx(found, abs=1e-4)
     with np.load(folder / "speakers.npz") as file:
         drawn = file["embeddings"][-len(tested) :]
-        assert file["speaker"].tolist()[-1] == ALL_SPEAKERS[3]
+        assert file["speaker"].tolist()[-1] == ALL_SPEAKERS[7]
+        assert len(file["embeddings"]) == len(tested)
     np.testing.assert_allclose(vectors, drawn, atol=1e-4)
     train = read(folder, "train")
     vectors, _ = by_hand(folder, settings, train)
@@ -309,13 +375,36 @@ def test_report_is_of_the_checkpoint(trained, settings):
         assert difference <= 1.5 / len(vectors), name
 
 
-def test_the_best_epoch_is_selected(trained):
-    """By the validation speaker, if it is asked for; the weights are others."""
-    folder = trained(system="menan", model_selection="best", lr=0.02)
+def test_the_best_epoch_is_selected(trained, settings, tmp_path):
+    """By a valid part of one's own, if it is asked for; else it is refused."""
+    before = trained(system="menan")
+    tested = read(before, "test")
+    alone = {k: e for k, e in tested.items() if e["speaker"] == "Ses04_F"}
+    rest = {k: e for k, e in tested.items() if k not in alone}
+    parts = {"train": read(before, "train"), "valid": alone, "test": rest}
+    line = write(tmp_path / "own", **parts)
+    more = {"model_selection": "best", "lr": 0.02}
+    said = "best chooses the epoch by the valid part.*--model_selection last"
+    check_refused(said, **settings | more, output_folder=tmp_path / "none")
+    folder = tmp_path / "best"
+    more |= {"output_folder": folder, "data_folder": None}
+    assert run(*line, **settings | more) is None
     metrics, curves, _ = results(folder)
+    assert not any(name.startswith("test") for name in curves[0])
     best = max(float(row["valid_UA"]) for row in curves)
     chosen = curves[metrics["selected_epoch"] - 1]
     assert float(chosen["valid_UA"]) == best
     scores = metrics["metrics"]["valid"]
     assert scores["UA"] == pytest.approx(best, abs=1e-6)
     assert metrics["best_epoch"] is None
+    # with the last one it is noted what the valid part would have chosen
+    more |= {"model_selection": "last", "output_folder": tmp_path / "last"}
+    assert run(*line, **settings | more) is None
+    last, curves, _ = results(tmp_path / "last")
+    (found,) = last["best_epoch"]["directions"].values()
+    assert list(last["best_epoch"]["directions"]) == ["test"]
+    assert found["chosen_by"] == "valid"
+    assert found["valid"]["UA"] == pytest.approx(best, abs=1e-6)
+    row = curves[found["epoch"] - 1]  # the first of equal ones
+    assert float(row["valid_UA"]) == pytest.approx(best, abs=1e-6)
+    assert found["test"]["UA"] == pytest.approx(float(row["test_UA"]))

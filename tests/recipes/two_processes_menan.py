@@ -60,7 +60,7 @@ def train(changed, parts, out, batch_size, cache, run_opts):
     brain.set_parts(parts)
     before = {k: v.clone() for k, v in brain.modules.state_dict().items()}
     brain.fit(
-        hparams["epoch_counter"], brain.train_set, brain.datasets["valid"]
+        hparams["epoch_counter"], brain.train_set, brain.datasets.get("valid")
     )
     held = {
         name.replace("module.", ""): value

@@ -123,6 +123,7 @@ def cells_of(columns):
             **{"runs": 3, "planned": 3, "paper": "73.8 ± 2.0"},
             stars="*",
             p_values={"baseline": 0.0123456789},
+            flips={"baseline": 0.25},
         ),
         ("IPR", "UA (%)"): Cell(
             [51.0, 52.0, 53.0],
@@ -139,6 +140,7 @@ def cells_of(columns):
             problems=lost,
             stars="*★",
             p_values={"baseline": 0.00001, "IPR": 0.5},
+            flips={"baseline": 0.001953125, "IPR": 0.75},
         ),
         (NASTY, "UA (%)"): Cell([53.0], 53.0, None, None, None, "seeds", 1, 3),
         (NASTY, "n"): Cell([1234.0], 1234.0, runs=1, planned=3, problems=lost),

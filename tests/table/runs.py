@@ -36,7 +36,7 @@ def done(row, seed, fold=None, test=None, **more):
         "protocol": "p@1",
         "corpus": "nemo",
         "split_sha256": SPLIT,
-        "parts_sha256": {"train": "p", "test": f"e{fold}"},
+        "parts_sha256": {"train": f"p{fold}", "test": f"e{fold}"},
         "device": "cpu",
         "code": "c0de",
         "sizes": {"train": 70, "test": 30},

@@ -53,7 +53,7 @@ def test_folds_make_a_table(folder):
     done = run_command(folder, "--jobs", "2")
     assert done.returncode == 0, done.stderr
     check_ledger(folder, 12)
-    assert "over 3 folds" in done.stdout and "pooled for each" in done.stdout
+    assert "over 3 folds" in done.stdout and "folds together" in done.stdout
     assert "protocol stub@1, splits" in done.stdout
 
 

@@ -265,8 +265,10 @@ def test_the_notes_say_what_columns_and_average_are():
     conditions = {ARO: CONDITIONS[ARO], VAL: {}}
     file = cross_file(columns=columns, conditions=conditions)
     notes = fill(file, runs, CLASSES).notes
-    assert notes[:4] == [
+    assert notes[:5] == [
         "mean ± std (ddof 1) and 95 % interval (Student's t) over 3 seeds.",
+        "Seeds differ by the noise of training alone, on one split: they say "
+        "nothing about other speakers or other training data.",
         "Conditions: r2i arousal (direction r2i, task arousal), r2i valence "
         "(nothing set).",
         "Of the runs of one condition: r2i arousal, r2i valence, WA (r2i "

@@ -45,10 +45,13 @@ def test_html_tables(table, tmp_path):
         ],
     ]
     assert tests == [
-        ["row", "against", "p, WA (%)", "p, UA (%)"],
-        ["IPR", "baseline", "0.012", "–"],
-        [NASTY, "baseline", "< 0.001", "–"],
-        [NASTY, "IPR", "0.500", "–"],
+        [
+            *("row", "against", "p, WA (%)", "sign flips, WA (%)"),
+            *("p, UA (%)", "sign flips, UA (%)"),
+        ],
+        ["IPR", "baseline", "0.012", "0.250", "–", "–"],
+        [NASTY, "baseline", "< 0.001", "0.002", "–", "–"],
+        [NASTY, "IPR", "0.500", "0.750", "–", "–"],
     ]
     assert runs[0] == [
         *("row", "seed", "status", "WA (%)", "UA (%)", "n"),

@@ -48,12 +48,14 @@ def test_csv(table, tmp_path):
         **{"low": "59.515862", "high": "64.484138"},
         **{"speakers_low": "55.5", "speakers_high": "66.625"},
         **{"unit": "seeds", "runs": "3", "planned": "3", "stars": ""},
-        **{"p_values": "", "paper": "61.20", "problems": ""},
+        **{"p_values": "", "sign_flip_p_values": ""},
+        **{"paper": "61.20", "problems": ""},
     }
     assert lines[2]["splits"] == "train + test"
     assert lines[4]["folds"] == "pooled"
     assert lines[4]["p_values"] == "baseline="
     assert lines[6]["p_values"] == "baseline=1e-05;IPR=0.5"
+    assert lines[6]["sign_flip_p_values"] == "baseline=0.00195312;IPR=0.75"
     assert lines[6]["stars"] == "*★"
     assert lines[6]["problems"] == "1 of 3 runs foreign; 1 of 3 runs failed"
     assert lines[9]["mean"] == lines[9]["std"] == lines[9]["low"] == ""

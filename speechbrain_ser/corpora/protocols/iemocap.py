@@ -5,6 +5,7 @@ from speechbrain_ser.corpora.protocols.protocol import Protocol
 from speechbrain_ser.corpora.protocols.splits import (
     leave_one_session_out,
     leave_one_speaker_out,
+    leave_two_speakers_out,
 )
 
 FOUR_CLASSES = {
@@ -39,9 +40,19 @@ LEAVE_ONE_SESSION_OUT = Protocol(
 LEAVE_ONE_SPEAKER_OUT = Protocol(
     name="iemocap-10fold-loso@1",
     text="one speaker tests, the other one of the session validates, the other "
-    "four sessions train",
+    "four sessions train; under `model_selection last` the two folds of a "
+    "session are one model",
     reading=FOUR_CLASSES,
     splitting={},
     function=leave_one_speaker_out,
     folds=10,
+)
+TWO_SPEAKERS_OUT = Protocol(
+    name="iemocap-5fold-two-speakers@1",
+    text="both speakers of one session test, the other four sessions train; "
+    "nobody validates",
+    reading=FOUR_CLASSES,
+    splitting={},
+    function=leave_two_speakers_out,
+    folds=5,
 )

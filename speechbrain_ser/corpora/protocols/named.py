@@ -13,6 +13,7 @@ from speechbrain_ser.corpora.protocols.iemocap import (
     AMBIGUITY,
     LEAVE_ONE_SESSION_OUT,
     LEAVE_ONE_SPEAKER_OUT,
+    TWO_SPEAKERS_OUT,
 )
 from speechbrain_ser.corpora.protocols.mer2023 import FIVE_FOLD
 from speechbrain_ser.utils.errors import InputError
@@ -23,6 +24,7 @@ PROTOCOLS = {
         AMBIGUITY,
         LEAVE_ONE_SESSION_OUT,
         LEAVE_ONE_SPEAKER_OUT,
+        TWO_SPEAKERS_OUT,
         FIVE_FOLD,
         CROSS_LINGUAL,
         MONO_LINGUAL,

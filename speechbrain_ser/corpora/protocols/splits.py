@@ -142,6 +142,60 @@ def leave_one_speaker_out(annotation, fold):
     return check_disjoint(train=train, valid=valid, test=test)
 
 
+def leave_two_speakers_out(annotation, fold):
+    """Both speakers of one session test, the other sessions train.
+
+    Nobody validates. Where a session has more than two speakers, all of them
+    test.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id -> entry with `session` and `speaker`.
+    fold : int
+        1 tests the first session, and so on.
+
+    Returns
+    -------
+    dict
+        "train" and "test" -> annotation.
+
+    Raises
+    ------
+    InputError
+        If there is no such fold, the session has one speaker alone, nobody is
+        left to train on, or a speaker of the session speaks in another one.
+
+    Example
+    -------
+    >>> annotation = {
+    ...     speaker: {"session": speaker[0], "speaker": speaker}
+    ...     for speaker in ["1F", "1M", "2F", "2M"]
+    ... }
+    >>> parts = leave_two_speakers_out(annotation, fold=2)
+    >>> {name: list(part) for name, part in parts.items()}
+    {'train': ['1F', '1M'], 'test': ['2F', '2M']}
+    """
+    sessions = values(annotation, "session")
+    check_fold(fold, len(sessions), "session")
+    test = where(annotation, "session", sessions[fold - 1])
+    speakers = values(test, "speaker")
+    if len(speakers) < 2:
+        raise InputError(
+            f"Session {sessions[fold - 1]} has no speaker but "
+            f"'{speakers[0]}', and two are needed: choose another fold or "
+            "protocol."
+        )
+    train = without(annotation, test)
+    if not train:
+        raise InputError(
+            f"Without {join(speakers)} nobody is left to train on: add "
+            "speakers or choose another protocol."
+        )
+    check_speakers(train=train, test=test)
+    return check_disjoint(train=train, test=test)
+
+
 @checked
 def random_k_fold(
     annotation,

@@ -17,6 +17,7 @@ PINNED = {
     "iemocap-ambiguity@1": "522b32f1",
     "iemocap-5fold-loso@1": "63998470",
     "iemocap-10fold-loso@1": "4703740b",
+    "iemocap-5fold-two-speakers@1": "b29dae69",
     "mer2023-5fold@1": "63a620eb",
     "cross-lingual@1": "72bb5dbe",
     "mono-lingual@1": "3c0ec99d",
@@ -77,7 +78,12 @@ def test_nor_does_its_split_by_speaker(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["iemocap-5fold-loso@1", "iemocap-10fold-loso@1"]
+    "name",
+    [
+        "iemocap-5fold-loso@1",
+        "iemocap-10fold-loso@1",
+        "iemocap-5fold-two-speakers@1",
+    ],
 )
 def test_folds_test_everyone_once_and_no_one_trained_on(name):
     """Each utterance tests in one fold; its speaker trains in none."""
@@ -89,12 +95,15 @@ def test_folds_test_everyone_once_and_no_one_trained_on(name):
             part: {entry["speaker"] for entry in annotation.values()}
             for part, annotation in parts.items()
         }
-        others = speakers["train"] | speakers["valid"]
+        others = speakers["train"] | speakers.get("valid", set())
         assert not speakers["test"] & others
         if name == "iemocap-10fold-loso@1":
             assert len(speakers["test"]) == len(speakers["valid"]) == 1
             assert not speakers["valid"] & speakers["train"]
             assert len(speakers["train"]) == 8
+        if name == "iemocap-5fold-two-speakers@1":
+            assert list(speakers) == ["train", "test"]
+            assert len(speakers["test"]) == 2 and len(speakers["train"]) == 8
     assert tested == collections.Counter(list(corpus(each=40)))
 
 

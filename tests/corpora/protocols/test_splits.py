@@ -6,6 +6,7 @@ from speechbrain_ser.corpora.protocols.ambiguity import ambiguity_split
 from speechbrain_ser.corpora.protocols.splits import (
     leave_one_session_out,
     leave_one_speaker_out,
+    leave_two_speakers_out,
     random_k_fold,
     stratified_share,
 )
@@ -23,6 +24,7 @@ PROTOCOLS = {
     "session, share": lambda a: leave_one_session_out(a, 2),
     "session, session": lambda a: leave_one_session_out(a, 2, "session"),
     "speaker": lambda a: leave_one_speaker_out(a, 3),
+    "two speakers": lambda a: leave_two_speakers_out(a, 3),
     "random": lambda a: random_k_fold(a, 2),
     "ambiguity": lambda a: ambiguity_split(a, 30, valid_share=0.1),
     "ambiguity, precise": lambda a: ambiguity_split(a, 30, 21, valid_share=0.2),
@@ -169,7 +171,8 @@ def test_session_out_refuses_a_speaker_of_two_sessions(valid):
 
 @pytest.mark.parametrize("key", ["session", "speaker"])
 @pytest.mark.parametrize(
-    "split", [leave_one_session_out, leave_one_speaker_out]
+    "split",
+    [leave_one_session_out, leave_one_speaker_out, leave_two_speakers_out],
 )
 def test_leaving_out_needs_keys(split, key):
     """An entry without them cannot be placed."""
@@ -204,6 +207,38 @@ def test_speaker_out_refuses():
     moved["Ses01_F000"]["session"] = 2
     with pytest.raises(InputError, match="speaks in the sessions 1, 2"):
         leave_one_speaker_out(moved, 1)
+
+
+@pytest.mark.parametrize("fold", range(1, 6))
+def test_two_speakers_out(fold):
+    """Both of the session test, the other sessions train, nobody validates."""
+    parts = leave_two_speakers_out(corpus(), fold)
+    assert list(parts) == ["train", "test"]
+    both = {f"Ses{fold:02}_{sex}" for sex in "FM"}
+    assert values(parts["test"], "speaker") == both
+    assert values(parts["train"], "session") == {1, 2, 3, 4, 5} - {fold}
+    assert sum(map(len, parts.values())) == 200
+    # what the two folds of one speaker each train on
+    for single in (2 * fold - 1, 2 * fold):
+        pair = leave_one_speaker_out(corpus(), single)
+        assert pair["train"] == parts["train"]
+        assert pair["valid"] | pair["test"] == parts["test"]
+
+
+def test_two_speakers_out_refuses():
+    """No such fold, one speaker alone, nobody else, one of two sessions."""
+    with pytest.raises(InputError, match="fold is 6: .* from 1 to 5"):
+        leave_two_speakers_out(corpus(), 6)
+    alone = {k: v for k, v in corpus().items() if not k.startswith("Ses05_F")}
+    with pytest.raises(InputError, match="Session 5 has no speaker but 'Ses05"):
+        leave_two_speakers_out(alone, 5)
+    assert leave_two_speakers_out(alone, 4)["train"]
+    with pytest.raises(InputError, match="nobody is left to train on"):
+        leave_two_speakers_out(corpus(1), 1)
+    moved = corpus()
+    moved["Ses01_F000"]["session"] = 2
+    with pytest.raises(InputError, match="stands in train and in test"):
+        leave_two_speakers_out(moved, 1)
 
 
 def test_random_folds_cover_everything_once():
