@@ -259,7 +259,9 @@ class TestNothingIsTrained:
     def test_no_step(self, path):
         """Every learning rate."""
         keys = trained_keys(
-            path, r"(\w+_)?lr|lr_\w+", ("final_lr", "lowest_lr", "lr_power")
+            path,
+            r"(\w+_)?lr|lr_\w+",
+            ("final_lr", "lowest_lr", "lr_power", "lr_warmup"),
         )
         for key in keys:
             refused(path, key, 0)
@@ -281,12 +283,6 @@ class TestNothingIsTrained:
             if key in written(str(path)):
                 refused(path, key, "null")
 
-    def test_run_options_that_a_file_holds(self, path, tmp_path):
-        """As those of the command line."""
-        file = tmp_path / path.name
-        file.write_text(path.read_text() + "max_grad_norm: 5.0\n")
-        refused(file, "max_grad_norm", 0)
-
 
 @pytest.mark.parametrize(
     "option, unfit, fit",
@@ -297,13 +293,19 @@ class TestNothingIsTrained:
         ("optimizer_step_limit", [0, "0", "-3", "few"], [None, 5, "5"]),
     ],
 )
-def test_run_options_that_train_nothing(option, unfit, fit):
+def test_run_options_that_train_nothing(option, unfit, fit, tmp_path):
     """SpeechBrain takes them; a clipping below 0 turns the gradient round."""
+    file = tmp_path / "ipr.yaml"
+    text = next(p for p in HPARAMS if p.stem == "ipr").read_text()
+    text = re.sub("(?m)^max_grad_norm.*$", "", text)
     for value in fit:
         check_options(RunOptions.from_dictionary({option: value}))
     for value in unfit:
         with pytest.raises(InputError, match=f"--{option} is .*: give a "):
             check_options(RunOptions.from_dictionary({option: value}))
+    # a hparams file may hold it too
+    file.write_text(f"{text}{option}: {fit[0]}\n")
+    refused(file, option, unfit[0])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
