@@ -292,6 +292,8 @@ def test_unlabelled_speech_is_passed_over_in_evaluation_alone(tmp_path):
     found = brain.cross_entropy(logits, labels)
     expected = brain.cross_entropy(logits[[0, 2]], labels[[0, 2]])
     torch.testing.assert_close(found, expected)
+    nobody = brain.cross_entropy(logits, torch.full((3,), -1))
+    assert float(nobody) == 0  # no mean of nothing, which is NaN
     brain.modules.train()
     with pytest.raises(IndexError):
         brain.cross_entropy(logits, labels)

@@ -362,6 +362,15 @@ def test_no_utterance_left(tree):
         read_iemocap(str(tree), labels=["sur"])
 
 
+def test_missing_sessions_are_named(tree, caplog):
+    """Whatever corpus it is."""
+    held = os.listdir(tree)
+    names = [f"Session{number}" for number in range(1, 6)]
+    missing = [name for name in names if name not in held]
+    read_iemocap(str(tree))
+    assert missing and f"'{tree}' lacks {', '.join(missing)}" in caplog.text
+
+
 def test_a_part_of_the_release_is_warned_of(tree, logged):
     """Far fewer utterances."""
     read_iemocap(str(tree))

@@ -185,6 +185,15 @@ def test_large_values_are_kept_in_float32(cache, encoder, tones):
     assert (kept[:, 5] > 9e4).all()
 
 
+def test_frames_that_are_no_numbers_are_not_kept(cache, encoder, tones):
+    """Of weights or audio that are none: the recording is named."""
+    with torch.no_grad():
+        encoder.model.encoder.layers[1].final_layer_norm.bias[0] = torch.nan
+    cache.digest = encoder.prefix_digest()
+    with pytest.raises(InputError, match=r"frames of .*tone\d+.wav are NaN"):
+        cache.fill(tones, encoder, show=False)
+
+
 def test_killed_and_continued(small_wav2vec2, cache, encoder, tones, tmp_path):
     """What a killed process finished is not touched again."""
     (process,) = start_filling(small_wav2vec2, cache, tones, tmp_path, 1)

@@ -107,3 +107,7 @@ def test_the_selected_checkpoint(root):
     other = torch.nn.Linear(2, 1)
     load_weights(other, kept[0].path / "layer.ckpt")
     assert torch.equal(other.weight, layer.weight)
+    torch.nn.init.constant_(layer.bias, float("nan"))
+    torch.save(layer.state_dict(), root / "nan.ckpt")
+    with pytest.raises(InputError, match=r"nan.ckpt holds NaN .*\(bias\)"):
+        load_weights(other, root / "nan.ckpt")

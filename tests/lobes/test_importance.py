@@ -137,6 +137,23 @@ def test_moving_average_and_ranking(batch, classifier):
     assert pool.codebook.prototypes.grad is None
 
 
+def test_a_pass_that_overflowed_does_not_count(batch, classifier):
+    """Its step is skipped too; the next one counts as ever."""
+    labels, weight, bias = classifier
+    pool = make(batch[1])
+    frames, _, counts = batch
+    found = []
+    for scales in ([1.0], [torch.inf, 1.0, torch.inf]):
+        importance = FisherImportance(7, decay=0.8).double()
+        for scale in scales:
+            pooled, winners = pool(frames, counts / 9)
+            log_p = torch.log_softmax(pooled @ weight.T + bias, dim=1) * scale
+            log_p = log_p.gather(1, labels.unsqueeze(1)).squeeze(1)
+            importance.update(log_p, pooled, winners, frames, counts / 9, pool)
+        found.append(importance.importance)
+    assert torch.isfinite(found[0]).all() and torch.equal(*found)
+
+
 def test_bad_arguments():
     """Refused by name."""
     with pytest.raises(ValueError, match="--decay is 1.0: .*below 1"):

@@ -234,3 +234,19 @@ def test_speech_without_labels_can_be_predicted(unlabelled, tones, tmp_path):
     for key, prediction in found.items():
         expected = labelled[key]["posterior"]
         assert torch.equal(prediction["posterior"], expected)
+
+
+def test_a_codebook_of_nan_is_refused(tones, tmp_path):
+    """Before the first step, by its file."""
+    path = tmp_path / "codebook.ckpt"
+    torch.save({"prototypes": torch.full((K, DIM), torch.nan)}, path)
+    brain = make_lpmn(tmp_path, codebook_file=str(path))
+    brain.set_parts({"train": tones})
+    with pytest.raises(InputError, match=f"{path} holds NaN.*learn it again"):
+        brain.fit(EpochCounter(1), brain.train_set)
+
+
+def test_no_emotion_is_learnt_with_a_weight_of_0():
+    """The report is on emotions."""
+    with pytest.raises(InputError, match="--emotion_weight is 0"):
+        LPMNBrain.check_arguments({"emotion_weight": 0, "augmenter": None})

@@ -174,6 +174,8 @@ def test_what_can_not_be_evaluated(trained, tmp_path):
         evaluate(str(tmp_path), {}, str(tmp_path / "there"))
     with pytest.raises(InputError, match="which is only read"):
         evaluate(str(trained), {}, str(trained / "report"))
+    with pytest.raises(InputError, match="the part test has no utterance"):
+        evaluate(str(trained), {"test": {}}, str(tmp_path / "there"))
     bare = tmp_path / "bare"
     shutil.copytree(trained, bare)
     shutil.rmtree(bare / "save")
