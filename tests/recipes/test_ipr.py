@@ -454,14 +454,18 @@ def break_audio(entry, how):
 def test_broken_audio_is_named_before_training(
     how, mini_folder, tmp_path, monkeypatch
 ):
-    """One sentence with the file; no results folder is made."""
+    """One file costs its utterance, seven are one sentence with the file."""
     folder = tmp_path / "IEMOCAP_full_release"
     shutil.copytree(mini_folder, folder)
-    path = sorted(folder.glob("Session2/sentences/wav/*/Ses*.wav"))
     labelled = read_iemocap(str(folder))
-    entry = next(e for e in labelled.values() if e["session"] == 2)
-    assert path
+    first, *others = [k for k, e in labelled.items() if e["session"] == 2]
+    entry = labelled[first]
     break_audio(entry, how)
+    left = read_iemocap(str(folder))
+    assert set(labelled) - set(left) == {first}
+    assert [row["entry"] for row in left.odd] == [first]
+    for key in others[:6]:
+        break_audio(labelled[key], how)
     error = run_recipe(
         monkeypatch,
         "hparams/ipr_logmel.yaml",
