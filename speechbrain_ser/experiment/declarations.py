@@ -240,10 +240,10 @@ def check_settings(path, overrides):
     """
     root = written(path)
     values = nodes(path, overrides)
-    for key, node in root.items():
-        check_node(path, root, node, values[key])
     plain_ones = {k: plain(v) for k, v in values.items() if is_plain(v)}
     check_values(OPTIONS, plain_ones)
+    for key, node in root.items():
+        check_node(path, root, node, values[key])
     for name in NEEDED:
         if name in plain_ones:
             raise InputError(
