@@ -632,14 +632,24 @@ def test_embedding_size_of_another_encoder_is_refused(
 def test_broken_label_line_is_named_with_its_number(
     mini_folder, tmp_path, monkeypatch
 ):
-    """The file, the line and the mend."""
+    """One is left out; six are one sentence with the file and the line."""
     folder = tmp_path / "IEMOCAP_full_release"
     shutil.copytree(mini_folder, folder)
-    path = sorted(folder.glob("Session1/dialog/EmoEvaluation/Ses*.txt"))[0]
-    lines = path.read_text().splitlines()
-    number = next(i for i, line in enumerate(lines) if "\tSes" in line)
-    lines[number] = lines[number].replace("\t", " ", 2)
-    path.write_text("\n".join(lines) + "\n")
+    paths = sorted(folder.glob("Session*/dialog/EmoEvaluation/Ses*.txt"))
+    places = [
+        (path, number)
+        for path in paths
+        for number, line in enumerate(path.read_text().splitlines())
+        if "\tSes" in line
+    ]
+    for count, (path, number) in enumerate(places[:6], 1):
+        lines = path.read_text().splitlines()
+        lines[number] = lines[number].replace("\t", " ", 2)
+        path.write_text("\n".join(lines) + "\n")
+        if count == 1:
+            (row,) = read_iemocap(str(folder)).odd
+            where = str(path), f"line {number + 1}"
+            assert (row["file"], row["entry"]) == where
     error = run_recipe(
         monkeypatch,
         "hparams/ipr_logmel.yaml",
@@ -648,7 +658,10 @@ def test_broken_label_line_is_named_with_its_number(
         "--output_folder",
         tmp_path / "out",
     )
-    assert path.name in error and str(number + 1) in error
+    said = (
+        f"'{places[0][0]}', line {places[0][1] + 1}: Utterances whose summary"
+    )
+    assert said in error and "more than 1 %" in error
     assert not (tmp_path / "out").exists()
 
 
