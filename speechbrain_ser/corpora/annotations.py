@@ -156,6 +156,39 @@ def limit_duration(annotation, max_duration, how="cut"):
     return limited, n_changed
 
 
+def limit_parts(parts, max_duration, how):
+    """Limits the durations of all parts; nothing of what is evaluated is lost.
+
+    Of the parts valid and test no utterance is cut: they stay whole, or are
+    evaluated in pieces.
+
+    Arguments
+    ---------
+    parts : dict
+        Part to annotation.
+    max_duration : float or None
+    how : str
+        See `limit_duration`.
+
+    Returns
+    -------
+    parts : dict
+    notes : list of str
+        How many were changed, for the log.
+    """
+    limited, notes = {}, []
+    for part, annotation in parts.items():
+        whole = how == "cut" and part in ("valid", "test")
+        longest = None if whole else max_duration
+        limited[part], changed = limit_duration(annotation, longest, how)
+        if changed:
+            notes.append(
+                f"{part}: {changed} utterances are longer than {max_duration} "
+                f"s ({how})"
+            )
+    return limited, notes
+
+
 def class_table(parts, labels):
     """Counts the utterances of every part and class.
 

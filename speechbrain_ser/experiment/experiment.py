@@ -10,7 +10,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from speechbrain_ser.corpora.annotations import (
     class_table,
-    limit_duration,
+    limit_parts,
     write_annotation,
 )
 from speechbrain_ser.corpora.protocols import checks
@@ -40,7 +40,6 @@ from speechbrain_ser.utils.settings import (
 )
 
 OWN = "annotations of one's own"
-EVALUATED = ("valid", "test")
 
 
 class Experiment:
@@ -75,7 +74,7 @@ class Experiment:
         Longer utterances are shortened, in seconds; what is evaluated stays
         whole (valid, test) or is evaluated in pieces.
     long_utterances : str
-        ``cut`` or ``split``, see `limit_duration`.
+        ``cut`` or ``split``, see `limit_parts`.
     script : str
         The recipe's ``__file__``.
     method : str
@@ -308,30 +307,8 @@ class Experiment:
         return odd_rows(self.read()) if read else []
 
     def shorten(self, parts):
-        """Cuts or splits long utterances.
-
-        Nothing of valid and test is cut off: nobody measures a part of a turn.
-
-        Returns
-        -------
-        parts : dict
-        notes : list of str
-            How many, for the log.
-        """
-        shortened, notes = {}, []
-        for part, annotation in parts.items():
-            longest = self.max_duration
-            if part in EVALUATED and self.long_utterances == "cut":
-                longest = None
-            shortened[part], changed = limit_duration(
-                annotation, longest, self.long_utterances
-            )
-            if changed:
-                notes.append(
-                    f"{part}: {changed} utterances are longer than "
-                    f"{self.max_duration} s ({self.long_utterances})"
-                )
-        return shortened, notes
+        """Cuts or splits long utterances, see `limit_parts`."""
+        return limit_parts(parts, self.max_duration, self.long_utterances)
 
     def print_split(self, planned):
         """Prints the protocol and the classes of each part."""

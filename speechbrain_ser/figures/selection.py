@@ -110,9 +110,7 @@ def kept_text(values, number):
 def plot_selection(
     path, sizes, selected, random, full, metric, title, intervals=None
 ):
-    """Draws how well fewer prototypes do, selected or drawn by chance.
-
-    The axis of results goes from 0 to 100: a difference is as large as it is.
+    """Draws how well fewer prototypes do, on an axis from 0 to 100.
 
     Arguments
     ---------
@@ -121,7 +119,7 @@ def plot_selection(
     sizes : sequence of int
         Numbers of prototypes, in any order.
     selected : sequence of float
-        For each size the result of the most important prototypes, in per cent.
+        For each size the result of the most important ones, in per cent.
     random : sequence of float
         For each size the result of as many random ones.
     full : float
@@ -131,8 +129,7 @@ def plot_selection(
     title : str
         The title of the picture.
     intervals : dict, optional
-        ``selected`` and ``random``: for each size the two ends, or None;
-        ``full``: a list of the two ends, or of None.
+        ``selected``, ``random``, ``full``: for each result its ends, or None.
 
     Returns
     -------

@@ -73,6 +73,7 @@ def test_report_says_how_much_speaker_is_left(
     }
     monkeypatch.setattr(Report, "draw_figures", lambda *_: None)
     brain, _ = make_brain(tmp_path / "on")
+    brain.checkpointer = None  # as it is
     report = Report(brain, str(tmp_path / "on"), speaker_probe=True)
     report.write({}, "title", parts)
     found = json.loads((tmp_path / "on" / "metrics.json").read_text())
@@ -95,6 +96,7 @@ def test_report_says_how_much_speaker_is_left(
         "(non-linear 50.0 %, chance 100.0 %, 3 speakers)\n"
     )
     brain, _ = make_brain(tmp_path / "off")
+    brain.checkpointer = None  # as it is
     Report(brain, str(tmp_path / "off")).write({}, "title", parts)
     written = json.loads((tmp_path / "off" / "metrics.json").read_text())
     assert set(found) - set(written) == {"leakage"}
@@ -106,6 +108,7 @@ def test_leakage_is_there_for_figures(tmp_path, tones, monkeypatch, capsys):
     for i, entry in enumerate(tones.values()):
         entry["speaker"] = f"speaker{i % 2}"
     brain, _ = make_brain(tmp_path)
+    brain.checkpointer = None  # as it is
     report = Report(brain, str(tmp_path), speaker_probe=True)
     drawn = []
     monkeypatch.setattr(
@@ -142,6 +145,7 @@ def test_why_there_is_no_probe(
         entry["speaker"] = speaker
     monkeypatch.setattr(Report, "draw_figures", lambda *_: None)
     brain, _ = make_brain(tmp_path)
+    brain.checkpointer = None  # as it is
     report = Report(brain, str(tmp_path), speaker_probe=True)
     with caplog.at_level(logging.INFO, logger="speechbrain_ser.evaluation"):
         report.write({}, "title", {"train": make_dataset(tones, LABELS)})

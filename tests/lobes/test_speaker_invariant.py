@@ -170,11 +170,11 @@ def test_frames_of_the_convolutions():
 @pytest.mark.parametrize("n", [18, 21, 40])
 @pytest.mark.parametrize("slopes", [SLOPES, (0.25, 0.25, 0.25)])
 def test_encoder_equals_loops(n, slopes):
-    """Loops in float64; the pooling gives float32."""
+    """Loops in float64, as the features are."""
     encoder = drawn(MEnANEncoder(), slopes=slopes)
     features = draw(2, n, 43)
     found = encoder(features).detach()
-    assert found.shape == (2, 96) and found.dtype == torch.float32
+    assert found.shape == (2, 96) and found.dtype == features.dtype
     weights = of_encoder(encoder)
     expected = [
         reference.encode(utterance, weights, EPSILON)

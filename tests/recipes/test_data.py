@@ -80,6 +80,8 @@ def run(monkeypatch, script, *words):
         lambda self, path, **kwargs: pathlib.Path(path).touch(),
     )
     line = [f"hparams/{HPARAMS[script]}", "--noprogressbar", "--device", "cpu"]
+    if script == RECIPE and "--warmup_updates" not in words:
+        line += ["--warmup_updates", "0"]  # the mini corpus is small
     return run_recipe(monkeypatch, *line, *words, script=script)
 
 
@@ -136,6 +138,7 @@ def test_planning_reads_no_content(splits, tmp_path, monkeypatch):
     text = "".join(
         f"{name[2:]}: {value}\n" for name, value in zip(words[::2], words[1::2])
     )
+    text += "warmup_updates: 0\n"  # the mini corpus is small
     path = RECIPE.parent / "hparams" / HPARAMS[RECIPE]
     planned = import_script(RECIPE).plan(str(path), text)
     assert planned.parts["test"].keys() == splits[RECIPE]["test"].keys()

@@ -29,6 +29,7 @@ OF_ALL = {
     "lr_warmup": 2,  # likewise
     "final_lr": 0.5,
     "batch_size": 3,
+    "max_grad_norm": 1.0,
     "seed": 9,
     "labels": ["ang", "sad"],
     "sample_rate": 8000,

@@ -162,7 +162,7 @@ def test_each_speaker_tests_once(corpus):
         ({}, 0.003, 0.7),
         ({"system": "dat"}, 0.001, 0.5),
         ({"system": "multitask", "lr": 0.002}, 0.002, 0.5),
-        ({"lr_speaker": 0.0005, "emotion_weight": 0}, 0.0005, 0),
+        ({"lr_speaker": 0.0005, "emotion_weight": 0.1}, 0.0005, 0.1),
         ({"system": "dat", "emotion_weight": 0.9}, 0.001, 0.9),
     ],
 )

@@ -153,7 +153,8 @@ def leave_two_speakers_out(annotation, fold):
     annotation : dict
         Id -> entry with `session` and `speaker`.
     fold : int
-        1 tests the first session, and so on.
+        1 tests the first session, and so on; sessions that are numbers are
+        tested by the fold of their number.
 
     Returns
     -------
@@ -163,7 +164,7 @@ def leave_two_speakers_out(annotation, fold):
     Raises
     ------
     InputError
-        If there is no such fold, the session has one speaker alone, nobody is
+        If there is no such fold or session, the session has one speaker alone, nobody is
         left to train on, or a speaker of the session speaks in another one.
 
     Example
@@ -177,14 +178,13 @@ def leave_two_speakers_out(annotation, fold):
     {'train': ['1F', '1M'], 'test': ['2F', '2M']}
     """
     sessions = values(annotation, "session")
-    check_fold(fold, len(sessions), "session")
-    test = where(annotation, "session", sessions[fold - 1])
+    session = _session_of(sessions, fold)
+    test = where(annotation, "session", session)
     speakers = values(test, "speaker")
     if len(speakers) < 2:
         raise InputError(
-            f"Session {sessions[fold - 1]} has no speaker but "
-            f"'{speakers[0]}', and two are needed: choose another fold or "
-            "protocol."
+            f"Session {session} has no speaker but '{speakers[0]}', and two "
+            "are needed: choose another fold or protocol."
         )
     train = without(annotation, test)
     if not train:
