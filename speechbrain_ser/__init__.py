@@ -2,6 +2,6 @@
 
 from speechbrain_ser._torch_pair import check_torch_pair
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 check_torch_pair()

@@ -150,13 +150,12 @@ def plot_selection(
     >>> target.exists()
     True
     """
-    if not len(sizes) or not len(sizes) == len(selected) == len(random):
+    if not 0 < len(sizes) == len(selected) == len(random):
         raise ValueError(
             f"{len(sizes)} sizes, but {len(selected)} results of selected and "
             f"{len(random)} of random prototypes"
         )
-    intervals = intervals or {}
-    figure = new_figure(WIDTH, 4)
+    intervals, figure = intervals or {}, new_figure(WIDTH, 4)
     axes = figure.add_subplot()
     draw_results(axes, sizes, selected, random, intervals)
     axes.axhline(
