@@ -40,8 +40,12 @@ def test_more_than_five_and_more_than_one_in_a_hundred(count, total, refused):
 
 
 def test_what_is_usual_is_never_too_much():
-    """Whatever part of the corpus it is."""
-    some(50, usual=True).settle(50, "lines")
+    """Whatever part of the corpus it is; it is listed all the same."""
+    odd = some(50, usual=True)
+    odd.settle(50, "lines")
+    assert len(odd.rows) == 50
+    with pytest.raises(InputError):
+        some(50).settle(50, "lines")
 
 
 def test_the_first_five_are_shown(monkeypatch):
