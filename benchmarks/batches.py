@@ -18,8 +18,8 @@ import tempfile
 
 import numpy as np
 import soundfile
-import speechbrain as sb
 
+import speechbrain as sb
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
 from speechbrain_ser.evaluation.metrics import mean_and_std

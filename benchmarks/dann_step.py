@@ -35,11 +35,11 @@ import sys
 import tempfile
 import time
 
-import speechbrain as sb
 import torch
 from dann_plain import PlainModel, plain_fit, plain_loss
-from speechbrain.utils.epoch_loop import EpochCounter
 
+import speechbrain as sb
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain_ser.data.domains import SOURCE, TARGET
 from speechbrain_ser.experiment.hparams import load, with_overrides
 

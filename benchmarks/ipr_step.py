@@ -19,10 +19,10 @@ import statistics
 import tempfile
 import time
 
-import speechbrain as sb
 import torch
-from speechbrain.dataio.batch import PaddedBatch
 
+import speechbrain as sb
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain_ser.data.dataset import UNLABELLED
 from speechbrain_ser.experiment import hparams as recipe
 from speechbrain_ser.methods import ipr

@@ -15,11 +15,11 @@ import argparse
 import statistics
 import tempfile
 
-import speechbrain as sb
 import torch
 from ipr_step import FOLDER, Clock, make_batch
-from speechbrain.dataio.batch import PaddedBatch
 
+import speechbrain as sb
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain_ser.experiment import hparams as recipe
 
 # Encoder to its hparams, its steps and the utterances of a batch.

@@ -40,19 +40,13 @@ import subprocess
 import sys
 import tempfile
 
-import speechbrain as sb
 import torch
 from dann_step import build, take_turns
 from lpmn_mapping import resident
-from menan_plain import (
-    PlainModel,
-    collect,
-    plain_fit,
-    plain_loss,
-    speaker_step,
-)
-from speechbrain.utils.epoch_loop import EpochCounter
+from menan_plain import PlainModel, collect, plain_fit, plain_loss, speaker_step
 
+import speechbrain as sb
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain_ser.experiment.hparams import peek, with_overrides
 from speechbrain_ser.methods.menan_parts import fill_in
 from speechbrain_ser.utils.audio import place

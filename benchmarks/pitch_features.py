@@ -31,9 +31,9 @@ import statistics
 import numpy as np
 import torch
 from dann_step import seconds_of
-from speechbrain.lobes.features import VocalFeatures
 from torchaudio.functional import detect_pitch_frequency
 
+from speechbrain.lobes.features import VocalFeatures
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini import voice
 from speechbrain_ser.lobes.features import LogMelPitchEnergy

@@ -11,7 +11,6 @@ import statistics
 import time
 
 from speechbrain.dataio.dataio import read_audio
-
 from speechbrain_ser.corpora.iemocap import read_iemocap, read_labels
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 

@@ -4,14 +4,14 @@ import logging
 import os
 import time
 
-import speechbrain as sb
 import torch
 import torch.nn.functional as F
+
+import speechbrain as sb
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.nnet.schedulers import LinearScheduler, update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
 from speechbrain_ser.data.dataset import CLASS_WEIGHTS, UNLABELLED, entries
 from speechbrain_ser.data.parts import Parts

@@ -7,8 +7,8 @@ of them reads 0, and trains on with weights that are none.
 import math
 
 import torch
-from speechbrain.utils.logger import get_logger
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.finite import first_of, not_finite
 

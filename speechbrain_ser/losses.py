@@ -2,8 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from speechbrain.nnet.losses import AngularMargin
 
+from speechbrain.nnet.losses import AngularMargin
 from speechbrain_ser.utils.settings import Number, checked
 from speechbrain_ser.utils.vectors import precise, unit
 

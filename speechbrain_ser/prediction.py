@@ -1,10 +1,10 @@
 """From a Brain to its predictions: utterance by utterance, of any epoch."""
 
-import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import if_main_process
 from tqdm.contrib import tqdm
 
+import speechbrain as sb
+from speechbrain.utils.distributed import if_main_process
 from speechbrain_ser.scores import classification_metrics
 from speechbrain_ser.utils.errors import InputError
 

@@ -5,10 +5,10 @@ import types
 
 import numpy as np
 import pytest
-import speechbrain as sb
 import torch
-from speechbrain.utils.epoch_loop import EpochCounter
 
+import speechbrain as sb
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import class_weights, make_dataset
 from speechbrain_ser.evaluation.report import Report

@@ -4,14 +4,16 @@ import csv
 import logging
 
 import pytest
-import speechbrain as sb
 import torch
-from speechbrain.utils.epoch_loop import EpochCounter
 
+import speechbrain as sb
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.utils.errors import InputError
-from tests.test_brain import LABELS
-from tests.test_brain import make_brain as make_part
+from tests.test_brain import (
+    LABELS,
+    make_brain as make_part,
+)
 
 NAN, INF = float("nan"), float("inf")
 

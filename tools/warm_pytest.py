@@ -18,10 +18,11 @@ import pytest
 import scipy.stats  # noqa: F401
 import sklearn.linear_model  # noqa: F401
 import sklearn.svm  # noqa: F401
-import speechbrain  # noqa: F401
 import torch  # noqa: F401
 import torchaudio  # noqa: F401
 import transformers  # noqa: F401
+
+import speechbrain  # noqa: F401
 
 
 def run(job):

@@ -10,7 +10,6 @@ import os
 import re
 
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.corpora.release import (
     Classes,
     Folder,

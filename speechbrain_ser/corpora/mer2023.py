@@ -30,11 +30,7 @@ from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import cache_folder
 from speechbrain_ser.utils.missing import is_missing
 from speechbrain_ser.utils.odd_entries import OddEntries, Read
-from speechbrain_ser.utils.settings import (
-    Labels,
-    OneOf,
-    checked,
-)
+from speechbrain_ser.utils.settings import Labels, OneOf, checked
 
 LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 # Of the release, in the order of LABELS.

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.utils.audio_files import inspect_each, raise_first
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.missing import is_missing

@@ -6,9 +6,9 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import soundfile
-from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing
 

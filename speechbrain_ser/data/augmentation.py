@@ -11,11 +11,11 @@ from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
+from torchaudio.functional import phase_vocoder, resample
+
 from speechbrain.augment.time_domain import pink_noise_like
 from speechbrain.dataio.dataio import length_to_mask, read_audio
 from speechbrain.processing.signal_processing import reverberate
-from torchaudio.functional import phase_vocoder, resample
-
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import ListOf, Number, Whole, Word
 

@@ -1,9 +1,9 @@
 """Batches of utterances of like length, and of utterances of two parts."""
 
 import numpy as np
-from speechbrain.utils.distributed import get_rank, is_distributed_initialized
 from torch.utils.data import Sampler
 
+from speechbrain.utils.distributed import get_rank, is_distributed_initialized
 from speechbrain_ser.utils.distributed import world_size
 from speechbrain_ser.utils.settings import Number, Switch, Whole, checked
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
+
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
-
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import OneOf, check

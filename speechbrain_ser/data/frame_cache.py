@@ -17,10 +17,10 @@ import shutil
 import numpy as np
 import torch
 import transformers
-from speechbrain.utils.distributed import infer_device
-from speechbrain.utils.logger import get_logger
 
 import speechbrain_ser
+from speechbrain.utils.distributed import infer_device
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data.reading import file_digest, progress
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.utils.audio import load_audio, place

@@ -17,8 +17,8 @@ Example
 """
 
 import numpy as np
-from speechbrain.utils.logger import get_logger
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data.reading import progress
 from speechbrain_ser.utils.errors import InputError
 

@@ -30,8 +30,8 @@ import shutil
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
-from speechbrain.utils.logger import get_logger
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data import kmeans
 from speechbrain_ser.data.gathered_frames import (
     frame_counts,
@@ -208,16 +208,16 @@ def _fit_all(work, gather, sizes, seed, show):
             None, f"{size} centres", show, total=kmeans.ITERATIONS, initial=done
         )
         with bar:
-            for done, centres in kmeans.lloyd(
+            for iteration, centres in kmeans.lloyd(
                 frames, size, seed, kmeans.ITERATIONS, state["centres"], done
             ):
                 held[size] = {
                     "centres": centres,
-                    "done": np.array(done),
+                    "done": np.array(iteration),
                     "n_frames": np.array(len(frames)),
                 }
                 _write_tensors(path, held[size])
-                bar.update(done - bar.n)
+                bar.update(iteration - bar.n)
     centres = {size: state["centres"] for size, state in held.items()}
     return centres, held[sizes[0]]["n_frames"].item()
 

@@ -2,8 +2,9 @@
 
 import hashlib
 
-from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
+
+from speechbrain.utils.distributed import if_main_process
 
 
 def file_digest(path):

@@ -3,8 +3,8 @@
 import os
 
 import torch
-from speechbrain.utils.distributed import if_main_process
 
+from speechbrain.utils.distributed import if_main_process
 from speechbrain_ser.evaluation.report import Report
 from speechbrain_ser.figures.curves import plot_curves
 from speechbrain_ser.utils.files import replacing, write_json

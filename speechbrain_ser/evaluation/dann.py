@@ -4,8 +4,8 @@ import os
 from zipfile import BadZipFile
 
 import numpy as np
-from speechbrain.utils.logger import get_logger
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data.domains import NAMES, SOURCE, TARGET
 from speechbrain_ser.evaluation.probing import language_probe
 from speechbrain_ser.evaluation.report import Report, run_key

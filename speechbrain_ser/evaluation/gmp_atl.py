@@ -23,12 +23,7 @@ from speechbrain_ser.methods.gmp_atl_checks import labelled
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing
-from speechbrain_ser.utils.settings import (
-    REPORT,
-    Setting,
-    checked,
-    words_of,
-)
+from speechbrain_ser.utils.settings import REPORT, Setting, checked, words_of
 
 DESCRIBED = 20000  # utterances at most that clusters are described by
 DRAWN = 4.0  # seconds, about, of an utterance that is drawn

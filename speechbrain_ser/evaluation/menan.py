@@ -4,8 +4,8 @@ import os
 from zipfile import BadZipFile
 
 import numpy as np
-from speechbrain.utils.logger import get_logger
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.evaluation.report import Report, run_key
 from speechbrain_ser.figures.curves import plot_curves
 from speechbrain_ser.figures.speaker_entropy import plot_speaker_entropy

@@ -7,10 +7,10 @@ Training", Li et al. 2020, section 6 and Table 3.
 import os
 
 import torch
-from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
 
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import if_main_process
 from speechbrain_ser.data.dataset import make_dataset, without_labels
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.figures.bars import plot_bars

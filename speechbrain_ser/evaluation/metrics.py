@@ -6,11 +6,7 @@ import warnings
 import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap
 
-from speechbrain_ser.scores import (
-    SHARES,
-    checked_words,
-    classification_metrics,
-)
+from speechbrain_ser.scores import SHARES, checked_words, classification_metrics
 
 LEVEL = 0.95
 RESAMPLES = 2000

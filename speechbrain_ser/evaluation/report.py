@@ -4,9 +4,9 @@ import json
 import os
 
 import torch
+
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.evaluation.metrics import (
     confusion_by_speaker,
     interval_report,

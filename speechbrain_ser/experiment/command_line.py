@@ -6,10 +6,10 @@ import logging
 import os
 import sys
 
-import speechbrain as sb
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+import speechbrain as sb
 from speechbrain_ser.experiment.hparams import find_hparams
 from speechbrain_ser.utils.errors import InputError
 

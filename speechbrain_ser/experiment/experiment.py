@@ -7,7 +7,6 @@ import shutil
 import speechbrain as sb
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain.utils.run_opts import RunOptions
-
 from speechbrain_ser.corpora.annotations import (
     class_table,
     limit_parts,

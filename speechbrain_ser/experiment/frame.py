@@ -3,7 +3,6 @@
 import os
 
 from speechbrain.utils.distributed import if_main_process, run_on_main
-
 from speechbrain_ser.corpora.protocols.checks import long_enough
 from speechbrain_ser.experiment.command_line import run, say_once
 from speechbrain_ser.experiment.declarations import (

@@ -3,7 +3,6 @@
 import os
 
 from speechbrain.utils.distributed import if_main_process, infer_device
-
 from speechbrain_ser.experiment.experiment import Experiment
 from speechbrain_ser.experiment.finished_runs import load_weights
 from speechbrain_ser.utils.errors import InputError

@@ -7,9 +7,8 @@ import os
 import platform
 from importlib import metadata
 
-from speechbrain.utils.run_opts import RunOptions
-
 import speechbrain_ser
+from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.corpora.protocols.checks import split_fingerprint
 from speechbrain_ser.experiment.hparams import peek
 from speechbrain_ser.experiment.identity import (

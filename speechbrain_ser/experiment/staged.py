@@ -9,12 +9,8 @@ import os
 from collections.abc import Callable
 
 from speechbrain.utils.distributed import if_main_process
-
 from speechbrain_ser.corpora.protocols.checks import split_fingerprint
-from speechbrain_ser.experiment.experiment import (
-    Experiment,
-    run_options_of,
-)
+from speechbrain_ser.experiment.experiment import Experiment, run_options_of
 from speechbrain_ser.experiment.identity import code_version, hparams_content
 from speechbrain_ser.experiment.plan import decisive_options
 from speechbrain_ser.experiment.stages import Stage, make_room, tell_changes

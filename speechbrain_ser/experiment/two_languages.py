@@ -1,7 +1,6 @@
 """An experiment with two languages: what is read is a source and a target."""
 
 from speechbrain.utils.distributed import if_main_process
-
 from speechbrain_ser.corpora.annotations import class_table
 from speechbrain_ser.corpora.protocols import checks
 from speechbrain_ser.data.dataset import without_labels

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import torch
 from matplotlib.ticker import MaxNLocator
-from speechbrain.processing.features import STFT, Filterbank
 
+from speechbrain.processing.features import STFT, Filterbank
 from speechbrain_ser.figures.style import BLUE, FONT_SIZE
 
 MELS = 40

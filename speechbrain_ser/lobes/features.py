@@ -5,8 +5,8 @@ import json
 import math
 
 import torch
-from speechbrain.processing.features import STFT, Filterbank
 
+from speechbrain.processing.features import STFT, Filterbank
 from speechbrain_ser.lobes.pitch import CUTOFF, Pitch
 from speechbrain_ser.utils.settings import Number, Whole
 

@@ -5,8 +5,8 @@ Recognition", Xi et al. 2024 (LPMN), section 3.2 and Table 2.
 """
 
 import torch
-from speechbrain.nnet.normalization import LayerNorm
 
+from speechbrain.nnet.normalization import LayerNorm
 from speechbrain_ser.lobes.local_prototypes import LocalPrototypicalMapping
 from speechbrain_ser.lobes.pooling import MaxPooling, StatisticsPooling
 from speechbrain_ser.utils.settings import Number, OneOf, Switch, Whole

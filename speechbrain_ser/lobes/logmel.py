@@ -1,9 +1,9 @@
 """A small log-Mel encoder that trains from scratch on a CPU."""
 
 import torch
+
 from speechbrain.nnet.CNN import Conv1d
 from speechbrain.nnet.normalization import LayerNorm
-
 from speechbrain_ser.lobes.features import TOP_DB, LogMel
 from speechbrain_ser.lobes.pooling import frame_mask
 from speechbrain_ser.utils.settings import ListOf, Number, OneOf, Switch, Whole

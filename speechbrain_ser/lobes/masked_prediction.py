@@ -68,9 +68,7 @@ def draw_mask(
     >>> draw_mask(4, 0.5, 10, 1, "seed").sum()
     np.int64(3)
     """
-    from transformers.models.hubert.modeling_hubert import (
-        _compute_mask_indices,
-    )
+    from transformers.models.hubert.modeling_hubert import _compute_mask_indices
 
     if n_frames <= mask_length:  # one span, whatever the share
         mask_prob, mask_length, min_spans = 0, max(n_frames - 1, 1), 1

@@ -1,8 +1,8 @@
 """Pooling over the valid frames of an utterance."""
 
 import torch
-from speechbrain.dataio.dataio import length_to_mask
 
+from speechbrain.dataio.dataio import length_to_mask
 from speechbrain_ser.utils.settings import OneOf, checked
 from speechbrain_ser.utils.vectors import precise
 

@@ -69,11 +69,7 @@ def fresh_hubert(
 
 def write_hubert(dim, n_blocks, n_filters, dropout, seed, folder):
     """Writes the model of `fresh_hubert` into a folder."""
-    from transformers import (
-        HubertConfig,
-        HubertModel,
-        Wav2Vec2FeatureExtractor,
-    )
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
     config = HubertConfig(
         hidden_size=dim,

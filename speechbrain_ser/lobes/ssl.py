@@ -8,13 +8,13 @@ kept output of the frozen ones (see ``frame_cache``).
 """
 
 import torch
+
 from speechbrain.dataio.dataio import length_to_mask
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
     register_checkpoint_hooks,
 )
-
 from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.lobes.ssl_prefix import before_blocks, prefix_digest
 from speechbrain_ser.lobes.ssl_source import load_wrapper, write_model

@@ -80,8 +80,9 @@ def load_wrapper(source, save_path):
         If the source can't be loaded, is a model of another kind, or its
         weights are not all there, of their sizes and finite.
     """
-    from speechbrain.integrations.huggingface import hubert, wav2vec2, wavlm
     from transformers import AutoConfig
+
+    from speechbrain.integrations.huggingface import hubert, wav2vec2, wavlm
 
     wrappers = {
         "wav2vec2": wav2vec2.Wav2Vec2,

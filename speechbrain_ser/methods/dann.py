@@ -11,11 +11,11 @@ Adversarial Neural Network", Cai et al. 2021.
 import functools
 
 import numpy as np
-import speechbrain as sb
 import torch
+
+import speechbrain as sb
 from speechbrain.utils.distributed import get_rank
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import (

@@ -12,10 +12,10 @@ Transfer Learning for Speech Emotion Recognition via HuBERT", Pan et al. 2024
 
 import os
 
-import speechbrain as sb
 import torch
 import torch.nn.functional as F
 
+import speechbrain as sb
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads, draw_mask
 from speechbrain_ser.lobes.multitask_head import CosineClassifier

@@ -9,7 +9,6 @@ import os
 
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.epoch_loop import EpochCounter
-
 from speechbrain_ser.data.frame_cache import FrameCache, fill_once
 from speechbrain_ser.data.pseudo_labelling import make_pseudo_labels
 from speechbrain_ser.data.pseudo_labels import PseudoLabels
@@ -28,13 +27,7 @@ from speechbrain_ser.methods.gmp_atl_checks import (
 from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
 from speechbrain_ser.utils.distributed import on_main
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.settings import (
-    NOTHING,
-    Number,
-    Whole,
-    Word,
-    checked,
-)
+from speechbrain_ser.utils.settings import NOTHING, Number, Whole, Word, checked
 
 
 def fit(maker, folder, parts, options, **more):

@@ -7,9 +7,9 @@ Reference: "Iterative Prototype Refinement for Ambiguous Speech Emotion
 Recognition", Sun et al. 2024 (https://arxiv.org/abs/2408.00325).
 """
 
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.augmentation import augment_copies
 from speechbrain_ser.data.dataset import UNLABELLED
@@ -25,13 +25,7 @@ from speechbrain_ser.utils.distributed import (
     world_size,
 )
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.settings import (
-    Number,
-    OneOf,
-    Switch,
-    Whole,
-    checked,
-)
+from speechbrain_ser.utils.settings import Number, OneOf, Switch, Whole, checked
 
 
 class IPRBrain(IPRParts, SERBrain):

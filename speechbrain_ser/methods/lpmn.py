@@ -14,11 +14,11 @@ import os
 import pickle
 
 import numpy as np
-import speechbrain as sb
 import torch
+
+import speechbrain as sb
 from speechbrain.dataio.dataset import FilteredSortedDynamicItemDataset
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.frame_cache import cached_reader

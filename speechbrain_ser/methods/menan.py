@@ -5,10 +5,10 @@ Training", Li et al. 2020 (MEnAN).
 """
 
 import numpy as np
-import speechbrain as sb
 import torch
 import torch.nn.functional as F
 
+import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features, held_of

@@ -13,7 +13,6 @@ import signal
 import sys
 
 import speechbrain as sb
-
 from speechbrain_ser.experiment.command_line import whole_values
 from speechbrain_ser.experiment.hparams import (
     find_hparams,

@@ -16,11 +16,7 @@ from speechbrain_ser.table.layout import (
     Table,
 )
 from speechbrain_ser.table.notes import notes_of
-from speechbrain_ser.table.units import (
-    joined_folds,
-    sample_of,
-    value_of_group,
-)
+from speechbrain_ser.table.units import joined_folds, sample_of, value_of_group
 from speechbrain_ser.table.values import (
     confusion_of,
     done_runs,

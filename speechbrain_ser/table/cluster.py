@@ -40,7 +40,7 @@ class Training:
         ).wait()
 
     def checkpoint(self):
-        """Submits the run again when its time is over or it is pre-empted."""
+        """Submits the run again when its time is over or it is preempted."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)

@@ -13,10 +13,7 @@ from speechbrain_ser.table.entries import (
     one_line,
 )
 from speechbrain_ser.table.html_parts import STYLE, html_table, tag
-from speechbrain_ser.table.html_pictures import (
-    bar_pictures,
-    confusion_pictures,
-)
+from speechbrain_ser.table.html_pictures import bar_pictures, confusion_pictures
 from speechbrain_ser.table.html_runs import run_table, settings
 
 

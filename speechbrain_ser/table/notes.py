@@ -3,12 +3,7 @@
 import os
 
 from speechbrain_ser.evaluation.metrics import RESAMPLES
-from speechbrain_ser.table.comparisons import (
-    AT_ONCE,
-    DRAWS,
-    EXACT,
-    SIGNIFICANT,
-)
+from speechbrain_ser.table.comparisons import AT_ONCE, DRAWS, EXACT, SIGNIFICANT
 from speechbrain_ser.table.layout import (
     FAILED,
     FOREIGN,

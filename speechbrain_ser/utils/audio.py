@@ -2,8 +2,8 @@
 
 import soundfile
 import torchaudio
-from speechbrain.dataio.dataio import read_audio
 
+from speechbrain.dataio.dataio import read_audio
 from speechbrain_ser.utils.audio_files import inspect_audio, not_mono
 
 

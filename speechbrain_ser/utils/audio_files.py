@@ -10,9 +10,9 @@ import struct
 
 import numpy as np
 import soundfile
-from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.errors import InputError
 
 logger = get_logger(__name__)

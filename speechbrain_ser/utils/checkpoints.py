@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import torch
+
 from speechbrain.utils.checkpoints import (
     CKPT_PREFIX,
     METAFNAME,
@@ -17,12 +18,7 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import (
-    ddp_barrier,
-    get_rank,
-    if_main_process,
-)
-
+from speechbrain.utils.distributed import ddp_barrier, get_rank, if_main_process
 from speechbrain_ser.utils.files import write_json
 from speechbrain_ser.utils.settings import NOTHING, Word
 

@@ -4,6 +4,7 @@ import datetime
 import functools
 
 import torch
+
 from speechbrain.utils.distributed import (
     if_main_process,
     is_distributed_initialized,

@@ -5,7 +5,6 @@ something else.
 """
 
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.utils.errors import InputError
 
 logger = get_logger(__name__)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+
 from speechbrain.augment.augmenter import Augmenter
 from speechbrain.augment.time_domain import AddNoise, RandAmp
-
 from speechbrain_ser.data.augmentation import (
     Noise,
     PitchShift,

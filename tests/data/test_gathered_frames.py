@@ -8,13 +8,7 @@ import torch
 
 from speechbrain_ser.data.gathered_frames import gather_frames
 from speechbrain_ser.utils.errors import InputError
-from tests.data.helpers import (
-    FITTED,
-    LABELLED,
-    Cache,
-    all_frames,
-    make_part,
-)
+from tests.data.helpers import FITTED, LABELLED, Cache, all_frames, make_part
 
 
 def test_gather_takes_all_that_fit():

@@ -7,8 +7,8 @@ import os
 import pytest
 import soundfile as sf
 import torch
-from speechbrain.utils.epoch_loop import EpochCounter
 
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain_ser.evaluation import lpmn
 from speechbrain_ser.evaluation.codebook import CodebookReport
 from speechbrain_ser.evaluation.lpmn import LPMNReport, entry_of

@@ -7,8 +7,8 @@ import sys
 import types
 
 import pytest
-import speechbrain as sb
 
+import speechbrain as sb
 from speechbrain_ser.experiment.command_line import run, whole_values
 from speechbrain_ser.experiment.hparams import read_overrides
 from speechbrain_ser.utils.errors import InputError

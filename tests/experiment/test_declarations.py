@@ -4,8 +4,8 @@ import pkgutil
 import re
 
 import pytest
-from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.experiment import renamed
 from speechbrain_ser.experiment.declarations import (
     check_options,

@@ -4,15 +4,10 @@ import os
 import shutil
 
 import pytest
-import speechbrain as sb
 
+import speechbrain as sb
 import speechbrain_ser
-from speechbrain_ser.experiment import (
-    declarations,
-    hparams,
-    identity,
-    plan,
-)
+from speechbrain_ser.experiment import declarations, hparams, identity, plan
 from speechbrain_ser.experiment.experiment import run_options_of
 from speechbrain_ser.utils.errors import InputError
 from tests.recipes.helpers import RECIPE, ROOT, import_script

@@ -4,11 +4,7 @@ import pytest
 import torch
 
 from speechbrain_ser.lobes.centering import DomainMeans
-from speechbrain_ser.lobes.prototypes import (
-    AMBIGUOUS,
-    PRECISE,
-    PrototypeBank,
-)
+from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE, PrototypeBank
 from speechbrain_ser.utils.errors import InputError
 
 DIM = 5

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from speechbrain.lobes.features import Fbank
 
+from speechbrain.lobes.features import Fbank
 from speechbrain_ser.lobes import features as module
 from speechbrain_ser.lobes.features import (
     LogMel,
@@ -15,8 +15,10 @@ from speechbrain_ser.lobes.features import (
     repeated_or_middle,
 )
 from speechbrain_ser.lobes.pitch import Pitch
-from tests.references import dann as reference
-from tests.references import menan
+from tests.references import (
+    dann as reference,
+    menan,
+)
 
 OTHER = {
     "n_mels": 20,

@@ -1,8 +1,8 @@
 """A small DANN Brain as its recipe builds it, of features without audio."""
 
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.corpora.protocols.cross_lingual import (
     CROSS_LINGUAL,
     MONO_LINGUAL,

@@ -3,9 +3,9 @@
 import copy
 
 import numpy as np
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.experiment.hparams import load, with_overrides
 from tests.recipes.helpers import MENAN
 

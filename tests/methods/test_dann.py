@@ -4,9 +4,9 @@ import functools
 
 import numpy as np
 import pytest
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.experiment.hparams import load, peek, with_overrides
 from speechbrain_ser.lobes.domain_norm import WAYS
 from speechbrain_ser.methods import dann

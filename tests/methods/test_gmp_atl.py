@@ -7,11 +7,11 @@ import types
 
 import numpy as np
 import pytest
-import speechbrain as sb
 import torch
-from speechbrain.utils.epoch_loop import EpochCounter
 
+import speechbrain as sb
 from conftest import save_ssl_model
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain_ser.lobes.multitask_head import BLSTMHead
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.methods.gmp_atl import (

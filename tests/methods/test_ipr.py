@@ -3,10 +3,10 @@
 import types
 
 import pytest
-import speechbrain as sb
 import torch
-from speechbrain.utils.epoch_loop import EpochCounter
 
+import speechbrain as sb
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain_ser.data.dataset import UNLABELLED
 from speechbrain_ser.evaluation.ipr import IPRReport
 from speechbrain_ser.lobes.logmel import LogMelEncoder

@@ -4,9 +4,9 @@ import logging
 
 import pytest
 import torch
+
 from speechbrain.nnet.linear import Linear
 from speechbrain.utils.epoch_loop import EpochCounter
-
 from speechbrain_ser.lobes.codebook import Codebook
 from speechbrain_ser.lobes.frame_pooling import make_pooling, pooled_size
 from speechbrain_ser.lobes.importance import FisherImportance

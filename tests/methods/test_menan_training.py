@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from speechbrain.dataio.batch import PaddedBatch
 
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain_ser.methods.menan import SYSTEMS
 from speechbrain_ser.utils.audio import load_audio, with_speeds
 from tests.methods.menan_brain import (
@@ -227,7 +227,8 @@ def test_memory_keeps_the_last_embeddings(build):
     """As they were when they were made; a part of the state, no weight."""
     brain = build(speaker_memory=10)
     made, held = [], []
-    for brain.step, batch in enumerate(begin(brain), 1):
+    for step, batch in enumerate(begin(brain), 1):
+        brain.step = step
         embeddings = brain.modules.encoder(batch.sig.data).detach()
         made += zip(embeddings, true_classes(batch)[1])
         brain.fit_batch(batch)

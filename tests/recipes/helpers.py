@@ -10,8 +10,9 @@ import re
 import signal
 import sys
 
-import speechbrain as sb
 import torch
+
+import speechbrain as sb
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "IEMOCAP" / "train_ipr.py"

@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from speechbrain.utils.run_opts import RunOptions
 
 from conftest import save_ssl_model
+from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.corpora.annotations import write_annotation
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mer2023 import read_mer2023

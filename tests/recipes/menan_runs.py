@@ -5,8 +5,8 @@ import pathlib
 
 import matplotlib.figure
 import pytest
-import speechbrain as sb
 
+import speechbrain as sb
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,

@@ -5,10 +5,10 @@ import pathlib
 
 import matplotlib.figure
 import pytest
-import speechbrain as sb
 import torch
 import yaml
 
+import speechbrain as sb
 from tests.recipes.helpers import MOSEI, run_recipe, save_menan_run, words
 
 LABELS = ["ang", "hap", "neu", "sad"]

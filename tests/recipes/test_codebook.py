@@ -5,8 +5,8 @@ import json
 import pytest
 import soundfile as sf
 import torch
-from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,

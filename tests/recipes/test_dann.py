@@ -15,10 +15,10 @@ import matplotlib.figure
 import numpy as np
 import pytest
 import soundfile as sf
-import speechbrain as sb
 import torch
 from sklearn.metrics import recall_score
 
+import speechbrain as sb
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,

@@ -6,8 +6,8 @@ import shutil
 
 import matplotlib.figure
 import pytest
-import speechbrain as sb
 
+import speechbrain as sb
 from speechbrain_ser.corpora.annotations import write_annotation
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mer2023 import read_mer2023

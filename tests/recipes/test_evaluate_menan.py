@@ -7,9 +7,9 @@ import shutil
 
 import matplotlib.figure
 import pytest
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
 from speechbrain_ser.corpora.mini import cmu_mosei as mini_mosei
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap

@@ -9,10 +9,7 @@ import torch
 import yaml
 
 from speechbrain_ser.experiment.hparams import load
-from tests.recipes.helpers import (
-    check_sentence,
-    save_menan_run,
-)
+from tests.recipes.helpers import check_sentence, save_menan_run
 from tests.recipes.mosei_runs import (
     LABELS,
     checkpoint,

@@ -6,8 +6,8 @@ import pathlib
 import matplotlib.figure
 import numpy as np
 import pytest
-import speechbrain as sb
 
+import speechbrain as sb
 from speechbrain_ser.evaluation import dann, menan
 from speechbrain_ser.figures import planes
 from speechbrain_ser.table import __main__ as command

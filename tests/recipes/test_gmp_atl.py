@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import safetensors.torch
 import soundfile as sf
-import speechbrain as sb
 import torch
 import transformers
 
+import speechbrain as sb
 from conftest import save_ssl_model
 from speechbrain_ser.corpora.annotations import (
     read_annotation,

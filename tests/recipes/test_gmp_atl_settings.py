@@ -3,8 +3,8 @@
 import pathlib
 
 import pytest
-from speechbrain.utils.run_opts import RunOptions
 
+from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.data.pseudo_labelling import make_pseudo_labels
 from speechbrain_ser.experiment.declarations import check_settings
 from speechbrain_ser.experiment.hparams import peek, with_overrides

@@ -5,16 +5,9 @@ import re
 import pytest
 import torch
 
-from speechbrain_ser.corpora.annotations import (
-    read_annotation,
-)
+from speechbrain_ser.corpora.annotations import read_annotation
 from speechbrain_ser.data import frame_cache
-from tests.recipes.helpers import (
-    LPMN,
-    PARTS,
-    check_sentence,
-    own,
-)
+from tests.recipes.helpers import LPMN, PARTS, check_sentence, own
 from tests.recipes.lpmn_runs import (
     HUBERT,
     LOGMEL,

@@ -11,9 +11,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 
-from speechbrain_ser.corpora.annotations import (
-    read_annotation,
-)
+from speechbrain_ser.corpora.annotations import read_annotation
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.files import safe_name
 from tests.recipes.helpers import (

@@ -12,12 +12,7 @@ from speechbrain_ser.experiment.hparams import with_overrides
 from speechbrain_ser.methods.menan import MEnANBrain
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import check
-from tests.recipes.helpers import (
-    MENAN,
-    check_sentence,
-    import_script,
-    results,
-)
+from tests.recipes.helpers import MENAN, check_sentence, import_script, results
 from tests.recipes.menan_runs import (
     SMALL,
     check_refused,
@@ -141,7 +136,7 @@ def test_bad_settings_are_one_sentence():
         ({"labels": ["ang", "joy"]}, "labels is .*'joy'"),
         ({"data_folder": "/nowhere"}, "'/nowhere' is no folder"),
         ({"no_such_setting": 1}, "menan_small.yaml has no setting no_such_s"),
-        ({"emotion_wieght": 1}, "wieght: did you mean --emotion_weight.$"),
+        ({"emotion_weigt": 1}, "weigt: did you mean --emotion_weight.$"),
     ],
     ids=str,
 )

@@ -8,11 +8,11 @@ import json
 import os
 import sys
 
-import speechbrain as sb
 import torch
+
+import speechbrain as sb
 from speechbrain.augment.augmenter import Augmenter
 from speechbrain.augment.time_domain import SignFlip
-
 from speechbrain_ser.corpora.annotations import read_annotation
 from speechbrain_ser.experiment import hparams as recipe
 from tests.recipes.helpers import RECIPE

@@ -9,9 +9,9 @@ import json
 import os
 import sys
 
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.experiment.hparams import load, with_overrides
 from speechbrain_ser.lobes.domain_norm import WAYS
 from tests.recipes.helpers import DANN

@@ -8,13 +8,10 @@ import os
 import sys
 import types
 
-import speechbrain as sb
 import torch
 
-from speechbrain_ser.corpora.annotations import (
-    limit_duration,
-    read_annotation,
-)
+import speechbrain as sb
+from speechbrain_ser.corpora.annotations import limit_duration, read_annotation
 from speechbrain_ser.experiment import hparams as hyper
 from speechbrain_ser.methods.gmp_atl_checks import genders_of, labelled
 from tests.recipes.helpers import GMP_ATL, PARTS

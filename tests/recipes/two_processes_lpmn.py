@@ -8,9 +8,9 @@ import functools
 import os
 import sys
 
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.corpora.annotations import read_annotation
 from speechbrain_ser.experiment import hparams as recipe
 from tests.recipes.helpers import LPMN, LPMN_MER2023, PARTS

@@ -7,9 +7,9 @@ import functools
 import json
 import os
 
-import speechbrain as sb
 import torch
 
+import speechbrain as sb
 from speechbrain_ser.experiment.hparams import load, with_overrides
 from tests.recipes.helpers import MENAN
 

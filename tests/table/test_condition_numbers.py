@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speechbrain_ser.table import (
-    html_page,
-    html_pictures,
-    pages,
-)
+from speechbrain_ser.table import html_page, html_pictures, pages
 from speechbrain_ser.table.cells import fill
 from speechbrain_ser.table.layout import Column
 from tests.table.runs import (

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speechbrain_ser.table import (
-    grid,
-    grid_checks,
-)
+from speechbrain_ser.table import grid, grid_checks
 from speechbrain_ser.table.__main__ import find_settings, parse
 from speechbrain_ser.table.spec import read_table
 from speechbrain_ser.utils.errors import InputError

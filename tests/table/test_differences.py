@@ -14,14 +14,7 @@ from speechbrain_ser.table.spec import read_table
 from speechbrain_ser.table.values import value_of
 from speechbrain_ser.utils.errors import InputError
 from tests.table.made_up import Page
-from tests.table.runs import (
-    CLASSES,
-    TEST,
-    absent,
-    done,
-    only_cell,
-    table_file,
-)
+from tests.table.runs import CLASSES, TEST, absent, done, only_cell, table_file
 from tests.table.stub import TABLE, run_command, write_stub
 from tests.table.test_grid import planned
 
@@ -76,7 +69,7 @@ REFUSED = [
         "minus: train",
         "minus: tests",
         12,
-        "in row weak the recipe has no part te",
+        "in row weak the recipe has no part tests",
     ),
     ("split: test\n", "split: tests\n", 11, "has no part tests"),
     ("metric: WA\n", "metric: WER\n", 10, "no metric WER"),

@@ -9,7 +9,7 @@ from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import TABLE, command, run_command, write_stub
 
 REPLACED = {
-    "setting": ("weak: {system: weak}", "weak: {sytem: weak}"),
+    "setting": ("weak: {system: weak}", "weak: {systemm: weak}"),
     "old setting": ("{system: strong}", "{corpus: small}"),
     "value": ("system: strong", "system: mighty"),
     "same": ("{system: strong}", "{system: weak}"),
@@ -42,7 +42,7 @@ REPLACED = {
     ),
 }
 SAID = {
-    "setting": (6, "no setting sytem (is system meant?)"),
+    "setting": (6, "no setting systemm (is system meant?)"),
     "old setting": (7, "no setting corpus: corpus is now called corpus_name"),
     "value": (7, "row strong: --system is mighty"),
     "same": (7, "strong"),

@@ -4,13 +4,8 @@ import os
 
 import pytest
 
-from speechbrain_ser.table import (
-    html_page,
-    html_pictures,
-)
-from speechbrain_ser.table.layout import (
-    Run,
-)
+from speechbrain_ser.table import html_page, html_pictures
+from speechbrain_ser.table.layout import Run
 from tests.table.made_up import LOST, NASTY, Page, simple
 
 

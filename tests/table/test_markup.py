@@ -4,14 +4,8 @@ import re
 
 import pytest
 
-from speechbrain_ser.table import (
-    entries,
-    markup,
-)
-from speechbrain_ser.table.layout import (
-    Cell,
-    Column,
-)
+from speechbrain_ser.table import entries, markup
+from speechbrain_ser.table.layout import Cell, Column
 from tests.table.made_up import LOST, NASTY, simple
 
 # Text

@@ -6,24 +6,9 @@ import os
 
 import pytest
 
-from speechbrain_ser.table import (
-    html_page,
-    html_pictures,
-    markup,
-    pages,
-)
-from speechbrain_ser.table.layout import (
-    DONE,
-    Cell,
-    Column,
-    Run,
-)
-from tests.table.made_up import (
-    NASTY,
-    Page,
-    made_up,
-    simple,
-)
+from speechbrain_ser.table import html_page, html_pictures, markup, pages
+from speechbrain_ser.table.layout import DONE, Cell, Column, Run
+from tests.table.made_up import NASTY, Page, made_up, simple
 
 # CSV
 

@@ -149,7 +149,7 @@ columns: {UA: {metric: UA, split: test}}
 
 # What is replaced in the good file, by what, the line and words of the error.
 BAD = [
-    ("title:", "titel:", 1, "titel.*write title"),
+    ("title:", "titl:", 1, "titl.*write title"),
     ("title:", "zzz:", 1, "zzz.*give one of title, script"),
     ("title: IPR and its baselines", "title: 12", 1, "12.*quotes"),
     ("title: IPR and its baselines", "title:", 1, "title.*empty"),
@@ -197,7 +197,7 @@ BAD = [
     ("  IPR:\n", '  "":\n', 11, "no name"),
     ("  IPR:\n", '  "a\\nb":\n', 11, "no name"),
     ("  IPR:\n", "  ? [a, b]\n  :\n", 11, "no name"),
-    ("{baseline: D1, 128", "{basline: D1, 128", 17, "basline.*write baseline"),
+    ("{baseline: D1, 128", "{baselne: D1, 128", 17, "baselne.*write baseline"),
     ("{baseline: D1, 128", "{baseline: , 128", 17, "'baseline' is empty"),
     ("  Train:", "  Loss:", 17, "'Loss' is in columns too"),
     ("  Loss: {metric", "  source: {metric", 21, "source.*another heading"),

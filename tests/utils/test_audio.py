@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
-from speechbrain.augment.time_domain import SpeedPerturb
 
+from speechbrain.augment.time_domain import SpeedPerturb
 from speechbrain_ser.utils.audio import load_audio, place, with_speeds
 from speechbrain_ser.utils.audio_files import check_audio
 from speechbrain_ser.utils.errors import InputError

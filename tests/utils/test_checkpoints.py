@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from speechbrain.utils.checkpoints import METAFNAME
 
+from speechbrain.utils.checkpoints import METAFNAME
 from speechbrain_ser.utils.checkpoints import (
     AtomicCheckpointer,
     GeneratorStates,

@@ -3,8 +3,8 @@
 import os
 
 import soundfile
-from speechbrain.utils.logger import get_logger
 
+from speechbrain.utils.logger import get_logger
 from speechbrain_ser.corpora.mini.voice import SAMPLE_RATE
 from speechbrain_ser.utils.files import cache_folder, make_folder
 

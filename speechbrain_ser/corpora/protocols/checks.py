@@ -5,7 +5,6 @@ import hashlib
 import json
 
 from speechbrain.utils.logger import get_logger
-
 from speechbrain_ser.corpora.protocols.utterances import join, units, values
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import Whole
