@@ -1,7 +1,7 @@
 """Speech emotion recognition for SpeechBrain: lobes, losses and recipes."""
 
-from speechbrain_ser._torch_pair import check_torch_pair
+from speechbrain_ser._torch_pair import guard
 
 __version__ = "0.3.0"
 
-check_torch_pair()
+guard()

@@ -1,83 +1,68 @@
-"""torch and torchaudio must be of one build; says so instead of a traceback."""
+"""A torchaudio that does not load is met with one sentence.
 
-from importlib import metadata
+Whether torch and torchaudio fit is known only by loading them: torchaudio 2.11
+loads with later releases of torch of the same CUDA, and not with a torch 2.11
+that was built for another one.
+"""
 
-NEWEST = (2, 11)
-OLDEST = (2, 8)
+import functools
+import sys
+from importlib import abc, machinery, metadata
+
 MEND = (
-    "install a pair that fits, for example: "
-    "pip install --force-reinstall 'torch>=2.11,<2.12' 'torchaudio>=2.11,<2.12'"
+    "install both anew from one place, for example: "
+    "pip install --force-reinstall torch torchaudio"
 )
 
 
-def release(version):
-    """Returns (major, minor) of a version such as ``2.11.0+cpu``.
-
-    Example
-    -------
-    >>> release("2.11.0+cpu")
-    (2, 11)
-    """
-    major, minor = version.split("+")[0].split(".")[:2]
-    return int(major), int(minor)
+class TorchaudioError(ImportError):
+    """torchaudio is there and does not load."""
 
 
-def mismatch(torch_version, torchaudio_version):
-    """Says in one sentence why two versions do not go together.
-
-    Arguments
-    ---------
-    torch_version : str
-    torchaudio_version : str
-
-    Returns
-    -------
-    str or None
-        None when they do.
-
-    Example
-    -------
-    >>> mismatch("2.11.0", "2.11.0") is None
-    True
-    >>> mismatch("2.13.0", "2.11.0")[:46]
-    'torch 2.13.0 and torchaudio 2.11.0 do not go t'
-    """
-    pair = f"torch {torch_version} and torchaudio {torchaudio_version}"
-    if release(torch_version) != release(torchaudio_version):
-        return f"{pair} do not go together (the releases must be equal); {MEND}"
-    if not OLDEST <= release(torch_version) <= NEWEST:
-        return f"{pair} are outside the releases 2.8 to 2.11; {MEND}"
-    return None
+def versions():
+    """Names both packages with their versions."""
+    found = []
+    for name in ("torch", "torchaudio"):
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{name} (no version)")
+    return " and ".join(found)
 
 
-def check_torch_pair():
-    """Imports torchaudio, or raises ImportError with one sentence and the mend.
+class Guard(abc.MetaPathFinder):
+    """Finds torchaudio as ever; what its import raises becomes one sentence."""
 
-    The versions are compared first, because torchaudio's own failure (an
-    undefined symbol, a library that is not there) does not name the cause. Two
-    equal versions of different builds (a CPU-only torch, say) fail only at the
-    import, which SpeechBrain does anyway.
+    def find_spec(self, name, path=None, target=None):
+        """Gives torchaudio's spec, None for any other module."""
+        if name != "torchaudio":
+            return None
+        spec = machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = functools.partial(
+                load, spec.loader.exec_module
+            )
+        return spec
+
+
+def load(exec_module, module):
+    """Executes torchaudio.
 
     Raises
     ------
-    ImportError
-        If one of the two is missing or they do not fit each other.
+    TorchaudioError
+        Naming both versions, the reason and the mend.
     """
     try:
-        versions = metadata.version("torch"), metadata.version("torchaudio")
-    except metadata.PackageNotFoundError as missing:
-        raise ImportError(
-            f"speechbrain_ser needs {missing.name}; {MEND}"
+        exec_module(module)
+    except (OSError, RuntimeError, ImportError, AttributeError) as failure:
+        reason = (str(failure) or type(failure).__name__).splitlines()[0]
+        raise TorchaudioError(
+            f"{versions()} do not load together ({reason}): {MEND}"
         ) from None
-    problem = mismatch(*versions)
-    if problem is None:
-        try:
-            import torchaudio  # noqa: F401
-        except (OSError, RuntimeError, ImportError) as failure:
-            problem = (
-                f"torch {versions[0]} and torchaudio {versions[1]} are builds "
-                f"that do not go together ({str(failure).splitlines()[0]}); "
-                f"{MEND}"
-            )
-    if problem is not None:
-        raise ImportError(problem) from None
+
+
+def guard():
+    """Watches the import of torchaudio, once; loads nothing."""
+    if not any(isinstance(finder, Guard) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Guard())

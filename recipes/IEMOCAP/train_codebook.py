@@ -15,7 +15,6 @@ To run it:
     --codebook results/codebook/unlabelled/1024/1/codebook.ckpt
 """
 
-from speechbrain_ser.data.dataset import without_labels
 from speechbrain_ser.experiment.frame import Recipe
 
 
@@ -32,6 +31,8 @@ def make(hparams):
 
 def split(speech, settings):
     """Trains on all speech; what it says of emotions stays behind."""
+    from speechbrain_ser.data.dataset import without_labels
+
     return {"train": without_labels(speech)}, "unlabelled speech"
 
 

@@ -17,35 +17,33 @@ To run it:
 
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SESSION_OUT
-from speechbrain_ser.evaluation import gmp_atl as found
 from speechbrain_ser.experiment.frame import Recipe
-from speechbrain_ser.experiment.staged import Step
-from speechbrain_ser.methods import gmp_atl_stages as stages
 
-STEPS = (
-    Step(
+
+def make(hparams):
+    """Hangs GMP-ATL's stages and IEMOCAP in the frame."""
+    from speechbrain_ser.evaluation import gmp_atl as found
+    from speechbrain_ser.experiment.staged import Step
+    from speechbrain_ser.methods import gmp_atl_stages as stages
+
+    multitask = Step(
         "multitask",
         1,
         "multi-task training",
         stages.multitask,
         inputs=stages.genders_input,
-    ),
-    Step(
+    )
+    labels = Step(
         "labels",
         1,
         "pseudo-labels",
         stages.label,
         found.describe_labels,
         check=stages.check_labelling,
-    ),
-    Step(
+    )
+    retrained = Step(
         "retrained", 2, "retraining", stages.retrain, found.describe_retraining
-    ),
-)
-
-
-def make(hparams):
-    """Hangs GMP-ATL's stages and IEMOCAP in the frame."""
+    )
     return hparams["experiment"](
         script=__file__,
         method="GMP-ATL",
@@ -55,7 +53,7 @@ def make(hparams):
         brain=hparams["brain"],
         files=stages.given_files,
         about=about,
-        steps=STEPS,
+        steps=(multitask, labels, retrained),
         last="fine-tuning",
         inputs=stages.model_input,
         check_shown=found.check_figure_utterances,

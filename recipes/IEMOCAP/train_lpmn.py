@@ -15,13 +15,14 @@ To run it:
 
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SESSION_OUT
-from speechbrain_ser.evaluation import lpmn
-from speechbrain_ser.evaluation.prototype_selection import selected_parts
 from speechbrain_ser.experiment.frame import Recipe
 
 
 def make(hparams):
     """Hangs LPMN and IEMOCAP in the frame."""
+    from speechbrain_ser.evaluation import lpmn
+    from speechbrain_ser.evaluation.prototype_selection import selected_parts
+
     return hparams["experiment"](
         script=__file__,
         method="LPMN",

@@ -16,11 +16,12 @@ To run it:
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import TWO_SPEAKERS_OUT
 from speechbrain_ser.experiment.frame import Recipe
-from speechbrain_ser.methods.menan_parts import fill_in
 
 
 def make(hparams):
     """Hangs MEnAN and IEMOCAP in the frame."""
+    from speechbrain_ser.methods.menan_parts import fill_in
+
     return hparams["experiment"](
         script=__file__,
         method="MEnAN",

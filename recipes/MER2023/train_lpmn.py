@@ -15,15 +15,17 @@ To run it:
 
 from speechbrain_ser.corpora.mini.mer2023 import mini_mer2023
 from speechbrain_ser.corpora.protocols.mer2023 import FIVE_FOLD
-from speechbrain_ser.evaluation import lpmn
-from speechbrain_ser.evaluation.prototype_selection import selected_parts
 from speechbrain_ser.experiment.frame import Recipe
 
-METRICS = lpmn.VALENCE_SCORES  # columns of a table, besides the usual ones
+# Columns of a table, besides the usual ones.
+METRICS = ("valence_MSE", "combined")
 
 
 def make(hparams):
     """Hangs LPMN and MER2023 in the frame."""
+    from speechbrain_ser.evaluation import lpmn
+    from speechbrain_ser.evaluation.prototype_selection import selected_parts
+
     return hparams["experiment"](
         script=__file__,
         method="LPMN",

@@ -22,7 +22,6 @@ from speechbrain_ser.corpora.protocols.cross_lingual import (
     MONO_LINGUAL,
 )
 from speechbrain_ser.experiment.frame import Recipe
-from speechbrain_ser.methods.dann import check_together
 from speechbrain_ser.utils.settings import check
 
 CORPUS_FOLDERS = ("recola_folder", "iemocap_folder")  # for the table command
@@ -51,6 +50,8 @@ def make(hparams):
 
 def fill_in(settings, parts):
     """Returns the classes of the task, and the penalty of the paper."""
+    from speechbrain_ser.methods.dann import check_together
+
     check(read_pair, settings)
     check_together(settings)
     source, target = source_and_target(PENALTIES, settings["direction"])

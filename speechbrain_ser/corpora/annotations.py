@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import textwrap
 
 from speechbrain_ser.utils.audio_files import inspect_audio
@@ -25,6 +26,8 @@ _REQUIRED = ("wav", "duration", "emotion")
 _TEXT = ("wav", "emotion", "speaker", "gender")
 _NUMBER = ("duration", "valence", "arousal", "dominance")
 _SAMPLE = ("start", "stop")
+# What no path of Linux or macOS has, unless a file is really called so.
+_WINDOWS = re.compile(r"\\|^[A-Za-z]:/")
 
 
 def read_annotation(path, data_root=None, labelled=True):
@@ -364,8 +367,15 @@ def _resolve(where, wav, folder, data_root):
                 f"{where} has the wav '{wav}' but no data_root is given: set "
                 "data_root to the folder that holds the audio."
             )
-        return os.path.abspath(wav.replace("{data_root}", str(data_root)))
-    return os.path.abspath(os.path.join(folder, wav))
+        path = os.path.abspath(wav.replace("{data_root}", str(data_root)))
+    else:
+        path = os.path.abspath(os.path.join(folder, wav))
+    if os.sep == "/" and _WINDOWS.search(wav) and not os.path.exists(path):
+        raise InputError(
+            f"{where} has the wav '{wav}', a path as Windows writes it: write "
+            "one of this machine, with /"
+        )
+    return path
 
 
 def _pieces(entry, max_duration, how):

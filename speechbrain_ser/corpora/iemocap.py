@@ -9,7 +9,6 @@ import functools
 import os
 import re
 
-from speechbrain.utils.logger import get_logger
 from speechbrain_ser.corpora.release import (
     Classes,
     Folder,
@@ -21,11 +20,12 @@ from speechbrain_ser.corpora.release import (
     with_audio_alone,
 )
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.logger import LateLogger
 from speechbrain_ser.utils.missing import is_missing
 from speechbrain_ser.utils.odd_entries import OddEntries, Read
 from speechbrain_ser.utils.settings import Switch, checked
 
-logger = get_logger(__name__)
+logger = LateLogger(__name__)
 
 LABELS = ("ang", "hap", "sad", "neu")
 CODES = {

@@ -4,14 +4,14 @@ import math
 import os
 from pathlib import Path
 
-from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.audio_files import inspect_each, raise_first
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.logger import LateLogger
 from speechbrain_ser.utils.missing import is_missing
 from speechbrain_ser.utils.odd_entries import OddEntries, Read, on_scale
 from speechbrain_ser.utils.settings import NOTHING, Labels, Setting
 
-logger = get_logger(__name__)
+logger = LateLogger(__name__)
 
 
 class Place(Setting):

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import soundfile
 from tqdm import tqdm
 
-from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing
+from speechbrain_ser.utils.logger import LateLogger
 
-logger = get_logger(__name__)
+logger = LateLogger(__name__)
 
 _SHOW_PROGRESS_FROM = 20
 

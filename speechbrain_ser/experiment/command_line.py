@@ -9,7 +9,6 @@ import sys
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-import speechbrain as sb
 from speechbrain_ser.experiment.hparams import find_hparams
 from speechbrain_ser.utils.errors import InputError
 
@@ -21,7 +20,7 @@ QUIET = (
 )
 
 
-def run(recipe, arguments=None):
+def run(recipe, words):
     """Runs a recipe on the command line, errors in one sentence.
 
     Arguments
@@ -29,9 +28,10 @@ def run(recipe, arguments=None):
     recipe : Recipe
         A hparams path that is not found from here is looked for beside its
         script.
-    arguments : list of str, optional
-        Default: the command line's.
+    words : list of str
+        The command line's.
     """
+    sb = load_speechbrain()
     # until the experiment's own log is there; SpeechBrain's loggers keep the
     # level of the process that started this one (SB_LOG_LEVEL)
     console = logging.StreamHandler(sys.stdout)
@@ -39,7 +39,6 @@ def run(recipe, arguments=None):
     logging.basicConfig(
         level=logging.INFO, format="%(name)s - %(message)s", handlers=[console]
     )
-    words = sys.argv[1:] if arguments is None else arguments
     run_opts = None
     try:
         path, run_opts, overrides = sb.parse_arguments(whole_values(words))
@@ -55,6 +54,15 @@ def run(recipe, arguments=None):
         sys.exit(f"error: {of_a_number(error)}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from the last checkpoint")
+
+
+def load_speechbrain():
+    """Imports SpeechBrain; ends the command where it does not load."""
+    try:
+        import speechbrain
+    except ImportError as error:
+        sys.exit(f"error: {error}")
+    return speechbrain
 
 
 def of_the_system(error):

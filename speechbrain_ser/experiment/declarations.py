@@ -275,6 +275,42 @@ def check_options(run_opts):
     if isinstance(limit, str) and limit.lstrip("-").isdecimal():
         given["optimizer_step_limit"] = int(limit)  # SpeechBrain's is a word
     check_values(OPTIONS, given)
+    if run_opts.get("device") is not None:
+        check_device(run_opts["device"])
+
+
+def check_device(device):
+    """Refuses a device that is none, or that this machine has not.
+
+    Arguments
+    ---------
+    device : str
+        As ``cpu``, ``cuda:0``, ``mps``.
+
+    Raises
+    ------
+    InputError
+        Naming it and what there is.
+
+    Example
+    -------
+    >>> check_device("cpu")
+    >>> check_device("cuda:1000")
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: --device is cuda:1000, which...
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        raise InputError(
+            f"--device is {device}, which this machine has not: give "
+            f"{' or '.join(['cpu', *there])}"
+        ) from None
 
 
 def check_node(path, root, node, value):

@@ -1,8 +1,12 @@
-"""The frame that every recipe hangs in: from a command to a report."""
+"""The frame that every recipe hangs in: from a command to a report.
+
+It loads without torch, so that a command that is only asked for help, or whose
+words are wrong, answers at once.
+"""
 
 import os
+import sys
 
-from speechbrain.utils.distributed import if_main_process, run_on_main
 from speechbrain_ser.corpora.protocols.checks import long_enough
 from speechbrain_ser.experiment.command_line import run, say_once
 from speechbrain_ser.experiment.declarations import (
@@ -10,6 +14,7 @@ from speechbrain_ser.experiment.declarations import (
     check_options,
     check_settings,
 )
+from speechbrain_ser.experiment.help import asks_for_help, help_of
 from speechbrain_ser.experiment.hparams import (
     find_hparams,
     load,
@@ -18,7 +23,6 @@ from speechbrain_ser.experiment.hparams import (
     with_options,
     with_overrides,
 )
-from speechbrain_ser.experiment.plan import Plan
 from speechbrain_ser.utils.errors import InputError
 
 
@@ -39,8 +43,12 @@ class Recipe:
         self.make = make
 
     def run(self):
-        """Runs the recipe on the command line."""
-        run(self)
+        """Runs the recipe on the command line, or says what it takes."""
+        words = sys.argv[1:]
+        if asks_for_help(words):
+            print(help_of(self.script, words))
+        else:
+            run(self, words)
 
     def experiment(self, path, overrides):
         """Makes the experiment, as far as it is needed to plan a run."""
@@ -65,6 +73,8 @@ class Recipe:
         InputError
             If a setting, the corpus or the split is not as it must be.
         """
+        from speechbrain_ser.experiment.plan import Plan
+
         settings = peek(path, overrides)
         check_names(path)
         experiment = self.experiment(path, overrides)
@@ -125,6 +135,8 @@ class Recipe:
         path : str
         overrides : str
         """
+        from speechbrain.utils.distributed import if_main_process, run_on_main
+
         if experiment.mini_hparams:
             beside = os.path.join(
                 os.path.dirname(path), experiment.mini_hparams

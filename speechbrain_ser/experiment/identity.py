@@ -34,6 +34,7 @@ UNCOUNTED = (
     "experiment/evaluate.py",
     "experiment/experiment.py",
     "experiment/frame.py",
+    "experiment/help.py",
     "experiment/hparams.py",
     "experiment/identity.py",
     "experiment/plan.py",
@@ -43,6 +44,7 @@ UNCOUNTED = (
     "inference/",
     "table/",
     "utils/errors.py",
+    "utils/logger.py",
 )
 # Libraries whose minor versions a result depends on.
 DECISIVE = ("torch", "torchaudio", "speechbrain", "transformers")

@@ -55,7 +55,7 @@ def launch(command, folder, lock, processes=1, environment=()):
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | variables,
-            pass_fds=(lock.file.fileno(),),
+            pass_fds=lock.inherited(),
         )
 
 
@@ -171,18 +171,26 @@ class LocalWorkers:
         for job, _ in self.slots.values():
             job.run.status = MISSING
         for how, seconds in (
-            (None, 3),
-            (signal.SIGINT, 20),
-            (signal.SIGKILL, 5),
+            (subprocess.Popen.poll, 3),
+            (interrupt, 20),
+            (subprocess.Popen.kill, 5),
         ):
             for process in processes:
-                if how is not None and process.poll() is None:
-                    process.send_signal(how)
+                if process.poll() is None:
+                    how(process)
             end = time.time() + seconds
             while time.time() < end and any(
                 p.poll() is None for p in processes
             ):
                 time.sleep(0.05)
+
+
+def interrupt(process):
+    """Asks a process to end, as Ctrl-C does; Windows can only end it."""
+    if os.name == "nt":
+        process.terminate()
+    else:
+        process.send_signal(signal.SIGINT)
 
 
 def threads_each(n_processes):

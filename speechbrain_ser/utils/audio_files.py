@@ -12,10 +12,10 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.logger import LateLogger
 
-logger = get_logger(__name__)
+logger = LateLogger(__name__)
 
 # Container -> (byte order, name of the chunk that holds the samples).
 _CONTAINERS = {

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +10,11 @@ import shutil
 import tempfile
 
 from speechbrain_ser.utils.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 @contextlib.contextmanager
@@ -103,7 +107,8 @@ class Lock:
     """A lock on a run's folder.
 
     The process that trains inherits it, so that it lasts while either lives and
-    ends with the last of them, however that ends.
+    ends with the last of them, however that ends. Where there is no ``fcntl``
+    (Windows) it ends with the process that took it.
 
     Arguments
     ---------
@@ -129,20 +134,35 @@ class Lock:
         """Takes the lock; without `wait` returns False where another has it."""
         try:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            self.file = open(self.path, "a", encoding="utf-8")
-            fcntl.flock(
-                self.file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
-            )
-        except BlockingIOError:
-            self.release()
+            self.file = self._locked(wait)
+        except (BlockingIOError, TimeoutError):
             return False
         except OSError as error:
-            self.release()
             raise InputError(
                 f"{self.path} can't be written and locked ({error.strerror}): "
                 "give another folder, on a file system that has locks"
             ) from None
         return True
+
+    def _locked(self, wait):
+        """Opens and locks the file."""
+        if fcntl is None:
+            from filelock import FileLock
+
+            lock = FileLock(self.path, thread_local=False, is_singleton=False)
+            lock.acquire(timeout=-1 if wait else 0)
+            return lock
+        file = open(self.path, "a", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def inherited(self):
+        """Gives the file descriptors that a child must keep, to hold it too."""
+        return () if fcntl is None else (self.file.fileno(),)
 
     def held(self):
         """Whether another holds it; makes nothing."""
@@ -156,7 +176,8 @@ class Lock:
     def release(self):
         """Closes this process's end."""
         if self.file is not None:
-            self.file.close()
+            close = self.file.release if fcntl is None else self.file.close
+            close()
         self.file = None
 
 

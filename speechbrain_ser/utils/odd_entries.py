@@ -4,10 +4,10 @@ One odd value does not cost a corpus; many of them mean that it is damaged, or
 something else.
 """
 
-from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.logger import LateLogger
 
-logger = get_logger(__name__)
+logger = LateLogger(__name__)
 
 FILE = "odd_entries.csv"
 MOST = 5  # so many odd entries are taken, however small the corpus is,

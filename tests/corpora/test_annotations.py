@@ -330,3 +330,20 @@ def test_class_table():
         "train    0   12   12",
         "test     1    0    2",
     ]
+
+
+@pytest.mark.parametrize(
+    "wav",
+    ["audio\\a.wav", "C:\\corpus\\a.wav", "D:/a.wav", "{data_root}\\a.wav"],
+)
+def test_a_path_of_windows_is_named(wav, tmp_path):
+    """With its entry and file; a file that is called so is taken."""
+    path = tmp_path / "train.json"
+    entry = {"wav": wav, "duration": 1.0, "emotion": "sad"}
+    path.write_text(json.dumps({"utterance7": entry}))
+    with pytest.raises(InputError, match="utterance7.*Windows.*with /") as said:
+        read_annotation(path, data_root=tmp_path)
+    assert str(path) in str(said.value) and wav in str(said.value)
+    (tmp_path / "audio\\a.wav").touch()
+    if wav == "audio\\a.wav":
+        read_annotation(path)

@@ -32,7 +32,7 @@ from speechbrain_ser.experiment.evaluate import evaluate
 from speechbrain_ser.experiment.hparams import load, with_overrides
 from speechbrain_ser.lobes.domain_norm import WAYS
 from speechbrain_ser.methods import dann
-from speechbrain_ser.table.__main__ import main as make_table
+from speechbrain_ser.table.command import main as make_table
 from speechbrain_ser.utils.audio import load_audio
 from tests.recipes import two_processes_dann
 from tests.recipes.helpers import (

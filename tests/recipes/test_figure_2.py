@@ -10,7 +10,7 @@ import pytest
 import speechbrain as sb
 from speechbrain_ser.evaluation import dann, menan
 from speechbrain_ser.figures import planes
-from speechbrain_ser.table import __main__ as command
+from speechbrain_ser.table import command
 from speechbrain_ser.table.beside import pairs
 from speechbrain_ser.table.finished import look_up
 from speechbrain_ser.table.grid import Job

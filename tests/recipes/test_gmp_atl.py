@@ -28,7 +28,7 @@ from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SESSION_OUT
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.data.pseudo_labels import PseudoLabels
 from speechbrain_ser.lobes.ssl import SSLEncoder
-from speechbrain_ser.table.__main__ import main as make_table
+from speechbrain_ser.table.command import main as make_table
 from tests.recipes import two_processes_gmp
 from tests.recipes.helpers import (
     GMP_ATL,

@@ -10,7 +10,7 @@ import pytest
 
 from speechbrain_ser.experiment.hparams import peek, written
 from speechbrain_ser.methods.menan import SYSTEMS
-from speechbrain_ser.table import __main__ as command
+from speechbrain_ser.table import command
 from speechbrain_ser.table.spec import read_table
 from tests.recipes.helpers import ROOT, save_menan_run
 

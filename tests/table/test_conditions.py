@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from speechbrain_ser.table import grid, grid_checks
-from speechbrain_ser.table.__main__ import find_settings, parse
+from speechbrain_ser.table.command import find_settings, parse
 from speechbrain_ser.table.spec import read_table
 from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import (

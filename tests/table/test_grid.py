@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from speechbrain_ser.table.__main__ import main
+from speechbrain_ser.table.command import main
 from speechbrain_ser.utils.errors import InputError
 from tests.table.stub import TABLE, command, run_command, write_stub
 
@@ -82,7 +82,7 @@ def folder(tmp_path, monkeypatch):
 
 def planned(folder, *arguments):
     """Plans in this process; returns the jobs."""
-    from speechbrain_ser.table.__main__ import choose, find_settings, parse
+    from speechbrain_ser.table.command import choose, find_settings, parse
     from speechbrain_ser.table.grid import import_recipe, make_jobs
     from speechbrain_ser.table.spec import read_table
 

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from speechbrain_ser.table.__main__ import main
+from speechbrain_ser.table.command import main
 from tests.table.stub import command, run_command, write_stub
 
 ODD = ["../x", "a#b", "/etc/passwd", "%41 ü", "<b>?&", "C:\\x"]

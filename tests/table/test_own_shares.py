@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from speechbrain_ser.table.__main__ import main
 from speechbrain_ser.table.cells import fill
+from speechbrain_ser.table.command import main
 from speechbrain_ser.table.layout import Column
 from speechbrain_ser.table.spec import read_table
 from speechbrain_ser.table.values import value_of

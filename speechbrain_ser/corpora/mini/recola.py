@@ -3,7 +3,7 @@
 import os
 
 import numpy as np
-from scipy.signal import lfilter
+import scipy
 
 from speechbrain_ser.corpora.mini.tree import (
     make_tree,
@@ -92,8 +92,12 @@ def rate(target, habit, rng):
     lag = habit.integers(4, 11)
     seen = np.concatenate([np.zeros(lag), target])[: len(target)]
     seen = habit.uniform(0.7, 1.1) * seen + habit.normal(0, 0.04)
-    drift = lfilter([1], [1, -0.99], rng.normal(0, 0.02, len(target)))
-    return np.clip(lfilter([0.25], [1, -0.75], seen + drift), -1, 1)
+    drift = scipy.signal.lfilter(
+        [1], [1, -0.99], rng.normal(0, 0.02, len(target))
+    )
+    return np.clip(
+        scipy.signal.lfilter([0.25], [1, -0.75], seen + drift), -1, 1
+    )
 
 
 def draw_recording(speaker, seed, utterances):

@@ -4,11 +4,11 @@ import os
 
 import soundfile
 
-from speechbrain.utils.logger import get_logger
 from speechbrain_ser.corpora.mini.voice import SAMPLE_RATE
 from speechbrain_ser.utils.files import cache_folder, make_folder
+from speechbrain_ser.utils.logger import LateLogger
 
-logger = get_logger(__name__)
+logger = LateLogger(__name__)
 
 # An empty AppleDouble file, as macOS leaves beside the files of an archive.
 APPLE_DOUBLE = bytes.fromhex("0005160700020000") + bytes(74)

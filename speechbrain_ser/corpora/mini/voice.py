@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import lfilter, sosfilt
+import scipy  # scipy.signal loads when a voice is made
 
 SAMPLE_RATE = 16000
 
@@ -277,7 +277,7 @@ def glottal_source(f0, prosody, breath, sample_rate, rng):
     pulses = np.diff(flow, prepend=flow[0]) * shimmer[phase.astype(int)]
     pulses /= pulses.std() + 1e-9
     source = pulses + breath * flow * rng.normal(size=len(f0))
-    return lfilter([1 - prosody.tilt], [1, -prosody.tilt], source)
+    return scipy.signal.lfilter([1 - prosody.tilt], [1, -prosody.tilt], source)
 
 
 def formant_filter(source, formants, sample_rate):
@@ -292,7 +292,7 @@ def formant_filter(source, formants, sample_rate):
     hop = sample_rate // 100
     output = np.empty_like(source)
     for frame, here in enumerate(range(0, len(source), hop)):
-        output[here : here + hop], state = sosfilt(
+        output[here : here + hop], state = scipy.signal.sosfilt(
             sections[frame], source[here : here + hop], zi=state
         )
     return output
@@ -320,7 +320,7 @@ def draw_formants(speaker, language, syllables, frames, rng):
 
 def draw_consonants(voiced, language, syllables, time, rng):
     """Draws a burst of hiss at the beginning of each syllable."""
-    hiss = lfilter([1, -0.9], [1], rng.normal(size=len(time)))
+    hiss = scipy.signal.lfilter([1, -0.9], [1], rng.normal(size=len(time)))
     bursts = rng.uniform(*language.bursts, len(syllables)) * voiced.std()
     return hiss * envelope(syllables[:, :2], bursts, time, 2)
 

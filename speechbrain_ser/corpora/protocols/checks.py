@@ -4,12 +4,12 @@ import functools
 import hashlib
 import json
 
-from speechbrain.utils.logger import get_logger
 from speechbrain_ser.corpora.protocols.utterances import join, units, values
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.logger import LateLogger
 from speechbrain_ser.utils.settings import Whole
 
-logger = get_logger(__name__)
+logger = LateLogger(__name__)
 
 # In seconds: the window of the features, and the first of the speech models.
 SHORTEST = 0.025

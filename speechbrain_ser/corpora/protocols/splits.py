@@ -7,7 +7,6 @@ annotation. Pieces of one utterance (key `utterance`) are never parted.
 import collections
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from speechbrain_ser.corpora.protocols.checks import (
     check_disjoint,
@@ -242,6 +241,8 @@ def random_k_fold(
     ids = units(annotation)
     names = sorted(ids)
     emotions = [emotion(annotation, ids[name]) for name in names]
+    from sklearn.model_selection import StratifiedKFold
+
     _check_rarest(emotions, n_folds)
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     splits = list(folds.split(np.zeros(len(names)), emotions))
