@@ -1,6 +1,6 @@
 # make demo: sets everything up and trains IPR on the embedded mini corpus.
 # make test: sets everything up and passes the tests.
-# PYTHON says which Python makes the environment (3.10 to 3.12).
+# PYTHON says which Python makes the environment (3.10 or later).
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,13 +19,14 @@ test: $(READY) lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/yamllint -s recipes tables .yamllint.yaml
+	$(BIN)/codespell
+	$(BIN)/yamllint -s recipes tables tools .yamllint.yaml
 
-$(READY): setup.py
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 12) or sys.exit("Python %d.%d: name one of 3.10 to 3.12, e.g. make PYTHON=python3.11" % v)'
+$(READY): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 10) or sys.exit("Python %d.%d: name one from 3.10 on, e.g. make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $(READY)
 
 clean:

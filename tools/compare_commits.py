@@ -20,11 +20,8 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
-import transformers
 import yaml
 from checkouts import check_import, checkout, environment
-from compare_files import compare_file, files_of
 from names import Names, read_names, untranslated
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -102,6 +99,10 @@ class Side:
 
 def save_hubert(folder):
     """Saves a tiny random HuBERT, as a hub would hold it."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
     config = transformers.HubertConfig(
         hidden_size=32,
@@ -187,6 +188,8 @@ def compare_run(sides, run):
     int
         How many differ.
     """
+    from compare_files import compare_file, files_of
+
     names = [Names(side.for_files, run["method"]) for side in sides]
     files = [
         files_of(side.path("out", run["name"]), own)
@@ -299,7 +302,6 @@ def main():
     options = parse()
     runs = read_runs(options.only)
     held = read_names(options.names)
-    transformers.utils.logging.disable_progress_bar()
     with contextlib.ExitStack() as stack:
         base = stack.enter_context(tempfile.TemporaryDirectory())
         root = os.path.abspath(options.keep or base)
