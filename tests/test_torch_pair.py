@@ -1,65 +1,76 @@
-"""torch and torchaudio that do not fit are met with one sentence."""
+"""A torchaudio that does not load is met with one sentence."""
 
 import subprocess
 import sys
 
 import pytest
 
-from speechbrain_ser import _torch_pair
+from tests.recipes.helpers import RECIPE, ROOT
+
+BROKEN = {
+    "OSError": "raise OSError('libc10_cuda.so: cannot open shared object file')",
+    "RuntimeError": "raise RuntimeError('built for CUDA 12.6\\nand more')",
+    "ImportError": "from torch import what_there_is_not",
+}
 
 
-@pytest.mark.parametrize(
-    "pair, said",
-    [
-        (("2.13.0", "2.11.0"), "do not go together"),
-        (("2.11.0+cpu", "2.10.1+cu128"), "do not go together"),
-        (("2.7.1", "2.7.1"), "outside the releases"),
-        (("2.12.0", "2.12.0"), "outside the releases"),
-    ],
-)
-def test_mismatch_is_named_with_the_mend(pair, said):
-    """Both versions, what is wrong, what to type."""
-    problem = _torch_pair.mismatch(*pair)
-    assert said in problem and "pip install" in problem
-    assert pair[0] in problem and pair[1] in problem
-    assert "\n" not in problem
+@pytest.fixture(params=sorted(BROKEN))
+def python(request, tmp_path):
+    """Runs Python where torchaudio is there and does not load."""
+    (tmp_path / "torchaudio").mkdir()
+    path = tmp_path / "torchaudio" / "__init__.py"
+    path.write_text(BROKEN[request.param])
+
+    def run(*words):
+        """Returns the ended process."""
+        code = (
+            f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}];"
+            "import runpy; exec(sys.argv.pop(1))"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, words)],
+            capture_output=True,
+            text=True,
+        )
+
+    return run
 
 
-def test_good_pairs_pass():
-    """Patch releases and builds may be named in the version."""
-    assert _torch_pair.mismatch("2.11.0+cu130", "2.11.0") is None
-    assert _torch_pair.mismatch("2.8.1", "2.8.0") is None
+def check_sentence(line):
+    """Both versions, the reason in a line, what to type."""
+    assert "torch 2." in line and "torchaudio 2." in line
+    assert "do not load together (" in line and "pip install" in line
 
 
-def test_failing_import_is_one_sentence(monkeypatch):
-    """Equal versions of different builds: torchaudio itself fails."""
-    monkeypatch.setitem(sys.modules, "torchaudio", None)
-    with pytest.raises(ImportError, match="builds that do not go.*pip install"):
-        _torch_pair.check_torch_pair()
-
-
-def test_missing_package_is_named(monkeypatch):
-    """Which one, and how to get it."""
-
-    def missing(name):
-        """Stands in for importlib.metadata.version."""
-        raise _torch_pair.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(_torch_pair.metadata, "version", missing)
-    with pytest.raises(ImportError, match="needs .*; install a pair"):
-        _torch_pair.check_torch_pair()
-
-
-def test_import_is_light():
-    """Nothing is loaded that a user of one lobe does not need."""
-    code = (
-        "import sys, torch, torchaudio; before = set(sys.modules);"
-        "import speechbrain_ser; new = set(sys.modules) - before;"
-        "print(sorted(m for m in new if '.' not in m))"
+def test_a_broken_torchaudio_is_one_sentence(python):
+    """For who imports and who types; what needs no SpeechBrain still loads."""
+    done = python(
+        "import speechbrain_ser, speechbrain_ser.lobes.prototypes;"
+        "from speechbrain_ser.lobes import gradient_reversal;"
+        "from speechbrain_ser.corpora import iemocap;"
+        "print('loaded'); import speechbrain_ser.brain"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    assert done.stdout == "loaded\n" and done.returncode == 1
+    check_sentence(done.stderr.splitlines()[-1])
+    script = "runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = python(
+        f"sys.argv.pop(0); {script}", RECIPE, "hparams/ipr_logmel.yaml"
     )
-    assert "speechbrain_ser" in found.stdout
-    for heavy in ("speechbrain'", "transformers", "matplotlib", "sklearn"):
-        assert heavy not in found.stdout
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    check_sentence(line)
+
+
+def test_a_torchaudio_that_loads_is_left_alone():
+    """The same module, once; other modules are none of the guard's business."""
+    import torchaudio
+
+    from speechbrain_ser import _torch_pair
+
+    _torch_pair.guard()
+    guards = [f for f in sys.meta_path if isinstance(f, _torch_pair.Guard)]
+    assert len(guards) == 1
+    assert guards[0].find_spec("torch") is None
+    spec = guards[0].find_spec("torchaudio")
+    assert spec.origin == torchaudio.__file__

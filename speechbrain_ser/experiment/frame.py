@@ -45,10 +45,12 @@ class Recipe:
     def run(self):
         """Runs the recipe on the command line, or says what it takes."""
         words = sys.argv[1:]
-        if asks_for_help(words):
+        if not asks_for_help(words):
+            return run(self, words)
+        try:
             print(help_of(self.script, words))
-        else:
-            run(self, words)
+        except InputError as error:
+            sys.exit(f"error: {error}")
 
     def experiment(self, path, overrides):
         """Makes the experiment, as far as it is needed to plan a run."""
