@@ -136,16 +136,16 @@ class MaxMapping(torch.autograd.Function):
         """See `max_mapping`."""
         n, longest, dim = frames.shape
         directions = (unit(prototypes)[0] / tau).T.contiguous()
-        values = frames.new_empty(n, len(prototypes))
-        winners = torch.empty_like(values, dtype=torch.long)
+        best = []
         steps = torch.arange(longest, device=frames.device)
         for piece in pieces(n, longest * len(prototypes), frames.device):
             score = unit(frames[piece])[0] @ directions
             score = score.log_softmax(dim=-1)
             behind = steps >= counts[piece, None]
             score.masked_fill_(behind[:, :, None], -torch.inf)
-            torch.max(score, dim=1, out=(values[piece], winners[piece]))
-        values.exp_()
+            best.append(score.max(dim=1))
+        values, winners = map(torch.cat, zip(*best))
+        values = values.exp()
         ctx.save_for_backward(frames, prototypes, values, winners)
         ctx.tau = tau
         ctx.mark_non_differentiable(winners)

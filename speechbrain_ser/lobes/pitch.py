@@ -121,6 +121,10 @@ class Pitch(torch.nn.Module):
         change = self.step * (index - index.unsqueeze(1))
         self.transition_costs = (penalty * change**2).numpy()
 
+    def _apply(self, fn, recurse=True):
+        """Moves it to a device; its filters stay in float32, as they are."""
+        return super()._apply(lambda held: held.to(fn(held).device), recurse)
+
     def count_frames(self, samples):
         """Returns how many frames so many samples give."""
         return samples // self.hop + 1
