@@ -32,10 +32,11 @@ FIXED = "what it gives is fixed, no gradient goes through it"
 NO_FORWARD = "it has no forward"
 AT_TRAINING = "as many frames as are valid: a loss is trained on, not exported"
 NUMPY = "its path is searched by NumPy, utterance by utterance"
-AS_MANY = "computes as many windows as hold speech"
+LOOPS = "torch.compile unrolls its loops, for half a minute"
+COMPLEX = "the older exporter has no complex numbers for the STFT"
+WEIGHT_NORM = "torch pickles no parametrized module, its weight norm"
 LENGTH_IS_FIXED = "its number of frames is fixed"
 CONVOLVED = "its convolutions need more frames than one"
-DESIGNED_FLOAT32 = "float32 at least, whatever it is given"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,206 +233,208 @@ def fill(module):
     )
 
 
-NOT_EXPORTED = ("export", "onnx")
-WITHOUT_FORWARD = {
-    what: NO_FORWARD for what in ("compile", *NOT_EXPORTED)
-} | {"gradient": FIXED}
+OLDER = "older ONNX"
+WITHOUT_FORWARD = dict.fromkeys(("compile", "export", OLDER), NO_FORWARD)
+WITHOUT_FORWARD["gradient"] = FIXED
+SEARCHED = {"compile": LOOPS, "export": NUMPY, OLDER: NUMPY}
 
 
-def all_of(names, reason):
-    """The same reason for several properties."""
-    return {name: reason for name in names}
-
-
-CASES = [
-    Case(
-        "lobes.centering.DomainMeans",
-        f"dim: {DIM}\ncenter: domain",
-        labelled,
-        prepare=initialize,
-    ),
-    Case(
-        "lobes.codebook.Codebook",
-        f"n_prototypes: 7\ndim: {DIM}",
-        frames,
-        rows="whole",
-        one_frame=one_frame,
-        exempt=all_of(NOT_EXPORTED, AT_TRAINING),
-    ),
-    Case(
-        "lobes.codebook.Codebook",
-        f"n_prototypes: 7\ndim: {DIM}\nsquared: True",
-        frames,
-        "squared",
-        rows="whole",
-        one_frame=one_frame,
-        exempt=all_of(NOT_EXPORTED, AT_TRAINING),
-    ),
-    Case(
-        "lobes.local_prototypes.LocalPrototypicalMapping",
-        "codebook: !new:speechbrain_ser.lobes.codebook.Codebook\n"
-        f"  n_prototypes: 7\n  dim: {DIM}\ntau: 0.3",
-        frames,
-        one_frame=one_frame,
-    ),
-    Case(
-        "lobes.conv_attention.GlobalAttention",
-        f"dim: {DIM}",
-        frames,
-        one_frame=one_frame,
-    ),
-    Case(
-        "lobes.conv_attention.ConvAttentionEncoder",
-        f"n_mels: {DIM}\nn_frames: {TIME}\nfilters: 5\nkernel_size: 3\n"
-        "stride: 1\npool_size: 2",
-        frames,
-        one_frame=one_frame,
-        exempt=all_of(NOT_EXPORTED, AS_MANY) | {"one frame": LENGTH_IS_FIXED},
-    ),
-    Case(
-        "lobes.domain_norm.RunningStatistics",
-        f"dim: {DIM}",
-        vectors,
-        prepare=move,
-    ),
-] + [
-    Case(
-        "lobes.domain_norm.DomainBatchNorm",
-        f"dim: {DIM}\nway: {way}",
-        lambda draw: (draw(N, DIM), draw(N, DIM)),
-        way,
-        signals=2,
-        prepare=move,
-        run=run_norm,
-    )
-    for way in ("bn1", "bn2", "bn3", "none")
-] + [
-    Case(
-        "lobes.gradient_reversal.GradientReversal",
-        "scale: 0.5",
-        vectors,
-    ),
-    Case(
-        "lobes.importance.FisherImportance",
-        "n_prototypes: 7",
-        frames,
-        run=weigh,
-        rows="whole",
-        one_frame=one_frame,
-        exempt=WITHOUT_FORWARD,
-    ),
-    Case(
-        "lobes.logmel.ConvBlock",
-        f"in_channels: {DIM}\nout_channels: {DIM}\nkernel_size: 3",
-        lambda draw: (draw(N, TIME, DIM), torch.tensor([12, 6, 9, 8])),
-        one_frame=lambda inputs: [inputs[0][:, :1], torch.ones(N).long()],
-    ),
-    Case(
-        "lobes.logmel.LogMelEncoder",
-        "n_mels: 8\nchannels: 6\nstrides: [2, 1]",
-        waves,
-        one_frame=one_frame_of_waves,
-    ),
-    Case(
-        "lobes.masked_prediction.PseudoLabelHeads",
-        f"input_size: {DIM}\nhidden_size: 5\nsizes: [4, 7]",
-        vectors,
-    ),
-    Case(
-        "lobes.multitask_head.BLSTMHead",
-        f"input_size: {DIM}\nhidden_size: 5\noutput_size: 4",
-        frames,
-        one_frame=one_frame,
-    ),
-    Case(
-        "lobes.multitask_head.CosineClassifier",
-        f"input_size: {DIM}\nn_classes: {CLASSES}",
-        vectors,
-    ),
-    Case(
-        "lobes.pooling.StatisticsPooling",
-        "statistics: mean",
-        frames,
-        one_frame=one_frame,
-    ),
-    Case(
-        "lobes.pooling.StatisticsPooling",
-        "statistics: mean_std",
-        frames,
-        "mean_std",
-        one_frame=one_frame,
-    ),
-    Case("lobes.pooling.MaxPooling", "", frames, one_frame=one_frame),
-    Case(
-        "lobes.pitch.Pitch",
-        "{}",
-        waves,
-        one_frame=one_frame_of_waves,
-        exempt=all_of(NOT_EXPORTED, NUMPY) | {"gradient": FIXED},
-    ),
-    Case(
-        "lobes.features.LogMel",
-        "n_mels: 8",
-        waves,
-        one_frame=one_frame_of_waves,
-    ),
-    Case(
-        "lobes.features.LogMelPitchEnergy",
-        "n_mels: 8",
-        waves,
-        one_frame=one_frame_of_waves,
-        exempt=all_of(NOT_EXPORTED, NUMPY),
-    ),
-    Case(
-        "lobes.features.Standardisation",
-        f"dim: {DIM}",
-        lambda draw: (draw(N, TIME, DIM),),
-        prepare=fit,
-    ),
-    Case(
-        "lobes.prototypes.PrototypeBank",
-        f"n_classes: {CLASSES}\ndim: {DIM}\ncenter: all",
-        vectors,
-        prepare=initialize,
-    ),
-    Case(
-        "lobes.speaker_invariant.MEnANEncoder",
-        f"n_features: {DIM}\nchannels: 4\nkernel_sizes: [3, 2]\nstride: 1",
-        frames,
-        one_frame=one_frame,
-        exempt={"one frame": CONVOLVED},
-    ),
-    Case(
-        "lobes.speaker_invariant.MEnANClassifier",
-        f"n_classes: {CLASSES}\ninput_size: {DIM}\nhidden_sizes: [5]",
-        vectors,
-    ),
-    Case(
-        "lobes.speaker_invariant.EmbeddingMemory",
-        f"size: 5\ndim: {DIM}",
-        labelled,
-        prepare=fill,
-        run=remember,
-        rows="whole",
-        exempt=WITHOUT_FORWARD,
-    ),
-    Case(
-        "lobes.ssl.SSLEncoder",
-        "source: FOLDER\nsave_path: unused",
-        waves,
-        one_frame=one_frame_of_waves,
-    ),
-    Case(
-        "losses.PrototypeContrastiveLoss",
-        "temperature: 0.5",
-        pairs,
-        signals=2,
-        together=contrasted_together,
-        rows="whole",
-    ),
-    Case("losses.MaxEntropyLoss", "", lambda d: logits(d)[:1], rows="mean"),
-    Case("losses.AMSoftmaxLoss", "margin: 0.1", logits, rows="mean"),
-]
+CASES = (
+    [
+        Case(
+            "lobes.centering.DomainMeans",
+            f"dim: {DIM}\ncenter: domain",
+            labelled,
+            prepare=initialize,
+        ),
+        Case(
+            "lobes.codebook.Codebook",
+            f"n_prototypes: 7\ndim: {DIM}",
+            frames,
+            rows="whole",
+            one_frame=one_frame,
+            exempt={"export": AT_TRAINING},
+        ),
+        Case(
+            "lobes.codebook.Codebook",
+            f"n_prototypes: 7\ndim: {DIM}\nsquared: True",
+            frames,
+            "squared",
+            rows="whole",
+            one_frame=one_frame,
+            exempt={"export": AT_TRAINING},
+        ),
+        Case(
+            "lobes.local_prototypes.LocalPrototypicalMapping",
+            "codebook: !new:speechbrain_ser.lobes.codebook.Codebook\n"
+            f"  n_prototypes: 7\n  dim: {DIM}\ntau: 0.3",
+            frames,
+            one_frame=one_frame,
+        ),
+        Case(
+            "lobes.conv_attention.GlobalAttention",
+            f"dim: {DIM}",
+            frames,
+            one_frame=one_frame,
+        ),
+        Case(
+            "lobes.conv_attention.ConvAttentionEncoder",
+            f"n_mels: {DIM}\nn_frames: {TIME}\nfilters: 5\nkernel_size: 3\n"
+            "stride: 1\npool_size: 2",
+            frames,
+            one_frame=one_frame,
+            exempt={"one frame": LENGTH_IS_FIXED},
+        ),
+        Case(
+            "lobes.domain_norm.RunningStatistics",
+            f"dim: {DIM}",
+            vectors,
+            prepare=move,
+        ),
+    ]
+    + [
+        Case(
+            "lobes.domain_norm.DomainBatchNorm",
+            f"dim: {DIM}\nway: {way}",
+            lambda draw: (draw(N, DIM), draw(N, DIM)),
+            way,
+            signals=2,
+            prepare=move,
+            run=run_norm,
+        )
+        for way in ("bn1", "bn2", "bn3", "none")
+    ]
+    + [
+        Case(
+            "lobes.gradient_reversal.GradientReversal",
+            "scale: 0.5",
+            vectors,
+        ),
+        Case(
+            "lobes.importance.FisherImportance",
+            "n_prototypes: 7",
+            frames,
+            run=weigh,
+            rows="whole",
+            one_frame=one_frame,
+            exempt=WITHOUT_FORWARD,
+        ),
+        Case(
+            "lobes.logmel.ConvBlock",
+            f"in_channels: {DIM}\nout_channels: {DIM}\nkernel_size: 3",
+            lambda draw: (draw(N, TIME, DIM), torch.tensor([12, 6, 9, 8])),
+            one_frame=lambda inputs: [inputs[0][:, :1], torch.ones(N).long()],
+        ),
+        Case(
+            "lobes.logmel.LogMelEncoder",
+            "n_mels: 8\nchannels: 6\nstrides: [2, 1]",
+            waves,
+            one_frame=one_frame_of_waves,
+            exempt={OLDER: COMPLEX},
+        ),
+        Case(
+            "lobes.masked_prediction.PseudoLabelHeads",
+            f"input_size: {DIM}\nhidden_size: 5\nsizes: [4, 7]",
+            vectors,
+        ),
+        Case(
+            "lobes.multitask_head.BLSTMHead",
+            f"input_size: {DIM}\nhidden_size: 5\noutput_size: 4",
+            frames,
+            one_frame=one_frame,
+        ),
+        Case(
+            "lobes.multitask_head.CosineClassifier",
+            f"input_size: {DIM}\nn_classes: {CLASSES}",
+            vectors,
+        ),
+        Case(
+            "lobes.pooling.StatisticsPooling",
+            "statistics: mean",
+            frames,
+            one_frame=one_frame,
+        ),
+        Case(
+            "lobes.pooling.StatisticsPooling",
+            "statistics: mean_std",
+            frames,
+            "mean_std",
+            one_frame=one_frame,
+        ),
+        Case("lobes.pooling.MaxPooling", "", frames, one_frame=one_frame),
+        Case(
+            "lobes.pitch.Pitch",
+            "{}",
+            waves,
+            one_frame=one_frame_of_waves,
+            exempt=SEARCHED | {"gradient": FIXED},
+        ),
+        Case(
+            "lobes.features.LogMel",
+            "n_mels: 8",
+            waves,
+            one_frame=one_frame_of_waves,
+            exempt={OLDER: COMPLEX},
+        ),
+        Case(
+            "lobes.features.LogMelPitchEnergy",
+            "n_mels: 8",
+            waves,
+            one_frame=one_frame_of_waves,
+            exempt=SEARCHED,
+        ),
+        Case(
+            "lobes.features.Standardisation",
+            f"dim: {DIM}",
+            lambda draw: (draw(N, TIME, DIM),),
+            prepare=fit,
+        ),
+        Case(
+            "lobes.prototypes.PrototypeBank",
+            f"n_classes: {CLASSES}\ndim: {DIM}\ncenter: all",
+            vectors,
+            prepare=initialize,
+        ),
+        Case(
+            "lobes.speaker_invariant.MEnANEncoder",
+            f"n_features: {DIM}\nchannels: 4\nkernel_sizes: [3, 2]\nstride: 1",
+            frames,
+            one_frame=one_frame,
+            exempt={"one frame": CONVOLVED},
+        ),
+        Case(
+            "lobes.speaker_invariant.MEnANClassifier",
+            f"n_classes: {CLASSES}\ninput_size: {DIM}\nhidden_sizes: [5]",
+            vectors,
+        ),
+        Case(
+            "lobes.speaker_invariant.EmbeddingMemory",
+            f"size: 5\ndim: {DIM}",
+            labelled,
+            prepare=fill,
+            run=remember,
+            rows="whole",
+            exempt=WITHOUT_FORWARD,
+        ),
+        Case(
+            "lobes.ssl.SSLEncoder",
+            "source: FOLDER\nsave_path: unused",
+            waves,
+            one_frame=one_frame_of_waves,
+            exempt={"pickle": WEIGHT_NORM},
+        ),
+        Case(
+            "losses.PrototypeContrastiveLoss",
+            "temperature: 0.5",
+            pairs,
+            signals=2,
+            together=contrasted_together,
+            rows="whole",
+        ),
+        Case("losses.MaxEntropyLoss", "", lambda d: logits(d)[:1], rows="mean"),
+        Case("losses.AMSoftmaxLoss", "margin: 0.1", logits, rows="mean"),
+    ]
+)
 
 
 def public_modules():
@@ -452,6 +455,43 @@ def flat(outputs):
     if isinstance(outputs, torch.Tensor):
         return [outputs]
     return [tensor for part in outputs for tensor in flat(part)]
+
+
+class Called(torch.nn.Module):
+    """A case's module as it is called, its signals times a trained gain.
+
+    So the gradient by the signals is one by a parameter, in any process.
+
+    Arguments
+    ---------
+    case : Case
+    module : torch.nn.Module
+    together : bool
+        Whether a batch lies in several processes.
+    """
+
+    def __init__(self, case, module, together=False):
+        super().__init__()
+        self.case = case
+        self.module = module
+        self.call = case.together if together and case.together else case.run
+        self.gain = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, *inputs):
+        """The outputs in a list."""
+        inputs = list(inputs)
+        for i in range(self.case.signals):
+            inputs[i] = inputs[i] * self.gain.to(inputs[i].dtype)
+        return flat(self.call(self.module, *inputs))
+
+
+def gradients(module):
+    """Of each trained parameter, by name."""
+    return {
+        name: parameter.grad
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
 
 
 def objective(case, outputs, n):
