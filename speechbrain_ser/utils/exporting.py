@@ -12,11 +12,14 @@ def exporting():
     Returns
     -------
     bool
-        False under ``torch.compile``, which looks again.
+        False under ``torch.compile``, which looks again, and in the part of
+        ``torch.export`` that is done by it with ``strict=True``.
 
     Example
     -------
     >>> exporting()
     False
     """
+    if torch.compiler.is_dynamo_compiling():
+        return False  # there is_exporting is True whatever is compiled
     return torch.jit.is_tracing() or torch.compiler.is_exporting()
