@@ -11,10 +11,12 @@ import pickle
 
 import pytest
 import torch
+from torch.export import Dim
 
 from conftest import save_ssl_model
 from tests.lobes import contract_processes
 from tests.lobes.contract_cases import (
+    BATCH,
     CASES,
     NO_FORWARD,
     OLDER,
@@ -84,9 +86,10 @@ def called(case, folder, seed=0):
     return Called(case, case.make(seed, folder)).eval()
 
 
-def other_values(case):
-    """Inputs of the same shapes as `Case.draw`, in another order."""
-    return [tensor.flip(0) for tensor in case.draw()]
+def other_batch(case):
+    """Other inputs than `Case.draw`, if possible of fewer utterances."""
+    n = N if BATCH in case.exempt else N - 1
+    return [tensor.flip(0)[:n] for tensor in case.draw()]
 
 
 def test_every_module_has_a_case():
@@ -216,15 +219,17 @@ EXPORTED = [case for case in CASES if "export" not in case.exempt]
 def together(ssl_folder):
     """All that can be exported, in evaluation, and its graph."""
     module = Together(EXPORTED, ssl_folder).eval()
+    inputs = [tuple(case.draw()) for case in EXPORTED]
+    any_size = [tuple({0: Dim.AUTO} for _ in given) for given in inputs]
     return module, torch.export.export(
-        module, ([tuple(case.draw()) for case in EXPORTED],)
+        module, (inputs,), dynamic_shapes=(any_size,)
     )
 
 
 def test_exported(together):
-    """The graph holds for inputs that it was not made with."""
+    """The graph holds for inputs and a batch that it was not made with."""
     module, program = together
-    inputs = [tuple(other_values(case)) for case in EXPORTED]
+    inputs = [tuple(other_batch(case)) for case in EXPORTED]
     found, expected = program.module()(inputs), module(inputs)
     for case, one, other in zip(EXPORTED, found, expected):
         try:
@@ -258,7 +263,7 @@ def test_onnx(together, tmp_path):
     module, program = together
     path = str(tmp_path / "together.onnx")
     torch.onnx.export(program, dynamo=True, verbose=False).save(path)
-    inputs = [tuple(other_values(case)) for case in EXPORTED]
+    inputs = [tuple(other_batch(case)) for case in EXPORTED]
     expected = module(inputs)
     found = iter(run_onnx(path, [x for given in inputs for x in given]))
     for case, outputs in zip(EXPORTED, expected):
@@ -276,12 +281,23 @@ def test_onnx_of_the_older_exporter(case, ssl_folder, tmp_path):
     module = called(case, ssl_folder)
     if case.exempt.get(OLDER) == NO_FORWARD:
         module = module.module
-    path = str(tmp_path / "traced.onnx")
-    inputs = other_values(case)
+    path, given = str(tmp_path / "traced.onnx"), tuple(case.draw())
+    names = [f"input{i}" for i in range(len(given))]
     with promised(case, OLDER):
-        torch.onnx.export(module, tuple(case.draw()), path, dynamo=False)
+        torch.onnx.export(
+            module,
+            given,
+            path,
+            dynamo=False,
+            input_names=names,
+            dynamic_axes={name: {0: "batch"} for name in names},
+        )
     if OLDER not in case.exempt:
+        inputs = other_batch(case)
         near(run_onnx(path, inputs), module(*inputs), 1e-4)
+    if BATCH in case.exempt:
+        with pytest.raises(Exception, match="ONNXRuntimeError"):
+            run_onnx(path, [tensor[:3] for tensor in given])
 
 
 # Two processes
