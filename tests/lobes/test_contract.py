@@ -11,7 +11,6 @@ import pickle
 
 import pytest
 import torch
-from torch.export import Dim
 
 from conftest import save_ssl_model
 from tests.lobes import contract_processes
@@ -86,9 +85,8 @@ def called(case, folder, seed=0):
     return Called(case, case.make(seed, folder)).eval()
 
 
-def other_batch(case):
-    """Other inputs than `Case.draw`, if possible of fewer utterances."""
-    n = N if BATCH in case.exempt else N - 1
+def other_batch(case, n):
+    """Other inputs than `Case.draw`, of so many utterances."""
     return [tensor.flip(0)[:n] for tensor in case.draw()]
 
 
@@ -219,17 +217,15 @@ EXPORTED = [case for case in CASES if "export" not in case.exempt]
 def together(ssl_folder):
     """All that can be exported, in evaluation, and its graph."""
     module = Together(EXPORTED, ssl_folder).eval()
-    inputs = [tuple(case.draw()) for case in EXPORTED]
-    any_size = [tuple({0: Dim.AUTO} for _ in given) for given in inputs]
     return module, torch.export.export(
-        module, (inputs,), dynamic_shapes=(any_size,)
+        module, ([tuple(case.draw()) for case in EXPORTED],)
     )
 
 
 def test_exported(together):
-    """The graph holds for inputs and a batch that it was not made with."""
+    """The graph holds for inputs that it was not made with."""
     module, program = together
-    inputs = [tuple(other_batch(case)) for case in EXPORTED]
+    inputs = [tuple(other_batch(case, N)) for case in EXPORTED]
     found, expected = program.module()(inputs), module(inputs)
     for case, one, other in zip(EXPORTED, found, expected):
         try:
@@ -263,7 +259,7 @@ def test_onnx(together, tmp_path):
     module, program = together
     path = str(tmp_path / "together.onnx")
     torch.onnx.export(program, dynamo=True, verbose=False).save(path)
-    inputs = [tuple(other_batch(case)) for case in EXPORTED]
+    inputs = [tuple(other_batch(case, N)) for case in EXPORTED]
     expected = module(inputs)
     found = iter(run_onnx(path, [x for given in inputs for x in given]))
     for case, outputs in zip(EXPORTED, expected):
@@ -276,7 +272,7 @@ def test_onnx(together, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @every(CASES)
 def test_onnx_of_the_older_exporter(case, ssl_folder, tmp_path):
-    """It traces; what it can't it must not get wrong in silence."""
+    """It traces, for any batch; what it can't is not wrong in silence."""
     pytest.importorskip("onnx")
     module = called(case, ssl_folder)
     if case.exempt.get(OLDER) == NO_FORWARD:
@@ -293,7 +289,7 @@ def test_onnx_of_the_older_exporter(case, ssl_folder, tmp_path):
             dynamic_axes={name: {0: "batch"} for name in names},
         )
     if OLDER not in case.exempt:
-        inputs = other_batch(case)
+        inputs = other_batch(case, N if BATCH in case.exempt else N - 1)
         near(run_onnx(path, inputs), module(*inputs), 1e-4)
     if BATCH in case.exempt:
         with pytest.raises(Exception, match="ONNXRuntimeError"):
