@@ -86,8 +86,7 @@ class BLSTMHead(torch.nn.Module):
 def lacks_half(device):
     """Whether autocast would ask for an LSTM in a type that a device has not.
 
-    oneDNN fails then: in bfloat16 on processors without AVX-512, in float16
-    on most.
+    oneDNN fails then, say on processors without AVX-512.
     """
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return False

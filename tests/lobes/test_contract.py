@@ -33,7 +33,7 @@ FAILURES = (RuntimeError, ValueError, NotImplementedError, TypeError)
 TRAINED = [case for case in CASES if "gradient" not in case.exempt]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def ssl_folder(tmp_path_factory):
     """A tiny model, of the kind that padding does not matter to."""
     folder = tmp_path_factory.mktemp("ssl")
