@@ -53,15 +53,24 @@ class RunningStatistics(torch.nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("var", torch.ones(dim))
 
+    def _apply(self, fn, recurse=True):
+        """Moves and casts; in half precision a small step would be lost."""
+
+        def precisely(held):
+            given = fn(held)
+            return held.to(given.device) if given.dtype.itemsize < 4 else given
+
+        return super()._apply(precisely, recurse)
+
     def forward(self, inputs):
-        """Returns ``[n, dim]`` standardised, in float32.
+        """Returns ``[n, dim]`` standardised, in float32 at least.
 
         Raises
         ------
         ValueError
             If a training batch of all processes has one utterance.
         """
-        inputs = inputs.float()
+        inputs = inputs.to(self.mean.dtype)
         if not self.training:
             return self.running(inputs)
         if world_size() == 1:
@@ -88,7 +97,8 @@ class RunningStatistics(torch.nn.Module):
 
     def running(self, inputs):
         """Returns ``[n, dim]`` standardised by the running statistics."""
-        return F.batch_norm(inputs.float(), self.mean, self.var, eps=self.eps)
+        inputs = inputs.to(self.mean.dtype)
+        return F.batch_norm(inputs, self.mean, self.var, eps=self.eps)
 
 
 class DomainBatchNorm(torch.nn.Module):

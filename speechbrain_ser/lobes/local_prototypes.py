@@ -8,6 +8,7 @@ import torch
 
 from speechbrain_ser.lobes.codebook import pieces
 from speechbrain_ser.lobes.pooling import valid_frames
+from speechbrain_ser.utils.exporting import exporting
 from speechbrain_ser.utils.settings import Number, Switch, checked
 
 # Below this length a frame or a prototype has no direction: its cosines are 0.
@@ -132,20 +133,26 @@ class MaxMapping(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, frames, counts, prototypes, tau):
-        """See `max_mapping`."""
+    def values(frames, counts, prototypes, tau):
+        """See `max_mapping`; without a gradient of its own."""
         n, longest, dim = frames.shape
         directions = (unit(prototypes)[0] / tau).T.contiguous()
-        values = frames.new_empty(n, len(prototypes))
-        winners = torch.empty_like(values, dtype=torch.long)
+        best = []
         steps = torch.arange(longest, device=frames.device)
-        for piece in pieces(n, longest * len(prototypes), frames.device):
+        work = pieces(n, longest * len(prototypes), frames.device)
+        for piece in work or [slice(0)]:
             score = unit(frames[piece])[0] @ directions
             score = score.log_softmax(dim=-1)
             behind = steps >= counts[piece, None]
             score.masked_fill_(behind[:, :, None], -torch.inf)
-            torch.max(score, dim=1, out=(values[piece], winners[piece]))
-        values.exp_()
+            best.append(score.max(dim=1))
+        values, winners = map(torch.cat, zip(*best))
+        return values.exp(), winners
+
+    @staticmethod
+    def forward(ctx, frames, counts, prototypes, tau):
+        """See `max_mapping`."""
+        values, winners = MaxMapping.values(frames, counts, prototypes, tau)
         ctx.save_for_backward(frames, prototypes, values, winners)
         ctx.tau = tau
         ctx.mark_non_differentiable(winners)
@@ -261,6 +268,8 @@ def max_mapping(frames, counts, prototypes, tau):
     >>> max_mapping(frames, torch.tensor([2]), torch.eye(2), tau=1.0)
     (tensor([[0.7311, 0.7311]]), tensor([[0, 1]]))
     """
+    if exporting():
+        return MaxMapping.values(frames, counts, prototypes, tau)
     return MaxMapping.apply(frames, counts, prototypes, tau)
 
 

@@ -169,6 +169,7 @@ class LogMelEncoder(torch.nn.Module):
             mask = frame_mask(frames, counts / frames.shape[1])
             mean = (frames * mask).sum(dim=1) / mask.sum(dim=1)
             frames = frames - mean.unsqueeze(1)
+        frames = frames.to(next(self.blocks.parameters()).dtype)
         for block in self.blocks:
             frames, counts = block(frames, counts)
         return self.dropout(frames), counts / frames.shape[1]

@@ -67,12 +67,13 @@ class BLSTMHead(torch.nn.Module):
         torch.Tensor
             ``[batch, output_size]``.
         """
-        if lacks_bfloat16(frames.device):
+        if lacks_half(frames.device):
             with torch.autocast("cpu", enabled=False):
                 states = self.both_ways(frames.float(), lengths)
         else:
             states = self.both_ways(frames, lengths)
-        return self.projection(self.pooling(states, lengths))
+        pooled = self.pooling(states, lengths)
+        return self.projection(pooled.to(self.projection[0].weight.dtype))
 
     def both_ways(self, frames, lengths):
         """Returns the states of both directions, ``[batch, time, 2 units]``."""
@@ -82,17 +83,16 @@ class BLSTMHead(torch.nn.Module):
         return torch.cat([states, back], dim=2)  # the mean needs no order
 
 
-def lacks_bfloat16(device):
-    """Whether autocast would ask for a bfloat16 LSTM that a device has not.
+def lacks_half(device):
+    """Whether autocast would ask for an LSTM in a type that a device has not.
 
-    oneDNN fails then, on processors without AVX-512.
+    oneDNN fails then, say on processors without AVX-512.
     """
-    return (
-        device.type == "cpu"
-        and torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    if torch.get_autocast_dtype("cpu") == torch.bfloat16:
+        return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return not torch.ops.mkldnn._is_mkldnn_fp16_supported()
 
 
 def reversed_order(frames, lengths):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torchaudio.functional import fftconvolve
 
+from speechbrain_ser.utils.exporting import exporting
 from speechbrain_ser.utils.settings import Number, Whole, checked
 
 CUTOFF = 1000  # Hz; what lies above is not looked at
@@ -121,6 +122,10 @@ class Pitch(torch.nn.Module):
         change = self.step * (index - index.unsqueeze(1))
         self.transition_costs = (penalty * change**2).numpy()
 
+    def _apply(self, fn, recurse=True):
+        """Moves it to a device; its filters stay in float32, as they are."""
+        return super()._apply(lambda held: held.to(fn(held).device), recurse)
+
     def count_frames(self, samples):
         """Returns how many frames so many samples give."""
         return samples // self.hop + 1
@@ -141,7 +146,17 @@ class Pitch(torch.nn.Module):
         torch.Tensor
             ``[batch, frames, 2]``, float32: NCCF in [-1, 1], near 1 where
             there is a voice, and f0 in Hz; zero behind the end.
+
+        Raises
+        ------
+        RuntimeError
+            If it is exported: the graph would hold this wave's pitch for all.
         """
+        if exporting():
+            raise RuntimeError(
+                "Pitch can't be exported, NumPy searches its path: export what "
+                "its frames go into"
+            )
         samples = (lengths * wavs.shape[1]).round().long().tolist()
         n_frames = self.count_frames(wavs.shape[1])
         found = torch.zeros(len(wavs), n_frames, 2, device=wavs.device)

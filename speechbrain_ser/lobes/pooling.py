@@ -2,7 +2,6 @@
 
 import torch
 
-from speechbrain.dataio.dataio import length_to_mask
 from speechbrain_ser.utils.settings import OneOf, checked
 from speechbrain_ser.utils.vectors import precise
 
@@ -32,7 +31,9 @@ def valid_frames(frames, lengths):
     """
     longest = frames.shape[1]
     count = (lengths * longest).round().clamp(min=1)
-    return length_to_mask(count, longest, dtype=torch.bool)
+    # SpeechBrain's length_to_mask would write the batch's size into a graph
+    places = torch.arange(longest, device=lengths.device)
+    return places < count.unsqueeze(1)
 
 
 def frame_mask(frames, lengths):

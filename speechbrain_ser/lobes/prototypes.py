@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from speechbrain_ser.lobes.centering import CENTERS, DomainMeans
 from speechbrain_ser.utils.settings import Number, OneOf, Whole, checked
-from speechbrain_ser.utils.vectors import unit
+from speechbrain_ser.utils.vectors import precise, unit
 
 UPDATES = ("agreed", "weighted")
 PRECISE, AMBIGUOUS = 0, 1  # the two domains of speech
@@ -114,7 +114,7 @@ class PrototypeBank(torch.nn.Module):
         """
         views = unit(self.centred(embeddings, domains))
         with torch.autocast(views.device.type, enabled=False):
-            return views @ self.prototypes.T
+            return views @ precise(self.prototypes).T
 
     def soft_label(self, embeddings, domains=AMBIGUOUS):
         """Returns the ambiguous soft label: proportions, ``[batch, C]``."""
@@ -133,7 +133,8 @@ class PrototypeBank(torch.nn.Module):
     def similarity(self):
         """Returns the cosines between the prototypes (Figure 2), ``[C, C]``."""
         with torch.autocast(self.prototypes.device.type, enabled=False):
-            return self.prototypes @ self.prototypes.T
+            prototypes = precise(self.prototypes)
+            return prototypes @ prototypes.T
 
     @torch.no_grad()
     def initialize(self, embeddings, labels):

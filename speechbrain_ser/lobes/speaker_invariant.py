@@ -7,6 +7,7 @@ Training", Li et al. 2020, section 3.1 and Table 1.
 import torch
 
 from speechbrain_ser.lobes.pooling import MaxPooling, StatisticsPooling
+from speechbrain_ser.utils.exporting import exporting
 from speechbrain_ser.utils.settings import ListOf, Whole
 
 
@@ -89,7 +90,8 @@ class MEnANEncoder(torch.nn.Module):
         if lengths is None:
             lengths = torch.ones(len(features), device=features.device)
         counts = self.count_frames((lengths * longest).round().long())
-        if len(counts) and counts.min() < 1:
+        # an exported graph has no branch that depends on numbers
+        if not exporting() and len(counts) and counts.min() < 1:
             raise ValueError(
                 "an utterance is too short for MEnANEncoder's convolutions: "
                 "repeat it, see lobes.features.repeated_or_middle"

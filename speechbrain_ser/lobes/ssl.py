@@ -9,7 +9,6 @@ kept output of the frozen ones (see ``frame_cache``).
 
 import torch
 
-from speechbrain.dataio.dataio import length_to_mask
 from speechbrain.utils.checkpoints import (
     mark_as_loader,
     mark_as_saver,
@@ -342,8 +341,9 @@ class SSLEncoder(torch.nn.Module):
         parts = before_blocks(self.model)
         samples = (lengths * wavs.shape[1]).round().long()
         if self.normalize_wav:
-            mask = length_to_mask(samples, wavs.shape[1], dtype=wavs.dtype)
-            wavs = normalize_waveform(wavs, mask)
+            places = torch.arange(wavs.shape[1], device=wavs.device)
+            mask = places < samples.unsqueeze(1)
+            wavs = normalize_waveform(wavs, mask.to(wavs.dtype))
         features = parts["feature_extractor"](wavs).transpose(1, 2)
         frames = parts["feature_projection"](features)
         if isinstance(frames, tuple):

@@ -91,18 +91,6 @@ def test_no_frame_is_lost_to_rounding(head, longest):
     assert torch.equal(reached, torch.arange(longest) < counts[:, None])
 
 
-def test_head_under_autocast(head, frames):
-    """Finite, and near the full precision."""
-    batch, counts = frames
-    with torch.autocast("cpu", torch.bfloat16):
-        found = head(batch, counts / 12)
-    found.float().sum().backward()
-    torch.testing.assert_close(
-        found.float(), head(batch, counts / 12), atol=0.02, rtol=0.02
-    )
-    assert all(p.grad.isfinite().all() for p in head.parameters())
-
-
 def test_head_in_float64(head, frames):
     """Nothing on the way rounds: finite differences agree."""
     batch, counts = frames
