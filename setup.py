@@ -51,6 +51,9 @@ setup(
         "cluster": ["submitit"],
         "test": [
             "codespell",
+            "onnx",
+            "onnxruntime",
+            "onnxscript",
             "pytest",
             "pytest-xdist",
             "ruff",
