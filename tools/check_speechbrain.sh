@@ -43,7 +43,7 @@ step() {
         echo "PASSED $name ($((SECONDS - since)) s)" | tee -a "$log"
     else
         echo "FAILED $name ($((SECONDS - since)) s)" | tee -a "$log"
-        tail -n 40 "$out" | sed 's/^/    /'
+        grep -v '^Checking ' "$out" | tail -n 40 | sed 's/^/    /'
     fi
 }
 
@@ -61,6 +61,7 @@ lay_in() {
         -cf - . | tar -C "$stage" -xf -
     tar -C "$ours" --exclude=__pycache__ --exclude=results \
         -cf - speechbrain_ser | tar -C "$stage" -xf -
+    cp "$ours/conftest.py" "$stage/speechbrain_ser/"  # fixtures of doctests
     local corpus name csv
     for csv in "$ours"/tests/recipes/*.csv; do
         name=$(basename "$csv")
