@@ -50,7 +50,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
     labels : list of str
         The class words, in the order of the logits.
     output_folder : str
-        Where ``curves.csv`` goes.
+        Where ``curves.csv`` and ``train_log.txt`` go.
     batch_size : int
         Utterances a training batch and process.
     sample_rate : int
@@ -392,7 +392,8 @@ def train_log(row):
     Arguments
     ---------
     row : dict
-        Name to number; of what is None nothing is said.
+        Name to number; nothing is said of what is None, nor of the time, so
+        that the same run leaves the same file.
 
     Returns
     -------
@@ -401,12 +402,12 @@ def train_log(row):
 
     Example
     -------
-    >>> train_log({"epoch": 2, "train_loss": 1.5, "valid_UA": None})
+    >>> train_log({"epoch": 2, "train_loss": 1.5, "seconds": 3.0})
     'epoch: 2 - train_loss: 1.50e+00'
     """
     told = ", ".join(
         f"{name}: {value:.2e}"
         for name, value in row.items()
-        if name != "epoch" and value is not None
+        if name not in ("epoch", "seconds") and value is not None
     )
     return f"epoch: {row['epoch']} - {told}"

@@ -3,8 +3,8 @@
 #
 # > tools/check_speechbrain.sh CHECKOUT [WORD]
 #
-# CHECKOUT is a clone of SpeechBrain. It is copied, our package, recipes and
-# rows are laid into the copy, and everything runs there, on the checkout's own
+# CHECKOUT is a clone of SpeechBrain. It is copied, our package, recipes
+# (as git knows them) and rows are laid into the copy, and everything runs there, on the checkout's own
 # speechbrain, with $PYTHON (default: python). WORD: only the rows whose hparams
 # file has it in its name, nothing else. Needs pytest; linters are run where
 # they are installed. Left out: what needs a network (test_HF_repo, URLs).
@@ -144,16 +144,16 @@ echo "SpeechBrain $(cat speechbrain/version.txt)," \
         echo 'no commit'); ${said//$stage/stage}"
 if [ -z "$word" ]; then
     echo "left out: tests/consistency/test_HF_repo.py and URLs: a network"
+    mapfile -t code < <(cd "$ours" && git ls-files 'recipes/*.py')
+    mapfile -t yaml < <(cd "$ours" && git ls-files 'recipes/*.yaml')
     consistency
     step "docstrings of speechbrain_ser, recipes" python -c '
 import sys
 from tests.utils.check_docstrings import check_docstrings
 sys.exit(not check_docstrings(".", sys.argv[1:]))' \
-        speechbrain_ser/ $(cd "$ours" && git ls-files 'recipes/*.py')
+        speechbrain_ser/ "${code[@]}"
     step "doctests of speechbrain_ser" python -m pytest -q \
         -p no:cacheprovider --doctest-modules speechbrain_ser
-    mapfile -t code < <(cd "$ours" && git ls-files 'recipes/*.py')
-    mapfile -t yaml < <(cd "$ours" && git ls-files 'recipes/*.yaml')
     lint "ruff check" ruff check -q --no-cache speechbrain_ser "${code[@]}"
     lint "ruff format" ruff format -q --no-cache --check speechbrain_ser \
         "${code[@]}"
