@@ -3,11 +3,11 @@
 #
 # > tools/check_speechbrain.sh CHECKOUT [WORD]
 #
-# CHECKOUT is a clone of SpeechBrain. It is copied, our package, recipes
-# (as git knows them) and rows are laid into the copy, and everything runs there, on the checkout's own
-# speechbrain, with $PYTHON (default: python). WORD: only the rows whose hparams
-# file has it in its name, nothing else. Needs pytest; linters are run where
-# they are installed. Left out: what needs a network (test_HF_repo, URLs).
+# CHECKOUT is a clone of SpeechBrain. It is copied; our package, recipes (as git
+# knows them) and rows are laid into the copy, and everything runs there, on the
+# checkout's own speechbrain, with $PYTHON (default: python). WORD: only the rows
+# whose hparams file has it in its name, nothing else. Needs pytest; linters are
+# run where they are installed. Left out: what needs a network (HF_repo, URLs).
 set -euo pipefail
 
 if [ $# -lt 1 ] || [ ! -d "$1/tests/consistency" ]; then
