@@ -18,21 +18,25 @@ import tempfile
 
 import numpy as np
 import soundfile
+from dann_step import build
 
 import speechbrain as sb
+from speechbrain_ser.corpora.annotations import limit_parts
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
 from speechbrain_ser.evaluation.metrics import mean_and_std
-from speechbrain_ser.experiment import recipe
+from speechbrain_ser.experiment.hparams import peek, with_overrides
 from speechbrain_ser.utils.audio import load_audio
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
 sys.path.insert(0, str(FOLDER))
 import train_ipr  # noqa: E402
 
-HPARAMS = FOLDER / "hparams" / "ipr_logmel.yaml"
+HPARAMS = str(FOLDER / "hparams" / "ipr_logmel.yaml")
 SIDES = ("ours", "shuffled")
 RATE = 16000
+# Command lines of the tests, each a trial of a second.
+SMOKE = ("--data_folder {iemocap} --epochs 1 --seeds 1 --iemocap_durations",)
 
 
 def lengthen(parts, folder):
@@ -44,7 +48,7 @@ def lengthen(parts, folder):
     Arguments
     ---------
     parts : dict
-        Of ``train_ipr.prepare``.
+        Part to annotation.
     folder : str
         Where the new files go.
 
@@ -94,27 +98,23 @@ def make_side(side, parts, overrides, epochs):
     side : str
         One of `SIDES`.
     parts : dict
-        Of ``train_ipr.prepare``.
+        Part to annotation.
     overrides : str
     epochs : int
 
     Returns
     -------
-    brain : train_ipr.IPRBrain
+    brain : IPRBrain
     loader : DataLoader
     """
-    hparams = recipe.load(HPARAMS, overrides)
-    hparams["checkpointer"] = None
-    run_opts = sb.core.RunOptions.from_dictionary(
-        {"device": "cpu", "noprogressbar": True}
-    )
-    brain, train, _ = train_ipr.make_brain(hparams, run_opts, parts)
+    brain, _ = build(HPARAMS, overrides)
+    brain.set_parts(parts)
     if side == "ours":
-        loader = brain.make_dataloader(train, sb.Stage.TRAIN)
+        loader = brain.make_dataloader(brain.train_set, sb.Stage.TRAIN)
     else:
         loader = sb.Brain.make_dataloader(
             brain,
-            train,
+            brain.train_set,
             sb.Stage.TRAIN,
             batch_size=brain.batch_size,
             shuffle=True,
@@ -130,7 +130,7 @@ def train(parts, overrides, epochs):
     Arguments
     ---------
     parts : dict
-        Of ``train_ipr.prepare``.
+        Part to annotation.
     overrides : str
     epochs : int
 
@@ -150,7 +150,7 @@ def train(parts, overrides, epochs):
             brain._fit_train(loader, epoch, enable=False)
             seconds[side].append(brain.train_row["seconds"])
     scores = {
-        side: brain.score(brain.predict(brain.watched))
+        side: brain.score(brain.predict(brain.datasets["test"]))
         for side, (brain, _) in made.items()
     }
     return seconds, scores
@@ -162,7 +162,7 @@ def report(parts, seconds, scores, batch_size, epochs):
     Arguments
     ---------
     parts : dict
-        Of ``train_ipr.prepare``.
+        Part to annotation.
     seconds : dict
         Side to the times of the epochs.
     scores : dict
@@ -172,7 +172,7 @@ def report(parts, seconds, scores, batch_size, epochs):
     """
     held = {
         "all": [e["duration"] for p in parts.values() for e in p.values()],
-        "D1": [entry["duration"] for entry in parts["precise"].values()],
+        "D1": [entry["duration"] for entry in parts["train"].values()],
     }
     shares = {
         name: dict(zip(SIDES, padding(durations, batch_size, epochs)))
@@ -197,7 +197,7 @@ def report(parts, seconds, scores, batch_size, epochs):
     print(f"{shuffled / ours:.2f}x faster")
 
 
-def main():
+def main(argv=None):
     """Trains with each seed and reports."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data_folder", help="default: the mini corpus")
@@ -208,7 +208,7 @@ def main():
         action="store_true",
         help="repeat or cut the utterances to durations as IEMOCAP's are",
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     data_folder = arguments.data_folder or mini_iemocap()
     seconds = {side: [] for side in SIDES}
     scores = {side: [] for side in SIDES}
@@ -218,13 +218,15 @@ def main():
             "output_folder": folder,
             "system": "baseline",
         }
-        settings = recipe.peek(HPARAMS, recipe.with_overrides("", **common))
-        parts = train_ipr.split(settings)
+        settings = peek(HPARAMS, with_overrides("", **common))
+        parts = train_ipr.plan(HPARAMS, with_overrides("", **common)).parts
         if arguments.iemocap_durations:
             parts = lengthen(parts, folder)
-        parts, _ = train_ipr.shorten(parts, settings)
+        parts, _ = limit_parts(
+            parts, settings["max_duration"], settings["long_utterances"]
+        )
         for seed in range(1, arguments.seeds + 1):
-            overrides = recipe.with_overrides("", seed=seed, **common)
+            overrides = with_overrides("", seed=seed, **common)
             taken, scored = train(parts, overrides, arguments.epochs)
             for side in SIDES:
                 seconds[side] += taken[side]

@@ -51,6 +51,12 @@ HPARAMS = FOLDER / "hparams" / "dann.yaml"
 SYSTEMS = ("dann", "base")
 # In single precision.
 TOLERANCE = 1e-5
+# Command lines of the tests, each a trial of a second.
+SMOKE = (
+    "--utterances 32 --target 32 --epochs 1 --rounds 1",
+    "--system dann --recola_folder {recola} --iemocap_folder {iemocap} "
+    "--epochs 1 --rounds 1",
+)
 
 
 def random_parts(n_source, n_target, words):
@@ -362,7 +368,7 @@ def full_run(system, arguments, folder):
     )
 
 
-def main():
+def main(argv=None):
     """Prints one row a system."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--system", default="both", choices=[*SYSTEMS, "both"])
@@ -381,7 +387,7 @@ def main():
     parser.add_argument(
         "--full", action="store_true", help="a run of the recipe instead"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if bool(arguments.recola_folder) != bool(arguments.iemocap_folder):
         parser.error("give both --recola_folder and --iemocap_folder, or none")
     if arguments.threads:

@@ -58,13 +58,18 @@ SIZES = {
         },
     ),
 }
+# Command lines of the tests, each a trial of a second.
+SMOKE = (
+    "--blocks 3 --epochs 1 --utterances 2 --batch_size 2 --seconds 0.5 0.6",
+)
 
 
-def make_encoder(size, device, folder):
+def make_encoder(size, blocks, device, folder):
     """Makes a HuBERT whose last two blocks are trained."""
     import transformers
 
-    blocks, settings = SIZES[size]
+    whole, settings = SIZES[size]
+    blocks = blocks or whole
     transformers.utils.logging.disable_progress_bar()
     config = transformers.HubertConfig(num_hidden_layers=blocks, **settings)
     transformers.HubertModel(config).save_pretrained(folder)
@@ -134,10 +139,11 @@ def epoch(encoder, head, optimizer, read, annotation, batch_size):
         optimizer.zero_grad(set_to_none=True)
 
 
-def parse():
+def parse(argv):
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", default="base", choices=SIZES)
+    parser.add_argument("--blocks", type=int, help="default: the size's")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--utterances", type=int, default=8)
     parser.add_argument("--batch_size", type=int, default=8)
@@ -148,7 +154,7 @@ def parse():
         help="not fused: passes over the weights ten times a step",
     )
     parser.add_argument("--device", default="cpu")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def measure(arguments, folder):
@@ -164,7 +170,8 @@ def measure(arguments, folder):
         Of both sides, see `count`.
     """
     device = arguments.device
-    encoder = make_encoder(arguments.size, device, folder).train()
+    size, blocks = arguments.size, arguments.blocks
+    encoder = make_encoder(size, blocks, device, folder).train()
     annotation = make_utterances(
         arguments.utterances, arguments.seconds, folder
     )
@@ -192,9 +199,9 @@ def measure(arguments, folder):
     return filled, times, count(encoder, annotation, arguments.batch_size)
 
 
-def main():
+def main(argv=None):
     """Prints one row."""
-    arguments = parse()
+    arguments = parse(argv)
     with tempfile.TemporaryDirectory() as folder:
         filled, times, (audio, cached) = measure(arguments, folder)
     middle = {name: statistics.median(times[name]) for name in times}

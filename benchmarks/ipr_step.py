@@ -34,6 +34,11 @@ ENCODERS = {
     "logmel": ("ipr_logmel.yaml", 60, (2.0, 4.0)),
     "wav2vec2": ("ipr.yaml", 3, (2.0, 2.0)),
 }
+# Command lines of the tests, each a trial of a second.
+SMOKE = (
+    "--encoder both --steps 1 --blocks 1 --utterances 4 --ambiguous 2 "
+    "--seconds 0.5 0.6",
+)
 
 
 class Clock:
@@ -71,17 +76,18 @@ def now(device):
     return time.perf_counter()
 
 
-def save_wav2vec2(folder):
+def save_wav2vec2(folder, blocks=None):
     """Saves a wav2vec 2.0 of BASE shape with random weights."""
     import transformers
 
     config = transformers.Wav2Vec2Config()
+    config.num_hidden_layers = blocks or config.num_hidden_layers
     transformers.utils.logging.disable_progress_bar()
     transformers.Wav2Vec2Model(config).save_pretrained(folder)
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
 
 
-def make_brain(encoder, device, folder):
+def make_brain(encoder, device, folder, blocks=None):
     """Makes IPR's Brain as after the warm-up.
 
     Arguments
@@ -91,6 +97,8 @@ def make_brain(encoder, device, folder):
     device : str
     folder : str
         For what is written.
+    blocks : int, optional
+        Of wav2vec 2.0; default: those of BASE.
 
     Returns
     -------
@@ -102,7 +110,7 @@ def make_brain(encoder, device, folder):
         "warmup_updates": 0,
     }
     if encoder == "wav2vec2":
-        save_wav2vec2(folder)
+        save_wav2vec2(folder, blocks)
         settings["ssl_source"] = folder
     hparams = recipe.load(
         FOLDER / "hparams" / ENCODERS[encoder][0],
@@ -196,13 +204,14 @@ def measure(brain, batch, steps, device):
     return times
 
 
-def main():
+def main(argv=None):
     """Prints one row an encoder."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--encoder", default="both", choices=[*ENCODERS, "both"]
     )
     parser.add_argument("--steps", type=int, help="default: 60, wav2vec2 3")
+    parser.add_argument("--blocks", type=int, help="of wav2vec2, default: 12")
     parser.add_argument("--utterances", type=int, default=8)
     parser.add_argument("--ambiguous", type=int, default=5)
     parser.add_argument(
@@ -213,7 +222,7 @@ def main():
         help="lengths of the utterances; default: 2 4, wav2vec2 2 2",
     )
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     both = arguments.encoder == "both"
     print(
         f"{arguments.utterances} utterances, {arguments.ambiguous} of them "
@@ -227,7 +236,9 @@ def main():
         steps = arguments.steps or steps
         low, high = arguments.seconds or seconds
         with tempfile.TemporaryDirectory() as folder:
-            brain = make_brain(encoder, arguments.device, folder)
+            brain = make_brain(
+                encoder, arguments.device, folder, arguments.blocks
+            )
             batch = make_batch(
                 arguments.utterances, arguments.ambiguous, (low, high)
             )

@@ -46,6 +46,11 @@ WAYS = (PEER, "kmeans", "faiss", "ours")
 RATE = 16000
 MELS = 40
 BLOCK = 8192  # frames
+# Command lines of the tests, each a trial of a second.
+SMOKE = (
+    "--size 60000 160 --k 8 --iterations 2 --threads 1",
+    "--no_synthetic --data_folder {iemocap} --k 8 --iterations 2 --threads 1",
+)
 
 
 def make_clusters(n, dim):
@@ -176,7 +181,7 @@ def show(name, path, k, ways, iterations, threads):
         )
 
 
-def main():
+def main(argv=None):
     """Prints one row for each kind of frames, k and way."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", type=int, nargs=2, default=(300_000, 256))
@@ -188,7 +193,7 @@ def main():
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.measure:
         way, path, k = arguments.measure
         found = measure_here(way, path, int(k), arguments.iterations)

@@ -47,6 +47,8 @@ GIVES_BACK = {
     "MALLOC_MMAP_THRESHOLD_": "65536",
     "MALLOC_TRIM_THRESHOLD_": "0",
 }
+# Command lines of the tests, each a trial of a second.
+SMOKE = ("--steps 1 --size 4 1100 4 2000",)
 
 
 def make_inputs(size, kind, device, dtype=torch.float32):
@@ -190,14 +192,21 @@ def peak_of(name, size, kind, device):
     return int(run.stdout)
 
 
-def main():
+def main(argv=None):
     """Prints one row a size and kind of frames."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=4,
+        metavar=("B", "T", "C", "K"),
+        help="default: all of the table",
+    )
     parser.add_argument("--threads", type=int, help="default: torch's own")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--peak_of", nargs=6, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.peak_of:
@@ -213,7 +222,7 @@ def main():
         f"{'plain ms':>10}{'ours ms':>9}{'ratio':>7}"
         f"{'plain MB':>10}{'ours MB':>9}{'ratio':>7}{'net':>6}"
     )
-    for size in SIZES:
+    for size in [arguments.size] if arguments.size else SIZES:
         for kind in KINDS:
             inputs = make_inputs(size, kind, device)
             times, ratio, won = times_of(inputs, arguments.steps, device)

@@ -29,15 +29,17 @@ ENCODERS = {
 }
 BLOCKS, WIDTH = 19, 1024
 FRAMES_PER_SECOND = 50
+# Command lines of the tests, each a trial of a second.
+SMOKE = ("--encoder both --steps 1 --blocks 3 --seconds 0.5 0.6",)
 
 
-def save_hubert(folder):
+def save_hubert(folder, blocks):
     """Saves a HuBERT of large shape with random weights."""
     import transformers
 
     config = transformers.HubertConfig(
         hidden_size=WIDTH,
-        num_hidden_layers=BLOCKS,
+        num_hidden_layers=blocks,
         num_attention_heads=16,
         intermediate_size=4096,
         feat_extract_norm="layer",
@@ -49,7 +51,7 @@ def save_hubert(folder):
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
 
 
-def make_brain(encoder, device, folder, **settings):
+def make_brain(encoder, device, folder, blocks=BLOCKS, **settings):
     """Makes LPMN's Brain as in training; prototypes are drawn at random.
 
     Arguments
@@ -59,6 +61,8 @@ def make_brain(encoder, device, folder, **settings):
     device : str
     folder : str
         For what is written.
+    blocks : int
+        Of HuBERT.
     **settings
         What differs from the hparams file.
 
@@ -68,8 +72,8 @@ def make_brain(encoder, device, folder, **settings):
     """
     settings |= {"output_folder": folder, "num_workers": 0, "cache": False}
     if encoder == "hubert":
-        save_hubert(folder)
-        settings["ssl_source"] = folder
+        save_hubert(folder, blocks)
+        settings |= {"ssl_source": folder, "n_blocks": blocks}
     hparams = recipe.load(
         FOLDER / "hparams" / ENCODERS[encoder][0],
         recipe.with_overrides("", **settings),
@@ -120,19 +124,20 @@ def measure(brain, batch, steps, device):
     return times
 
 
-def main():
+def main(argv=None):
     """Prints one row an encoder."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--encoder", default="both", choices=[*ENCODERS, "both"]
     )
     parser.add_argument("--steps", type=int, help="default: 30, hubert 5")
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="of hubert")
     parser.add_argument("--utterances", type=int, help="default: 16, hubert 4")
     parser.add_argument("--seconds", type=float, nargs=2, default=(2.0, 4.0))
     parser.add_argument("--n_prototypes", type=int, help="default: recipe's")
     parser.add_argument("--threads", type=int, help="default: torch's own")
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     both = arguments.encoder == "both"
@@ -150,7 +155,13 @@ def main():
         _, steps, n = ENCODERS[encoder]
         steps, n = arguments.steps or steps, arguments.utterances or n
         with tempfile.TemporaryDirectory() as folder:
-            brain = make_brain(encoder, arguments.device, folder, **changed)
+            brain = make_brain(
+                encoder,
+                arguments.device,
+                folder,
+                arguments.blocks,
+                **changed,
+            )
             if encoder == "hubert":
                 batch = make_frames(n, (low, high))
             else:

@@ -70,6 +70,11 @@ PRINTED = {
 N_SPEAKERS = 8
 # In single precision.
 TOLERANCE = 1e-4
+# Command lines of the tests, each a trial of a second.
+SMOKE = (
+    "--utterances 2 --rounds 1 --duration 1.5 --two_passes",
+    "--system menan --utterances 2 --rounds 1 --duration 1.5 --memory",
+)
 
 
 def random_parts(n, labels):
@@ -265,9 +270,9 @@ def peak_here(side, system, arguments):
     return resident("VmHWM") - before
 
 
-def peak_of(side, system, held):
+def peak_of(side, system, held, given):
     """Returns the peak of a side in a process of its own, in MB."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--system", system]
+    command = [sys.executable, __file__, *given, "--system", system]
     run = subprocess.run(
         [*command, "--peak_of", side, "--held", held],
         stdout=subprocess.PIPE,
@@ -344,8 +349,9 @@ def measure(system, arguments, folder):
         plain = (bool, int, float, str, list)
         hparams = {k: v for k, v in hparams.items() if isinstance(v, plain)}
         torch.save({"data": data, "hparams": hparams}, held)
+        given = arguments.given
         for side in ("ours", "plain"):
-            row += f"{peak_of(side, system, held):7.0f}"
+            row += f"{peak_of(side, system, held, given):7.0f}"
     print(row, flush=True)
 
 
@@ -386,7 +392,7 @@ def pieces(brain, loader, batch):
     return {"load": walk, "enc": encode, "SC": judge}
 
 
-def read_arguments():
+def read_arguments(argv):
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--system", choices=SYSTEMS, help="default: all")
@@ -409,12 +415,14 @@ def read_arguments():
     parser.add_argument("--memory", action="store_true", help="peaks too")
     parser.add_argument("--peak_of", help=argparse.SUPPRESS)
     parser.add_argument("--held", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args(argv)
+    arguments.given = sys.argv[1:] if argv is None else argv
+    return arguments
 
 
-def main():
+def main(argv=None):
     """Prints one row a system."""
-    arguments = read_arguments()
+    arguments = read_arguments(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.peak_of:

@@ -44,6 +44,8 @@ F0 = (80, 120, 220, 400)
 LOWEST, HIGHEST = 60, 500
 VOICED, PAUSE = 1.5, 0.3
 EDGE = 0.05
+# Command lines of the tests, each a trial of a second.
+SMOKE = ("--utterances 1 --rounds 1 --voices 1 --snr 10",)
 
 
 def by_vocal(features, wav):
@@ -280,7 +282,7 @@ def print_errors(trackers, snr, n):
             print(row, flush=True)
 
 
-def main():
+def main(argv=None):
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--utterances", type=int, default=12)
@@ -292,7 +294,7 @@ def main():
     parser.add_argument(
         "--voices", type=int, default=6, help="of 1.5 s for each f0"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     timed, trackers = make_methods()
     if arguments.data_folder:

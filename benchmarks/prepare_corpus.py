@@ -14,6 +14,9 @@ from speechbrain.dataio.dataio import read_audio
 from speechbrain_ser.corpora.iemocap import read_iemocap, read_labels
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 
+# Command lines of the tests, each a trial of a second.
+SMOKE = ("--repeat 1 --data_folder {iemocap}",)
+
 
 def read_by_decoding(data_folder):
     """Reads the labels and decodes each file for its duration."""
@@ -30,12 +33,12 @@ def seconds(function, *arguments):
     return time.perf_counter() - start
 
 
-def main():
+def main(argv=None):
     """Prints one line with both medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data_folder", help="default: the mini corpus")
     parser.add_argument("--repeat", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     data_folder = arguments.data_folder or mini_iemocap()
     # The first pass fills the file cache and is not timed.
     ours = read_iemocap(data_folder)

@@ -26,11 +26,13 @@ seeds: {seeds}
 rows:
   baseline: {{system: baseline}}
 columns:
-  UA (%): {{metric: UA, split: evaluation}}
+  UA (%): {{metric: UA, split: test}}
 """
+# Command lines of the tests, each a trial of a second.
+SMOKE = ("--seeds 1 --epochs 1 --jobs 1 --data_folder {iemocap}",)
 
 
-def recipe(folder, seed, epochs):
+def recipe(folder, seed, epochs, corpus):
     """The command line of one run, as a shell loop has it."""
     return [
         sys.executable,
@@ -39,18 +41,18 @@ def recipe(folder, seed, epochs):
         "--system=baseline",
         f"--seed={seed}",
         f"--number_of_epochs={epochs}",
-        f"--data_folder={mini_iemocap()}",
+        f"--data_folder={corpus}",
         f"--output_folder={folder}/{seed}",
         "--noprogressbar",
     ]
 
 
-def loop(folder, seeds, epochs, at_once):
+def loop(folder, seeds, epochs, corpus, at_once):
     """Makes the runs in turn, or so many at once."""
     for start in range(0, len(seeds), at_once):
         running = [
             subprocess.Popen(
-                recipe(folder, seed, epochs),
+                recipe(folder, seed, epochs, corpus),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -60,7 +62,7 @@ def loop(folder, seeds, epochs, at_once):
             sys.exit("a run of the loop failed")
 
 
-def table(folder, seeds, epochs, at_once):
+def table(folder, seeds, epochs, corpus, at_once):
     """Makes the runs and the table with the table command."""
     path = os.path.join(folder, "baseline.yaml")
     with open(path, "w", encoding="utf-8") as file:
@@ -68,20 +70,21 @@ def table(folder, seeds, epochs, at_once):
     done = subprocess.run(
         [sys.executable, "-m", "speechbrain_ser.table", path]
         + [f"--jobs={at_once}", f"--results_folder={folder}/results"]
-        + [f"--number_of_epochs={epochs}", f"--data_folder={mini_iemocap()}"],
+        + [f"--number_of_epochs={epochs}", f"--data_folder={corpus}"],
         capture_output=True,
     )
     if done.returncode:
         sys.exit(done.stderr.decode())
 
 
-def main():
+def main(argv=None):
     """Prints the seconds of each side, the sides in turn."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=2)
-    arguments = parser.parse_args()
+    parser.add_argument("--data_folder", help="default: the mini corpus")
+    arguments = parser.parse_args(argv)
     seeds, jobs = list(range(1, arguments.seeds + 1)), arguments.jobs
     sides = {
         "shell loop": (loop, 1),
@@ -89,12 +92,13 @@ def main():
         "table --jobs 1": (table, 1),
         f"table --jobs {jobs}": (table, jobs),
     }
+    corpus = arguments.data_folder or mini_iemocap()
     os.environ.pop("OMP_NUM_THREADS", None)
     seconds = {}
     for name, (make, at_once) in sides.items():
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            make(folder, seeds, arguments.epochs, at_once)
+            make(folder, seeds, arguments.epochs, corpus, at_once)
             seconds[name] = time.perf_counter() - start
     for name, taken in seconds.items():
         ratio = seconds["shell loop"] / taken

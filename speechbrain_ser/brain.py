@@ -21,7 +21,7 @@ from speechbrain_ser.scores import SHARES
 from speechbrain_ser.utils.checkpoints import GeneratorStates, History
 from speechbrain_ser.utils.distributed import gather_batch, world_size
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.files import write_csv
+from speechbrain_ser.utils.files import write_csv, write_text
 from speechbrain_ser.utils.settings import (
     NOTHING,
     Labels,
@@ -50,7 +50,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
     labels : list of str
         The class words, in the order of the logits.
     output_folder : str
-        Where ``curves.csv`` goes.
+        Where ``curves.csv`` and ``train_log.txt`` go.
     batch_size : int
         Utterances a training batch and process.
     sample_rate : int
@@ -326,7 +326,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
             )
 
     def tell_epoch(self, *broken):
-        """Writes ``curves.csv`` and the log line of its last row.
+        """Writes ``curves.csv``, ``train_log.txt`` and the last row's log line.
 
         Arguments
         ---------
@@ -342,6 +342,8 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         logger.info(f"epoch {rows[-1]['epoch']}/{self.epochs}: {line}")
         if if_main_process():
             write_csv(os.path.join(self.output_folder, "curves.csv"), rows)
+            path = os.path.join(self.output_folder, "train_log.txt")
+            write_text(path, "".join(f"{train_log(row)}\n" for row in rows))
 
     def selectable(self, epoch):
         """Whether ``model_selection: best`` may choose an epoch, from 1."""
@@ -382,3 +384,30 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         super().on_fit_start()
         if len(self.history.rows) >= self.epochs:
             logger.info(f"all {self.epochs} epochs were trained before")
+
+
+def train_log(row):
+    """Returns an epoch's row as SpeechBrain's recipes write it.
+
+    Arguments
+    ---------
+    row : dict
+        Name to number; nothing is said of what is None, nor of the time, so
+        that the same run leaves the same file.
+
+    Returns
+    -------
+    str
+        A line without its end.
+
+    Example
+    -------
+    >>> train_log({"epoch": 2, "train_loss": 1.5, "seconds": 3.0})
+    'epoch: 2 - train_loss: 1.50e+00'
+    """
+    told = ", ".join(
+        f"{name}: {value:.2e}"
+        for name, value in row.items()
+        if name not in ("epoch", "seconds") and value is not None
+    )
+    return f"epoch: {row['epoch']} - {told}"

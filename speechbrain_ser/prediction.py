@@ -13,7 +13,7 @@ class Predictor:
     """What a Brain needs to predict; a part of `brain.SERBrain`."""
 
     def outputs(self, predictions):
-        """Returns what is kept of each utterance: name to ``[batch, ...]``."""
+        """Returns what is kept of each utterance: name to tensor, batch first."""
         return {
             "posterior": torch.softmax(predictions["logits"].float(), dim=-1),
             "embedding": predictions["embeddings"].float(),

@@ -340,7 +340,7 @@ class Standardisation(torch.nn.Module):
         self.std.copy_(std)
 
     def forward(self, frames):
-        """Returns the frames ``[..., dim]``, standardised."""
+        """Standardises frames, whose last axis is `dim`."""
         return (frames - self.mean) / self.std
 
 

@@ -422,7 +422,7 @@ def normalize_waveform(wavs, mask):
     -------
     >>> wavs = torch.tensor([[1.0, 3.0, 50.0]])
     >>> normalize_waveform(wavs, torch.tensor([[1.0, 1.0, 0.0]])).round()
-    tensor([[-1., 1., 0.]])
+    tensor([[-1.,  1.,  0.]])
     """
     count = mask.sum(dim=1, keepdim=True)
     mean = (wavs * mask).sum(dim=1, keepdim=True) / count

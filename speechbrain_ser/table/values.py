@@ -143,7 +143,7 @@ def confusions_of_speakers(run, column):
 
 
 def score(column, confusions, labels):
-    """Computes a column's metric from confusion matrices `[..., C, C]`."""
+    """Computes a column's metric from confusion matrices, of any axes."""
     scores = scores_of_confusion(confusions)
     if column.metric in SHARES:
         return scores[column.metric]

@@ -225,6 +225,7 @@ def test_stages_leave_what_the_readme_says(finished, ready):
         "clusters.png",
         "masked_prediction.png",
         "curves.csv",
+        "train_log.txt",
         "stage.json",
     }
     models = [

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import json
 import os
 import pathlib
 import re
@@ -24,6 +25,23 @@ CODE = [
     for folder in ("speechbrain_ser", "recipes", "tests", "tools", "benchmarks")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
+# Recipe to the settings that name its corpus: without them it takes the mini
+# corpus, a larger one than that of these tests.
+FOLDERS = {
+    "recipes/IEMOCAP": {"data_folder": "IEMOCAP_full_release"},
+    "recipes/MER2023": {"data_folder": "MER2023"},
+    "recipes/RECOLA": {
+        "recola_folder": "RECOLA",
+        "iemocap_folder": "IEMOCAP_full_release",
+    },
+    "recipes/CMU-MOSEI": {"data_folder": "CMU-MOSEI"},
+}
+# What SpeechBrain's recipe tests read in the column of checks.
+FILES = re.compile(r"file_exists=\[([^\]]+)\]")
+PERFORMANCE = re.compile(
+    r"performance_check=\[train_log\.txt, (\w+), ([<>])([\d.]+), (epoch: \d+)\]"
+)
+SETUP = ROOT / "tests" / "recipes" / "setup"
 # run options of SpeechBrain that may stand in a YAML file
 RUN_OPTIONS = {
     "ckpt_interval_minutes",
@@ -92,14 +110,19 @@ def test_debug_flags_run(
     """
     held = tmp_path / "tests" / "tmp"
     held.mkdir(parents=True)
+    (tmp_path / "tests" / "samples").mkdir()
+    speech = os.path.join(mini_folder, "Session1")
+    os.symlink(speech, tmp_path / "tests" / "samples" / "ASR")
     os.symlink(mini_folder, held / "IEMOCAP_full_release")
     os.symlink(mini_mer2023_folder, held / "MER2023")
     os.symlink(mini_recola_folder, held / "RECOLA")
     os.symlink(mini_mosei_folder, held / "CMU-MOSEI")
     if "evaluate_menan" in row["Script_file"]:
         save_menan_run(held / "menan" / "fold1")
-    save_ssl_model(held / "wav2vec2")
     save_ssl_model(held / "hubert", "hubert", "layer")
+    folders = FOLDERS[os.path.dirname(row["Script_file"])]
+    if "audio_folder" in row["test_debug_flags"]:
+        folders = {}
     script, hparams = ROOT / row["Script_file"], ROOT / row["Hparam_file"]
     done = subprocess.run(
         [
@@ -109,6 +132,8 @@ def test_debug_flags_run(
             str(script),
             str(hparams),
             *row["test_debug_flags"].split(),
+            *(f"--{key}=tests/tmp/{name}" for key, name in folders.items()),
+            "--device=cpu",
             f"--output_folder={tmp_path / 'out'}",
         ],
         cwd=tmp_path,
@@ -117,9 +142,65 @@ def test_debug_flags_run(
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    written = set(os.listdir(tmp_path / "out"))
-    assert written & {"metrics.json", "codebook.ckpt"}
+    check_left(row["test_debug_checks"], tmp_path / "out")
     check_counted(script, hparams, (tmp_path / "executed").read_text().split())
+
+
+def check_left(checks, folder):
+    """What the column of checks says is there, as SpeechBrain's tests ask."""
+    names = FILES.search(checks)[1].split(",")
+    assert [name for name in names if not (folder / name).is_file()] == []
+    performance = PERFORMANCE.search(checks)
+    if performance is None:
+        return
+    name, sign, bound, epoch = performance.groups()
+    lines = (folder / "train_log.txt").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{epoch} - "))
+    value = float(re.search(rf"\b{name}: (\S+?)(,|$)", line)[1])
+    bound = float(bound)
+    assert value < bound if sign == "<" else value > bound, line
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
+def test_debug_columns_can_be_read(row):
+    """Flags are keys of the YAML, checks are SpeechBrain's; none is empty."""
+    keys, _ = keys_of(ROOT / row["Hparam_file"])
+    flags = row["test_debug_flags"].split()
+    for flag in flags:
+        name, sign, value = flag.removeprefix("--").partition("=")
+        assert flag == "--debug" or (name in keys and sign and value), flag
+    checks = row["test_debug_checks"]
+    left = PERFORMANCE.sub("", FILES.sub("", checks, count=1), count=1)
+    assert FILES.search(checks) and left.strip() == ""
+    trains = "evaluate" not in row["Script_file"]
+    assert trains == bool(PERFORMANCE.search(checks))
+    # what no flag makes, SpeechBrain's runner makes with the row's setup script
+    script = row["Script_file"].removesuffix(".py").replace("/", "_")
+    hparams = "hparams_" + pathlib.Path(row["Hparam_file"]).stem
+    made = any("=tests/tmp/hubert" in f or "runs_folder" in f for f in flags)
+    setup = SETUP / script / hparams
+    assert setup.is_file() == made
+    assert not made or os.access(setup, os.X_OK)
+
+
+def test_setup_makes_a_model(tmp_path):
+    """The small HuBERT, of the sizes that the rows' flags name."""
+    scripts = [
+        path
+        for path in SETUP.glob("*/hparams_*")
+        if "evaluate" not in path.name
+    ]
+    assert len({path.read_bytes() for path in scripts}) == 1
+    here = os.path.dirname(sys.executable)
+    paths = os.pathsep.join([here, os.environ["PATH"]])
+    subprocess.run(
+        [scripts[0]],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(ROOT), PATH=paths),
+        check=True,
+    )
+    made = json.loads((tmp_path / "tests/tmp/hubert/config.json").read_text())
+    assert (made["num_hidden_layers"], made["hidden_size"]) == (3, 32)
 
 
 def check_counted(script, hparams, executed):
