@@ -288,7 +288,7 @@ def parse():
     parser.add_argument(
         "--names",
         default=os.path.join(HERE, "names.yaml"),
-        help="the map of names; no_names.yaml has none",
+        help="the map of names",
     )
     parser.add_argument("--only", nargs="+", help="names of runs.yaml")
     parser.add_argument("--jobs", type=int, default=1, help="at a time")
