@@ -54,39 +54,44 @@ def small_wav2vec2(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def mini_folder(tmp_path_factory):
+def mini_cache(tmp_path_factory):
+    """A folder for mini corpora, one for all workers of pytest."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    return str(base / "mini")
+
+
+@pytest.fixture(scope="session")
+def mini_folder(mini_cache):
     """A small mini corpus: IEMOCAP's layout, 160 utterances."""
     from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 
-    cache = tmp_path_factory.mktemp("cache")
-    return mini_iemocap(str(cache), seed=0, utterances_per_speaker=16)
+    return mini_iemocap(mini_cache, seed=0, utterances_per_speaker=16)
 
 
 @pytest.fixture(scope="session")
-def mini_mer2023_folder(tmp_path_factory):
+def mini_mer2023_folder(mini_cache):
     """A small mini corpus: MER2023's layout, 90 clips."""
     from speechbrain_ser.corpora.mini.mer2023 import mini_mer2023
 
-    cache = tmp_path_factory.mktemp("cache")
-    return mini_mer2023(str(cache), seed=0, utterances=90)
+    return mini_mer2023(mini_cache, seed=0, utterances=90)
 
 
 @pytest.fixture(scope="session")
-def mini_recola_folder(tmp_path_factory):
+def mini_recola_folder(mini_cache):
     """A small mini corpus: RECOLA's layout, 48 utterances."""
     from speechbrain_ser.corpora.mini.recola import mini_recola
 
-    cache = tmp_path_factory.mktemp("cache")
-    return mini_recola(str(cache), seed=0, utterances_per_speaker=6)
+    return mini_recola(mini_cache, seed=0, utterances_per_speaker=6)
 
 
 @pytest.fixture(scope="session")
-def mini_mosei_folder(tmp_path_factory):
+def mini_mosei_folder(mini_cache):
     """A small mini corpus: CMU-MOSEI's layout, 27 segments of 6 videos."""
     from speechbrain_ser.corpora.mini.cmu_mosei import mini_mosei
 
-    cache = tmp_path_factory.mktemp("cache")
-    return mini_mosei(str(cache), seed=0, videos=6)
+    return mini_mosei(mini_cache, seed=0, videos=6)
 
 
 @pytest.fixture

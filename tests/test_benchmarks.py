@@ -15,7 +15,7 @@ import torch
 
 import speechbrain as sb
 from speechbrain_ser.experiment.hparams import find_hparams
-from speechbrain_ser.table import __main__ as table_command
+from speechbrain_ser.table import command as table_command
 from tests.recipes.helpers import ROOT, import_script
 
 FOLDER = ROOT / "benchmarks"
