@@ -1,8 +1,10 @@
 """A made-up table for the tests of its pages."""
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests.table.made_up import made_up
+from tests.table.stub import save_nothing
 
 
 @pytest.fixture
@@ -13,3 +15,9 @@ def table(tmp_path):
     figures.mkdir(parents=True)
     (figures / "confusion.png").write_bytes(b"")
     return made
+
+
+@pytest.fixture
+def small_pictures(monkeypatch):
+    """Tables that are made here have pictures of one pixel."""
+    monkeypatch.setattr(Figure, "savefig", save_nothing)

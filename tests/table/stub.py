@@ -6,6 +6,10 @@ import pathlib
 import shutil
 import time
 
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+
 from tests import processes
 
 HERE = pathlib.Path(__file__).parent
@@ -85,20 +89,28 @@ def words(folder, *arguments):
     ]
 
 
-def lead_a_group(*line):
+def save_nothing(figure, path, **how):
+    """Writes a picture of one pixel."""
+    imsave(path, np.zeros((1, 1, 3)), format="png")
+
+
+def lead_a_group(real_pictures, *line):
     """Is the command, with all that it starts, in a group of its own."""
     os.setsid()
+    if not real_pictures:
+        Figure.savefig = save_nothing
     processes.as_script("speechbrain_ser.table", *line)
 
 
-def start_command(folder, *arguments):
-    """Starts the table command as a user would."""
-    return processes.start(lead_a_group, *words(folder, *arguments))
+def start_command(folder, *arguments, real_pictures=False):
+    """Starts the table command as a user would; its pictures are small."""
+    line = words(folder, *arguments)
+    return processes.start(lead_a_group, real_pictures, *line)
 
 
-def run_command(folder, *arguments):
+def run_command(folder, *arguments, real_pictures=False):
     """Runs the table command to its end."""
-    return start_command(folder, *arguments).wait()
+    return start_command(folder, *arguments, real_pictures=real_pictures).wait()
 
 
 def until(child, holds):

@@ -32,13 +32,13 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_table_is_made_and_made_again_without_a_run(folder):
     """All pages; the second command trains nothing and gives the same."""
-    done = run_command(folder, "--jobs", "2")
+    done = run_command(folder, "--jobs", "2", real_pictures=True)
     assert done.returncode == 0, done.stderr
     assert "strong" in done.stdout
     assert "6/6 runs, done: " in done.stderr and "\r" not in done.stderr
     check_ledger(folder, 6)
     first, lines = pages(folder), ledger(folder)
-    again = run_command(folder)
+    again = run_command(folder, real_pictures=True)
     assert again.returncode == 0 and again.stdout == done.stdout
     assert pages(folder) == first and ledger(folder) == lines
 
