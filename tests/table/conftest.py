@@ -1,10 +1,9 @@
 """A made-up table for the tests of its pages."""
 
 import pytest
-from matplotlib.figure import Figure
 
+from tests import pictures
 from tests.table.made_up import made_up
-from tests.table.stub import save_nothing
 
 
 @pytest.fixture
@@ -20,4 +19,4 @@ def table(tmp_path):
 @pytest.fixture
 def small_pictures(monkeypatch):
     """Tables that are made here have pictures of one pixel."""
-    monkeypatch.setattr(Figure, "savefig", save_nothing)
+    pictures.make_small(monkeypatch.setattr)
