@@ -1,11 +1,10 @@
 """The README's Python runs, and the files it names exist."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 
+from tests import processes
 from tests.recipes.helpers import ROOT
 
 PAGES = sorted(
@@ -22,6 +21,11 @@ BLOCKS = [
 ]
 
 
+def execute(block):
+    """Runs a block as a script of its own."""
+    exec(compile(block, "block", "exec"), {"__name__": "__main__"})
+
+
 def test_there_is_python_to_run():
     """Or the next test proves nothing."""
     assert BLOCKS
@@ -29,10 +33,8 @@ def test_there_is_python_to_run():
 
 @pytest.mark.parametrize("block", [block for _, block in BLOCKS])
 def test_python_blocks_run(block):
-    """As they stand, in a Python of their own, and print something."""
-    done = subprocess.run(
-        [sys.executable, "-c", block], capture_output=True, text=True
-    )
+    """As they stand, in a process of their own, and print something."""
+    done = processes.run(execute, block)
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
@@ -68,13 +70,11 @@ def test_the_table_of_ones_own_can_be_planned(mini_folder, tmp_path):
     root.mkdir()
     (root / "recipes").symlink_to(ROOT / "recipes")
     (root / "ablation.yaml").write_text(block, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "speechbrain_ser.table", "ablation.yaml"]
-        + ["--dry_run", "--data_folder", mini_folder]
-        + ["--test_size", "0.4"],
+    done = processes.run(
+        processes.as_script,
+        *("speechbrain_ser.table", "ablation.yaml", "--dry_run"),
+        *("--data_folder", str(mini_folder), "--test_size", "0.4"),
         cwd=root,
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "0 of 9 runs are done" in done.stdout

@@ -1,11 +1,19 @@
 """Frames without an encoder, and pseudo-labels of them."""
 
+import hashlib
 import os
+import signal
+import time
 import weakref
 
+import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
+from speechbrain_ser.data import frame_cache, kmeans
 from speechbrain_ser.data.pseudo_labelling import make_pseudo_labels
+from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.utils import files
 
 SIZES = [3, 8]
 
@@ -81,3 +89,64 @@ def content(folder):
         for place, _, names in os.walk(folder)
         for name in names
     }
+
+
+# What processes do.
+
+
+def make_and_die(folder, point):
+    """Makes small pseudo-labels, and is killed.
+
+    Before this file is renamed, or with a minus within this call of `assign`.
+    """
+    calls = {"renamed": 0, "labelled": 0}
+
+    def count(what, number, call):
+        """Gives a call that kills at its turn."""
+
+        def counting(*args):
+            """Counts."""
+            calls[what] += 1
+            if calls[what] == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args)
+
+        return counting
+
+    files.os.replace = count("renamed", point, os.replace)
+    kmeans.assign = count("labelled", -point, kmeans.assign)
+    make(folder)
+
+
+def fill_slowly(model, folder, annotation, go):
+    """Fills a cache at 10 utterances a second, from when `go` is there."""
+    encoder = SSLEncoder(model, "unused", frozen_layers=2)
+    cache = frame_cache.FrameCache(folder, encoder)
+    load = frame_cache.load_audio
+
+    def slowly(*args):
+        """Loads a sound after a while."""
+        time.sleep(0.1)
+        return load(*args)
+
+    frame_cache.load_audio = slowly
+    open(f"{go}.{os.getpid()}", "w").close()
+    while not os.path.exists(go):
+        time.sleep(0.01)
+    print(cache.fill(annotation, encoder, show=False))
+
+
+def bits(seed):
+    """The digest of centres and labels of made-up frames."""
+    frames = np.random.default_rng(0).normal(size=(4000, 16))
+    frames = frames.astype(np.float32)
+    centres = kmeans.fit_centres(frames, 100, seed=seed, iterations=5)
+    labels = kmeans.assign(frames, {100: centres})
+    return hashlib.sha256(centres.tobytes() + labels.tobytes()).hexdigest()
+
+
+def print_bits(seed, threads):
+    """Prints such a digest, computed with so many threads."""
+    torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        print(bits(seed))

@@ -6,9 +6,6 @@ import hashlib
 import json
 import os
 import pickle
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -23,26 +20,8 @@ from speechbrain_ser.lobes.features import LogMel, LogMelPitchEnergy
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.utils.audio import load_audio, with_speeds
 from speechbrain_ser.utils.errors import InputError
-
-FILL = """
-import json, os, sys, time, torch
-from speechbrain_ser.data import frame_cache
-from speechbrain_ser.lobes.ssl import SSLEncoder
-
-torch.set_num_threads(1)
-model, folder, annotation, go = sys.argv[1:]
-encoder = SSLEncoder(model, "unused", frozen_layers=2)
-cache = frame_cache.FrameCache(folder, encoder)
-load = frame_cache.load_audio
-def slowly(*args):
-    time.sleep(0.1)
-    return load(*args)
-frame_cache.load_audio = slowly
-open(f"{go}.{os.getpid()}", "w").close()
-while not os.path.exists(go):
-    time.sleep(0.01)
-print(cache.fill(json.load(open(annotation)), encoder, show=False))
-"""
+from tests import processes
+from tests.data.helpers import fill_slowly
 
 
 def make(source, **setting):
@@ -97,23 +76,16 @@ class Frames(torch.utils.data.Dataset):
         return self.cache.read(self.entries[index])
 
 
-def start_filling(model, cache, annotation, tmp_path, processes):
+def start_filling(model, cache, annotation, tmp_path, count):
     """Starts processes that fill at 10 utterances a second, all at once."""
-    listed = tmp_path / "annotation.json"
-    listed.write_text(json.dumps(annotation))
     go = tmp_path / "go"
-    command = [sys.executable, "-c", FILL, model, os.path.dirname(cache.folder)]
+    folder = os.path.dirname(cache.folder)
     started = [
-        subprocess.Popen(
-            [*command, str(listed), str(go)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for _ in range(processes)
+        processes.start(fill_slowly, model, folder, annotation, str(go))
+        for _ in range(count)
     ]
     deadline = time.time() + 60
-    while len(list(tmp_path.glob("go.*"))) < processes:
+    while len(list(tmp_path.glob("go.*"))) < count:
         assert time.time() < deadline
         time.sleep(0.01)
     go.touch()
@@ -196,13 +168,11 @@ def test_frames_that_are_no_numbers_are_not_kept(cache, encoder, tones):
 
 def test_killed_and_continued(small_wav2vec2, cache, encoder, tones, tmp_path):
     """What a killed process finished is not touched again."""
-    (process,) = start_filling(small_wav2vec2, cache, tones, tmp_path, 1)
+    (child,) = start_filling(small_wav2vec2, cache, tones, tmp_path, 1)
     while not os.path.isdir(cache.folder) or len(held(cache)) < 3:
-        assert process.poll() is None
+        assert child.returncode is None, child.stderr
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    child.kill()
     before = held(cache)
     assert 3 <= len(before) < len(tones)
     assert fill(cache, tones, encoder) == len(tones) - len(before)
@@ -216,8 +186,8 @@ def test_two_processes_fill_together(
 ):
     """A whole cache, and neither did it all; a third finds nothing to do."""
     started = start_filling(small_wav2vec2, cache, tones, tmp_path, 2)
-    computed = [int(process.communicate()[0]) for process in started]
-    assert [process.returncode for process in started] == [0, 0]
+    assert [child.wait().returncode for child in started] == [0, 0]
+    computed = [int(child.stdout) for child in started]
     assert sum(computed) >= len(tones)
     assert max(computed) < len(tones)
     for entry in tones.values():

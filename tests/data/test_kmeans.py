@@ -1,8 +1,5 @@
 """k-means: exact, seeded, the same bits with any number of threads."""
 
-import os
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -12,6 +9,8 @@ from threadpoolctl import threadpool_limits
 from speechbrain_ser.data import kmeans
 from speechbrain_ser.data.kmeans import assign, first_centres, fit_centres
 from speechbrain_ser.utils.errors import InputError
+from tests import processes
+from tests.data.helpers import bits, print_bits
 from tests.references.gmp_atl import inertia, nearest_centres
 
 
@@ -137,32 +136,12 @@ def test_fit_refuses():
             fit_centres(frames, 1)
 
 
-BITS = """
-import hashlib, numpy as np
-from speechbrain_ser.data.kmeans import assign, fit_centres
-
-def bits(seed):
-    frames = np.random.default_rng(0).normal(size=(4000, 16)).astype(np.float32)
-    centres = fit_centres(frames, 100, seed=seed, iterations=5)
-    held = centres.tobytes() + assign(frames, {100: centres}).tobytes()
-    return hashlib.sha256(held).hexdigest()
-"""
-
-
 def test_same_bits_in_processes_with_any_threads():
     """Here and in a process with four threads; another seed differs."""
-    run = subprocess.run(
-        [sys.executable, "-c", f"{BITS}\nprint(bits(0))"],
-        env=os.environ | {"OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "passive"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    names = {}
-    exec(BITS, names)
+    there = processes.run(print_bits, 0, 4)
     with threadpool_limits(1):
-        assert names["bits"](0) == run.stdout.strip()
-        assert names["bits"](1) != run.stdout.strip()
+        assert f"{bits(0)}\n" == there.stdout, there.stderr
+        assert f"{bits(1)}\n" != there.stdout
 
 
 def test_assign_is_the_nearest():

@@ -1,10 +1,8 @@
 """Making pseudo-labels: aligned, killed anywhere and gone on with."""
 
 import errno
-import json
 import os
-import subprocess
-import sys
+import signal
 import weakref
 
 import numpy as np
@@ -19,6 +17,7 @@ from speechbrain_ser.data.pseudo_labels import PseudoLabels
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.utils import files
 from speechbrain_ser.utils.errors import InputError
+from tests import processes
 from tests.data.helpers import (
     FITTED,
     LABELLED,
@@ -28,6 +27,7 @@ from tests.data.helpers import (
     all_frames,
     content,
     make,
+    make_and_die,
     make_part,
 )
 from tests.references.gmp_atl import nearest_centres
@@ -266,36 +266,6 @@ def test_damaged_state_is_made_again(tmp_path, whole, monkeypatch):
     assert content(tmp_path) == content(whole)
 
 
-KILLED = """
-import json, os, signal, sys
-from speechbrain_ser.utils import files
-from speechbrain_ser.data import kmeans
-from tests.data.helpers import make
-
-folder, points = sys.argv[1], json.loads(sys.argv[2])
-replace = os.replace
-for point in points:
-    if os.fork():
-        os.wait()
-        continue
-    renamed, labelled = [], []
-    def die(source, target):
-        renamed.append(1)
-        if len(renamed) == point:
-            os.kill(os.getpid(), signal.SIGKILL)
-        replace(source, target)
-    def die_in(*args, assign=kmeans.assign):
-        labelled.append(1)
-        if len(labelled) == -point:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return assign(*args)
-    files.os.replace = die
-    kmeans.assign = die_in
-    make(os.path.join(folder, str(point)))
-    os._exit(0)
-"""
-
-
 def test_sigkill(tmp_path_factory, tmp_path, whole, monkeypatch):
     """Before a file is renamed, among them the last five, and within the labels.
 
@@ -310,14 +280,10 @@ def test_sigkill(tmp_path_factory, tmp_path, whole, monkeypatch):
         make(tmp_path_factory.mktemp("counted"))
     n = len(renamed)
     points = [1, 2, 5, n - 4, n - 3, n - 2, n - 1, n, -1, -4, -7]
-    subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path), json.dumps(points)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=True,
-    )
-    assert len(os.listdir(tmp_path)) == len(points)
     for point in points:
         folder = tmp_path / str(point)
+        child = processes.run(make_and_die, folder, point)
+        assert child.returncode == -signal.SIGKILL, child.stderr
         assert not (folder / "labels.json").exists()
         if point in (1, 2, 5):
             assert any("/." in name for name in content(folder))

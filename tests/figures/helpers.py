@@ -1,60 +1,83 @@
 """What the tests of all pictures have in common."""
 
 import contextlib
+import functools
 import math
-import os
 import warnings
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 
 from speechbrain_ser.figures import style
 
 CLASSES = ["ang", "hap", "sad", "neu"]
+DPI = 150
 
 
-def check_picture(draw, tmp_path, width, height, colours=50):
-    """It can be read back, has things on it, and nothing is left beside it.
+class Saved:
+    """Stands for the file that a picture is written to."""
+
+
+def draw_anew(draw):
+    """Gives the figure that a plot function writes, laid out.
+
+    It goes through `style.save`, once; nothing is written, nobody warned.
+    """
+    figures = []
+
+    def keep(figure, beside, **how):
+        assert beside is Saved and how == {"format": "png", "dpi": DPI}
+        figures.append(figure)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        patch.setattr(
+            style, "replacing", lambda path: contextlib.nullcontext(Saved)
+        )
+        patch.setattr(Figure, "savefig", keep)
+        assert draw("picture.png") == "picture.png"
+        (figure,) = figures
+        figure.draw_without_rendering()
+    return figure
+
+
+@functools.lru_cache(maxsize=32)
+def drawn(draw):
+    """Gives a figure as `draw_anew` does, the same one for the same function.
+
+    So nobody may change it.
+    """
+    return draw_anew(draw)
+
+
+def pixels(figure):
+    """Gives the colours of a figure that is laid out, small, as numbers."""
+    figure.set_layout_engine("none")
+    figure.canvas.draw()
+    colours = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+    return colours.astype(int) @ [1, 256, 65536]
+
+
+def check_picture(draw, width, height, colours=50):
+    """It has the right size and things on it; gives the figure.
 
     `width` is what it is within, `height` the least, both in pixels.
     """
-    path = tmp_path / "new folder" / "picture.png"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert draw(path) == path
-    assert os.listdir(path.parent) == ["picture.png"]
-    picture = imread(path)
-    assert width[0] <= picture.shape[1] <= width[1]
-    assert picture.shape[0] >= height
-    numbers = (255 * picture[:, :, :3]).astype(int) @ [1, 256, 65536]
-    assert len(np.unique(numbers)) > colours
+    figure = drawn(draw)
+    across, up = DPI * figure.get_size_inches()
+    assert width[0] <= across <= width[1]
+    assert up >= height
+    assert len(np.unique(pixels(figure))) > colours
+    return figure
 
 
-def check_repeats(draw, tmp_path):
+def check_repeats(draw):
     """A second picture is the same, whatever the global random state is."""
-    first, second = tmp_path / "1.png", tmp_path / "2.png"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        draw(first)
+    first = pixels(draw_anew(draw))
     np.random.seed(1)
-    draw(second)
-    assert first.read_bytes() == second.read_bytes()
-
-
-def drawn(draw):
-    """Gives the figure that a plot function would have written, laid out."""
-    figures = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "replacing", contextlib.nullcontext)
-        patch.setattr(
-            Figure, "savefig", lambda figure, *_, **__: figures.append(figure)
-        )
-        draw("unused.png")
-    figures[0].draw_without_rendering()
-    return figures[0]
+    np.testing.assert_array_equal(pixels(draw_anew(draw)), first)
 
 
 def texts(labels):

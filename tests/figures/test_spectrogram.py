@@ -4,10 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from speechbrain_ser.figures.mapping import plot_local_mapping
-from tests.figures.helpers import drawn, noise, texts
+from tests.figures.helpers import drawn, noise, pixels, texts
 
 RATE = 16000
 HOP = 0.02
@@ -74,8 +73,6 @@ def test_any_layout_of_the_wave_will_do():
                     path, wave, RATE, ONES, HOP, [0, 1, 0], "abc", ""
                 ),
             )
-            canvas = FigureCanvasAgg(figure)
-            canvas.draw()
-            pictures.append(np.asarray(canvas.buffer_rgba()).copy())
+            pictures.append(pixels(figure))
     assert np.array_equal(pictures[0], pictures[2])
     assert not np.array_equal(pictures[0], pictures[1])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import pictures
 from tests.table.made_up import made_up
 
 
@@ -13,3 +14,9 @@ def table(tmp_path):
     figures.mkdir(parents=True)
     (figures / "confusion.png").write_bytes(b"")
     return made
+
+
+@pytest.fixture
+def small_pictures(monkeypatch):
+    """Tables that are made here have pictures of one pixel."""
+    pictures.make_small(monkeypatch.setattr)

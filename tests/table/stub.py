@@ -1,10 +1,12 @@
 """A table file over the stub recipe, and commands on it."""
 
 import collections
+import os
 import pathlib
 import shutil
-import subprocess
-import sys
+import time
+
+from tests import pictures, processes
 
 HERE = pathlib.Path(__file__).parent
 HPARAMS = """\
@@ -73,12 +75,9 @@ def write_stub(folder, table=TABLE, hparams=HPARAMS):
     return path
 
 
-def command(folder, *arguments):
-    """The table command's line."""
+def words(folder, *arguments):
+    """The table command's words."""
     return [
-        sys.executable,
-        "-m",
-        "speechbrain_ser.table",
         str(folder / "stub_table.yaml"),
         "--results_folder",
         str(folder / "results"),
@@ -86,11 +85,30 @@ def command(folder, *arguments):
     ]
 
 
-def run_command(folder, *arguments):
-    """Runs the table command as a user would."""
-    return subprocess.run(
-        command(folder, *arguments), capture_output=True, text=True
-    )
+def lead_a_group(real_pictures, *line):
+    """Is the command, with all that it starts, in a group of its own."""
+    os.setsid()
+    if not real_pictures:
+        pictures.make_small()
+    processes.as_script("speechbrain_ser.table", *line)
+
+
+def start_command(folder, *arguments, real_pictures=False):
+    """Starts the table command as a user would; its pictures are small."""
+    line = words(folder, *arguments)
+    return processes.start(lead_a_group, real_pictures, *line)
+
+
+def run_command(folder, *arguments, real_pictures=False):
+    """Runs the table command to its end."""
+    return start_command(folder, *arguments, real_pictures=real_pictures).wait()
+
+
+def until(child, holds):
+    """Waits until something holds, while the command runs."""
+    while not holds():
+        assert child.returncode is None, child.stderr
+        time.sleep(0.02)
 
 
 def ledger(folder):
@@ -119,6 +137,11 @@ def pages(folder, name="stub"):
     """The table's files."""
     where = folder / "results" / "tables" / "stub_table" / "stub" / name
     return {name: (where / name).read_bytes() for name in PAGES}
+
+
+def epochs(folder):
+    """Counts the epochs that were trained."""
+    return sum("epoch" in line for line in ledger(folder).elements())
 
 
 def starts(folder):

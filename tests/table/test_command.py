@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -13,11 +11,13 @@ import pytest
 from tests.table.stub import (
     TABLE,
     check_ledger,
-    command,
+    epochs,
     ledger,
     pages,
     run_command,
+    start_command,
     starts,
+    until,
     write_stub,
 )
 
@@ -32,13 +32,13 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_table_is_made_and_made_again_without_a_run(folder):
     """All pages; the second command trains nothing and gives the same."""
-    done = run_command(folder, "--jobs", "2")
+    done = run_command(folder, "--jobs", "2", real_pictures=True)
     assert done.returncode == 0, done.stderr
     assert "strong" in done.stdout
     assert "6/6 runs, done: " in done.stderr and "\r" not in done.stderr
     check_ledger(folder, 6)
     first, lines = pages(folder), ledger(folder)
-    again = run_command(folder)
+    again = run_command(folder, real_pictures=True)
     assert again.returncode == 0 and again.stdout == done.stdout
     assert pages(folder) == first and ledger(folder) == lines
 
@@ -178,16 +178,11 @@ def test_a_shortened_table_lies_elsewhere_and_says_so(folder):
 
 def test_what_is_broken_off_is_listed_with_its_share(folder):
     """--dry_run says how far a killed run came."""
-    process = subprocess.Popen(
-        command(folder, "--number_of_epochs", "40", "--seconds", "0.05"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    while sum("epoch" in line for line in ledger(folder)) < 4:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    started = ("--number_of_epochs", "40", "--seconds", "0.05")
+    child = start_command(folder, *started)
+    until(child, lambda: epochs(folder) >= 4)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
     done = run_command(folder, "--number_of_epochs", "40", "--dry_run")
     assert done.stdout.count("% of its epochs are done") == 1
 
@@ -220,15 +215,13 @@ def test_dry_run_runs_nothing(folder):
 def test_tables_share_runs(folder):
     """Another table with one row in common trains the other row alone."""
     run_command(folder)
-    starts = sum(line.startswith("start") for line in ledger(folder))
+    before = starts(folder)
     other = TABLE.replace("  strong: {system: strong}\n", "").replace(
         "weak: {system: weak}", "plain: {}\n  long: {number_of_epochs: 5}"
     )
     write_stub(folder, other.replace('  "*": weak', '  "*": plain'))
     assert run_command(folder).returncode == 0
-    assert (
-        sum(line.startswith("start") for line in ledger(folder)) == starts + 3
-    )
+    assert starts(folder) == before + 3
 
 
 def test_runs_made_by_hand_are_found(folder):

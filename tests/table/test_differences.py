@@ -299,7 +299,7 @@ def table(tmp_path):
     return fill(file, runs, CLASSES)
 
 
-def test_all_pages_show_the_sign(table, tmp_path):
+def test_all_pages_show_the_sign(table, small_pictures, tmp_path):
     """Not that of a mean, and none of zero's two."""
     half = stats.t.ppf(0.975, 1) * 8
     interval = f"[{-2 - half:.2f}, +{half - 2:.2f}]"
@@ -339,7 +339,7 @@ def test_all_pages_show_the_sign(table, tmp_path):
         ]
 
 
-def test_bars_may_go_below_zero(table, tmp_path, monkeypatch):
+def test_bars_may_go_below_zero(table, small_pictures, tmp_path, monkeypatch):
     """The axis has no end at 100, and so none at 0."""
     tops = []
 

@@ -13,11 +13,13 @@ from speechbrain_ser.table.execute import Lock, threads_each
 from tests.table.stub import (
     TABLE,
     check_ledger,
-    command,
+    epochs,
     ledger,
     pages,
     run_command,
+    start_command,
     starts,
+    until,
     write_stub,
 )
 
@@ -82,8 +84,7 @@ def test_a_failed_run_stops_no_other(folder):
     check_ledger(folder, 3)
     again = run_command(folder)
     assert again.returncode == 1
-    starts = [line for line in ledger(folder).elements() if "start" in line]
-    assert len(starts) == 9  # the failed ones are tried again
+    assert starts(folder) == 9  # the failed ones are tried again
 
 
 def test_a_foreign_run_is_never_used_or_overwritten(folder):
@@ -111,7 +112,7 @@ def test_killed_at_ten_random_moments(folder, tmp_path_factory):
         write_stub(
             place, TABLE.replace("[1, 2, 3]", "[1, 2, 3, 4, 5, 6, 7, 8]")
         )
-    expected = run_command(whole, *arguments)
+    expected = run_command(whole, *arguments[:-1], "8")
     assert expected.returncode == 0
     name = "stub+number_of_epochs=8+seconds=0.1"
     wanted = pages(whole, name)
@@ -119,25 +120,19 @@ def test_killed_at_ten_random_moments(folder, tmp_path_factory):
     kills = 0
     for how in random.Random(4).sample(["group", "table", "interrupt"] * 4, 10):
         before = starts(folder)
-        process = subprocess.Popen(
-            command(folder, *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        child = start_command(folder, *arguments)
         # what an earlier one left running starts nothing: this one is at work
-        while starts(folder) == before and process.poll() is None:
-            time.sleep(0.02)
+        until(child, lambda before=before: starts(folder) > before)
         time.sleep(draw.uniform(0, 0.4))
-        kills += process.poll() is None
+        kills += child.returncode is None
         if how == "group":
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(child.pid, signal.SIGKILL)
         elif how == "table":
-            process.kill()  # what it started goes on
+            child.kill()  # what it started goes on
         else:
-            process.send_signal(signal.SIGINT)
-        process.communicate()
-        assert process.returncode == (130 if how == "interrupt" else -9)
+            child.send_signal(signal.SIGINT)
+        child.wait()
+        assert child.returncode == (130 if how == "interrupt" else -9)
     assert kills == 10
     done = run_command(folder, *arguments)
     assert done.returncode == 0, done.stderr
@@ -148,38 +143,23 @@ def test_killed_at_ten_random_moments(folder, tmp_path_factory):
 def test_two_commands_at_once(folder):
     """No run is done twice; both give the whole table."""
     arguments = ("--number_of_epochs", "6", "--seconds", "0.05", "--jobs", "2")
-    both = [
-        subprocess.Popen(
-            command(folder, *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    said = [process.communicate() for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert said[0][0] == said[1][0]
+    both = [start_command(folder, *arguments) for _ in range(2)]
+    for child in both:
+        assert child.wait().returncode == 0, child.stderr
+    assert both[0].stdout == both[1].stdout
     check_ledger(folder, 6)
-    starts = [line for line in ledger(folder).elements() if "start" in line]
-    assert len(starts) == 6
+    assert starts(folder) == 6
 
 
 def test_interrupted_says_so_and_leaves_a_table(folder):
     """Ctrl-C: code 130, the table names what is missing, children end."""
-    process = subprocess.Popen(
-        command(folder, "--number_of_epochs", "50", "--seconds", "0.1"),
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not any("epoch" in line for line in ledger(folder)):
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate()
-    assert process.returncode == 130
-    assert "stopped; the same command goes on" in said
-    assert "3 of 3 runs missing" in said
+    started = ("--number_of_epochs", "50", "--seconds", "0.1")
+    child = start_command(folder, *started)
+    until(child, lambda: epochs(folder))
+    os.killpg(child.pid, signal.SIGINT)
+    assert child.wait().returncode == 130
+    assert "stopped; the same command goes on" in child.stdout
+    assert "3 of 3 runs missing" in child.stdout
     after = ledger(folder).total()
     time.sleep(0.5)
     assert ledger(folder).total() == after
@@ -242,20 +222,13 @@ def test_what_a_killed_command_left_running_is_waited_for(folder):
     """The next command neither doubles the run nor breaks it off."""
     write_stub(folder, TABLE.replace("[1, 2, 3]", "[1]"))
     arguments = ("--number_of_epochs", "50", "--seconds", "0.15")
-    process = subprocess.Popen(
-        command(folder, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    while not any("epoch" in line for line in ledger(folder)):
-        time.sleep(0.02)
-    process.kill()
-    process.communicate()
+    child = start_command(folder, *arguments)
+    until(child, lambda: epochs(folder))
+    child.kill()
     done = run_command(folder, *arguments)
     assert done.returncode == 0, done.stderr
     check_ledger(folder, 2)
-    starts = [line for line in ledger(folder).elements() if "start" in line]
-    assert len(starts) == 2
+    assert starts(folder) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):

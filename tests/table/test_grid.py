@@ -6,7 +6,7 @@ import pytest
 
 from speechbrain_ser.table.command import main
 from speechbrain_ser.utils.errors import InputError
-from tests.table.stub import TABLE, command, run_command, write_stub
+from tests.table.stub import TABLE, run_command, words, write_stub
 
 REPLACED = {
     "setting": ("weak: {system: weak}", "weak: {systemm: weak}"),
@@ -116,7 +116,7 @@ def test_errors_of_the_command_are_one_sentence(folder):
     assert done.returncode == 1
     assert done.stderr.startswith("error: --system can't be given for all rows")
     assert len(done.stderr.splitlines()) == 1
-    for arguments, words in (
+    for arguments, said in (
         (["--seed", "3"], "--seed can't be given for all rows"),
         (["--nonsense", "3"], "nonsense"),
         (["--corpus", "small"], "corpus is now called corpus_name"),
@@ -128,8 +128,8 @@ def test_errors_of_the_command_are_one_sentence(folder):
         (["--hparams", "nowhere.yaml"], "no hparams file nowhere.yaml"),
     ):
         with pytest.raises(InputError) as refused:
-            main(command(folder, *arguments)[3:])
-        assert words in str(refused.value)
+            main(words(folder, *arguments))
+        assert said in str(refused.value)
         assert len(str(refused.value).splitlines()) == 1
     assert not (folder / "ledger").exists()
 

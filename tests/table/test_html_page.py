@@ -9,7 +9,7 @@ from speechbrain_ser.table.layout import Run
 from tests.table.made_up import LOST, NASTY, Page, simple
 
 
-def test_html_tables(table, tmp_path):
+def test_html_tables(table, small_pictures, tmp_path):
     """All numbers stand in the page, with intervals over speakers."""
     page = Page(html_page.to_html(table, str(tmp_path / "tables")))
     assert page.open == []
@@ -63,7 +63,7 @@ def test_html_tables(table, tmp_path):
     assert [run[2] for run in runs[-3:]] == ["|missing", "|queued", "|running"]
 
 
-def test_html_says_where_it_comes_from(table, tmp_path):
+def test_html_says_where_it_comes_from(table, small_pictures, tmp_path):
     """Title, source, notes and settings; several splits are counted."""
     table.runs[0].metrics["split_sha256"] = "f" * 64
     page = Page(html_page.to_html(table, str(tmp_path)))
@@ -121,7 +121,7 @@ def test_html_needs_nothing_but_itself(table, tmp_path):
     assert str(tmp_path) not in text
 
 
-def test_links_are_quoted(table, tmp_path):
+def test_links_are_quoted(table, small_pictures, tmp_path):
     """A folder's name may have any letter in it."""
     table.runs[0].folder = str(tmp_path / "runs" / 'a "#?&% ü')
     os.makedirs(table.runs[0].folder)

@@ -19,7 +19,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_csv(table, tmp_path):
+def test_csv(table, small_pictures, tmp_path):
     """One line for each cell, with what the other pages leave out."""
     pages.write_pages(table, tmp_path / "out")
     lines = read(tmp_path / "out" / "table.csv")
@@ -46,7 +46,7 @@ def test_csv(table, tmp_path):
     assert lines[9]["mean"] == lines[9]["std"] == lines[9]["low"] == ""
 
 
-def test_runs_csv(table, tmp_path):
+def test_runs_csv(table, small_pictures, tmp_path):
     """One line for each run, values as the columns show them."""
     pages.write_pages(table, tmp_path / "out")
     lines = read(tmp_path / "out" / "runs.csv")
@@ -82,7 +82,7 @@ def test_headings_of_our_own_stay(tmp_path):
 # Rows that read other parts of a run
 
 
-def test_rows_of_one_run(tmp_path):
+def test_rows_of_one_run(small_pictures, tmp_path):
     """Each row has its lines, with its part's values; no figure of another."""
     made = simple(rows=["one", "two", "three"])
     made.file.columns["UA (%)"] = Column("UA (%)", "UA", ("test",))
@@ -111,7 +111,7 @@ def test_rows_of_one_run(tmp_path):
     ]
 
 
-def test_a_cell_that_no_run_belongs_in(tmp_path):
+def test_a_cell_that_no_run_belongs_in(small_pictures, tmp_path):
     """A dash, and the count of runs is that of the others."""
     made = simple(["A", "B"])
     made.cells["one", "A"] = Cell([])
@@ -152,7 +152,9 @@ def test_files(table, tmp_path):
     assert "<b>50" not in text
 
 
-def test_a_failure_leaves_the_old_pages(table, tmp_path, monkeypatch):
+def test_a_failure_leaves_the_old_pages(
+    table, small_pictures, tmp_path, monkeypatch
+):
     """Nothing is written before the last picture is drawn."""
 
     def fail(*_):
@@ -168,7 +170,9 @@ def test_a_failure_leaves_the_old_pages(table, tmp_path, monkeypatch):
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
 
 
-def test_half_a_file_is_never_seen(table, tmp_path, monkeypatch):
+def test_half_a_file_is_never_seen(
+    table, small_pictures, tmp_path, monkeypatch
+):
     """A text that cannot be written leaves the old file whole."""
     out = tmp_path / "out"
     pages.write_pages(table, out)
