@@ -11,6 +11,7 @@ import signal
 import sys
 
 import matplotlib.figure
+import pytest
 import torch
 
 import speechbrain as sb
@@ -181,15 +182,9 @@ def check_sentence(error, said):
 
 def run_undrawn(script, line):
     """Runs a recipe in a process of its own, without pictures."""
-    undrawn(Lasting)
+    undrawn(pytest.MonkeyPatch())
     sys.argv = [str(script), *line]
     import_script(script).RECIPE.run()
-
-
-class Lasting:
-    """What stays as it is set, in a process that ends soon."""
-
-    setattr = setattr
 
 
 def run_until(place, count, script, line):

@@ -56,7 +56,7 @@ def test_the_corrected_command_finds_its_folder_free(own, tmp_path):
         ("batch_size", 0),
         ("number_of_epochs", 0),
         ("seed", -1),
-        ("embedding_dim", 9),
+        ("n_classes", 3),
         ("labels", "[ang, hap, sad, joy]"),
         ("model_selection", "bset"),
     ):
