@@ -14,7 +14,7 @@ from tests.recipes.helpers import LPMN, run_recipe, table, undrawn, words
 
 SMALL = {
     "device": "cpu",
-    "number_of_epochs": 3,
+    "number_of_epochs": 2,
     "last_epochs": 1,
     "n_prototypes": 16,
     "n_selected": "8,4",
@@ -37,7 +37,10 @@ def run(script, hparams, *arguments, **settings):
 
 
 def write_parts(folder, mini_folder, mini_mer2023_folder):
-    """Writes the annotations of both small mini corpora; returns the folder."""
+    """Writes the annotations of both small mini corpora; returns the folder.
+
+    Of IEMOCAP's every second utterance trains.
+    """
     splits = {
         "IEMOCAP": LEAVE_ONE_SESSION_OUT.split(
             read_iemocap(str(mini_folder)), fold=1
@@ -46,6 +49,8 @@ def write_parts(folder, mini_folder, mini_mer2023_folder):
             read_mer2023(str(mini_mer2023_folder)), fold=1
         ),
     }
+    train = splits["IEMOCAP"]["train"]
+    splits["IEMOCAP"]["train"] = dict(list(train.items())[::2])
     for corpus, parts in splits.items():
         for name, annotation in parts.items():
             path = folder / corpus / f"{name}.json"
