@@ -1,6 +1,7 @@
 """A run's key: equal for what gives the same numbers, else not."""
 
 import contextlib
+import functools
 import os
 import shutil
 
@@ -207,6 +208,9 @@ def test_facts_are_what_the_split_holds(mini_folder):
     assert len(set(facts["parts_sha256"].values())) == 4
 
 
+PROGRAM = identity.program
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """Copies of the package and of the recipe."""
@@ -219,12 +223,24 @@ def tree(tmp_path_factory):
 
 @contextlib.contextmanager
 def read_from(tree):
-    """The copies are the package."""
+    """The copies are the package, and are read as they are now."""
     home = tree / "speechbrain_ser" / "__init__.py"
+
+    def program(path):
+        """Parses each text once."""
+        with open(path, encoding="utf-8") as file:
+            return parsed(path, file.read())
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speechbrain_ser, "__file__", str(home))
+        patch.setattr(identity, "program", program)
         yield
-    identity.program.cache_clear()
+
+
+@functools.lru_cache(maxsize=None)
+def parsed(path, text):
+    """Reads a Python file that holds a text."""
+    return PROGRAM.__wrapped__(path)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +262,6 @@ def version_with(tree, name, text):
 
 def version(tree):
     """Both versions of the code, read anew."""
-    identity.program.cache_clear()
     script = str(tree / "recipe" / "train_ipr.py")
     path = str(tree / "recipe" / "hparams" / "ipr_logmel.yaml")
     with read_from(tree):

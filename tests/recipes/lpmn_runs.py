@@ -36,10 +36,10 @@ def run(script, hparams, *arguments, **settings):
         return run_recipe(patch, *line, *arguments, script=script)
 
 
-def write_parts(folder, mini_folder, mini_mer2023_folder):
+def write_parts(folder, mini_folder, mini_mer2023_folder, every=2):
     """Writes the annotations of both small mini corpora; returns the folder.
 
-    Of IEMOCAP's every second utterance trains.
+    Of IEMOCAP's only each so many-th utterance trains.
     """
     splits = {
         "IEMOCAP": LEAVE_ONE_SESSION_OUT.split(
@@ -50,7 +50,7 @@ def write_parts(folder, mini_folder, mini_mer2023_folder):
         ),
     }
     train = splits["IEMOCAP"]["train"]
-    splits["IEMOCAP"]["train"] = dict(list(train.items())[::2])
+    splits["IEMOCAP"]["train"] = dict(list(train.items())[::every])
     for corpus, parts in splits.items():
         for name, annotation in parts.items():
             path = folder / corpus / f"{name}.json"
