@@ -1,9 +1,6 @@
 """A recipe's command: values are taken whole, errors are one sentence."""
 
 import errno
-import os
-import subprocess
-import sys
 import types
 
 import pytest
@@ -12,7 +9,6 @@ import speechbrain as sb
 from speechbrain_ser.experiment.command_line import run, whole_values
 from speechbrain_ser.experiment.hparams import read_overrides
 from speechbrain_ser.utils.errors import InputError
-from tests.recipes.helpers import RECIPE
 
 
 @pytest.mark.parametrize(
@@ -120,15 +116,3 @@ def test_a_missing_hparams_file_is_named(tmp_path):
     """Both places that were looked at."""
     with pytest.raises(SystemExit, match="no hparams file none.yaml, neither"):
         run(failing(AssertionError()), ["none.yaml"])
-
-
-def test_the_level_of_another_process_is_no_noise(tmp_path):
-    """SpeechBrain's logs set it in the environment, which children take."""
-    done = subprocess.run(
-        [sys.executable, str(RECIPE), "none.yaml"],
-        cwd=tmp_path,
-        env=os.environ | {"SB_LOG_LEVEL": "DEBUG"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "" and "no hparams file" in done.stderr

@@ -1,5 +1,7 @@
 """A run's key: equal for what gives the same numbers, else not."""
 
+import contextlib
+import functools
 import os
 import shutil
 
@@ -206,27 +208,67 @@ def test_facts_are_what_the_split_holds(mini_folder):
     assert len(set(facts["parts_sha256"].values())) == 4
 
 
-@pytest.fixture
-def copied(tmp_path, monkeypatch):
-    """Copies of the package and of the recipe, to change."""
-    home = tmp_path / "speechbrain_ser"
-    shutil.copytree(os.path.dirname(speechbrain_ser.__file__), home)
-    shutil.copytree(RECIPE.parent, tmp_path / "recipe")
-    monkeypatch.setattr(speechbrain_ser, "__file__", str(home / "__init__.py"))
-    identity.program.cache_clear()
-    yield tmp_path
-    identity.program.cache_clear()
+PROGRAM = identity.program
 
 
-def version(copied):
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Copies of the package and of the recipe."""
+    folder = tmp_path_factory.mktemp("copied")
+    package = os.path.dirname(speechbrain_ser.__file__)
+    shutil.copytree(package, folder / "speechbrain_ser")
+    shutil.copytree(RECIPE.parent, folder / "recipe")
+    return folder
+
+
+@contextlib.contextmanager
+def read_from(tree):
+    """The copies are the package, and are read as they are now."""
+    home = tree / "speechbrain_ser" / "__init__.py"
+
+    def program(path):
+        """Parses each text once."""
+        with open(path, encoding="utf-8") as file:
+            return parsed(path, file.read())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speechbrain_ser, "__file__", str(home))
+        patch.setattr(identity, "program", program)
+        yield
+
+
+@functools.lru_cache(maxsize=None)
+def parsed(path, text):
+    """Reads a Python file that holds a text."""
+    return PROGRAM.__wrapped__(path)
+
+
+@pytest.fixture(scope="module")
+def before(tree):
+    """Both versions of the unchanged code."""
+    return version(tree)
+
+
+def version_with(tree, name, text):
+    """Both versions of the code with another text of a file."""
+    path = tree / name
+    original = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    try:
+        return version(tree)
+    finally:
+        path.write_text(original, encoding="utf-8")
+
+
+def version(tree):
     """Both versions of the code, read anew."""
-    identity.program.cache_clear()
-    script = str(copied / "recipe" / "train_ipr.py")
-    path = str(copied / "recipe" / "hparams" / "ipr_logmel.yaml")
-    return {
-        "run": identity.code_version(script, path),
-        "report": identity.code_version(script, path, report=True),
-    }
+    script = str(tree / "recipe" / "train_ipr.py")
+    path = str(tree / "recipe" / "hparams" / "ipr_logmel.yaml")
+    with read_from(tree):
+        return {
+            "run": identity.code_version(script, path),
+            "report": identity.code_version(script, path, report=True),
+        }
 
 
 @pytest.mark.parametrize(
@@ -267,16 +309,13 @@ def version(copied):
         ("speechbrain_ser/utils/errors.py", ""),
     ],
 )
-def test_a_changed_line_changes_just_the_right_key(name, changes, copied):
+def test_a_changed_line_changes_just_the_right_key(name, changes, tree, before):
     """Of the run what is executed until there are predictions, else of what
     is made of them; not what another recipe uses."""
-    before = version(copied)
-    path = copied / name
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text + "\nCHANGED = 1\n", encoding="utf-8")
-    after = version(copied)
-    changed = {kind for kind in before if before[kind] != after[kind]}
-    assert changed == set(changes.split())
+    text = (tree / name).read_text(encoding="utf-8")
+    after = version_with(tree, name, text + "\nCHANGED = 1\n")
+    different = {kind for kind in before if before[kind] != after[kind]}
+    assert different == set(changes.split())
 
 
 @pytest.mark.parametrize(
@@ -287,12 +326,9 @@ def test_a_changed_line_changes_just_the_right_key(name, changes, copied):
         "recipe/train_ipr.py",
     ],
 )
-def test_words_about_code_change_no_key(name, copied):
+def test_words_about_code_change_no_key(name, tree, before):
     """Comments, docstrings, formatting."""
-    before = version(copied)
-    path = copied / name
-    text = path.read_text(encoding="utf-8")
-    changed = text.replace('"""', '"""Better. ', 1) + "\n\n\n# the end\n"
-    assert changed != text
-    path.write_text(changed, encoding="utf-8")
-    assert version(copied) == before
+    text = (tree / name).read_text(encoding="utf-8")
+    better = text.replace('"""', '"""Better. ', 1) + "\n\n\n# the end\n"
+    assert better != text
+    assert version_with(tree, name, better) == before

@@ -3,10 +3,8 @@
 import os
 import pathlib
 
-import matplotlib.figure
 import pytest
 
-import speechbrain as sb
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
@@ -19,6 +17,7 @@ from tests.recipes.helpers import (
     import_script,
     own,
     run_recipe,
+    undrawn,
     words,
 )
 
@@ -31,14 +30,8 @@ OF_SPEAKERS = {"speaker_entropy", "speaker_loss", "speaker_accuracy"}
 def run(*arguments, hparams=SMALL, drawn=False, **settings):
     """Runs the recipe in this process; returns its error or None."""
     with pytest.MonkeyPatch.context() as patch:
-        # it asks pip, for as long as a run takes here
-        patch.setattr(sb.utils.logger, "get_environment_description", str)
-        if not drawn:  # half the time of a run
-            patch.setattr(
-                matplotlib.figure.Figure,
-                "savefig",
-                lambda self, path, **kwargs: pathlib.Path(path).touch(),
-            )
+        if not drawn:
+            undrawn(patch)
         patch.setattr(  # a t-SNE
             planes, "neighbour_map", lambda features, start: start
         )

@@ -1,15 +1,18 @@
 """What the tests of MEnAN on CMU-MOSEI share: runs made by hand, settings."""
 
 import json
-import pathlib
 
-import matplotlib.figure
 import pytest
 import torch
 import yaml
 
-import speechbrain as sb
-from tests.recipes.helpers import MOSEI, run_recipe, save_menan_run, words
+from tests.recipes.helpers import (
+    MOSEI,
+    run_recipe,
+    save_menan_run,
+    undrawn,
+    words,
+)
 
 LABELS = ["ang", "hap", "neu", "sad"]
 
@@ -17,14 +20,8 @@ LABELS = ["ang", "hap", "neu", "sad"]
 def run(*arguments, drawn=False, **settings):
     """Runs the recipe in this process; returns its error or None."""
     with pytest.MonkeyPatch.context() as patch:
-        # it asks pip, for as long as a run takes here
-        patch.setattr(sb.utils.logger, "get_environment_description", str)
         if not drawn:
-            patch.setattr(
-                matplotlib.figure.Figure,
-                "savefig",
-                lambda self, path, **kwargs: pathlib.Path(path).touch(),
-            )
+            undrawn(patch)
         line = words("hparams/evaluate.yaml", **settings)
         return run_recipe(patch, *line, *arguments, script=MOSEI)
 

@@ -2,14 +2,12 @@
 
 import json
 import os
-import pathlib
 import shutil
 
 import matplotlib.figure
 import pytest
 import torch
 
-import speechbrain as sb
 from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
 from speechbrain_ser.corpora.mini import cmu_mosei as mini_mosei
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
@@ -22,6 +20,7 @@ from tests.recipes.helpers import (
     run_recipe,
     save_menan_run,
     table,
+    undrawn,
     words,
 )
 from tests.recipes.mosei_runs import (
@@ -150,12 +149,7 @@ def trained(base):
     """A run of the training recipe with sizes and labels of its own."""
     corpus = mini_iemocap(str(base), utterances_per_speaker=6)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sb.utils.logger, "get_environment_description", str)
-        patch.setattr(
-            matplotlib.figure.Figure,
-            "savefig",
-            lambda self, path, **kwargs: pathlib.Path(path).touch(),
-        )
+        undrawn(patch)
         line = words(
             "hparams/menan_small.yaml",
             data_folder=corpus,

@@ -1,9 +1,8 @@
 """The LPMN recipes, run as their users run them."""
 
 import json
+import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,12 +12,17 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
+from speechbrain_ser.corpora.mini import iemocap, mer2023
 from speechbrain_ser.experiment import hparams as recipe
+from speechbrain_ser.experiment.command_line import say_once
+from tests import processes
+from tests.recipes import two_processes_lpmn
 from tests.recipes.helpers import (
     LPMN,
     LPMN_MER2023,
     PARTS,
     ROOT,
+    environment_of,
     figures,
     import_script,
     own,
@@ -26,14 +30,12 @@ from tests.recipes.helpers import (
     same_weights,
     table,
     weights,
-    words,
 )
 from tests.recipes.lpmn_runs import (
     HUBERT,
     LOGMEL,
     SMALL,
     check_prototypes,
-    environment_of,
     run,
     write_parts,
 )
@@ -49,12 +51,6 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Of other processes."""
-    return environment_of(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
 def ready(tmp_path_factory, mini_folder, mini_mer2023_folder):
     """A folder with the annotations of both small mini corpora."""
     folder = tmp_path_factory.mktemp("ready")
@@ -62,27 +58,28 @@ def ready(tmp_path_factory, mini_folder, mini_mer2023_folder):
 
 
 @pytest.mark.parametrize("corpus", ["IEMOCAP", "MER2023"])
-def test_runs_as_typed(corpus, environment, tmp_path):
+def test_runs_as_typed(
+    corpus, mini_folder, mini_mer2023_folder, tmp_path, monkeypatch, capsys
+):
     """Without --data_folder, from the recipe's folder: files, parts, numbers."""
-    script = ROOT / "recipes" / corpus / "train_lpmn.py"
+    monkeypatch.setattr(iemocap, "mini_iemocap", lambda: mini_folder)
+    monkeypatch.setattr(mer2023, "mini_mer2023", lambda: mini_mer2023_folder)
+    script = {"IEMOCAP": LPMN, "MER2023": LPMN_MER2023}[corpus]
+    monkeypatch.chdir(script.parent)
+    say_once.cache_clear()
     out = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, script.name]
-        + words(
-            HUBERT,
-            **SMALL,
-            output_folder=out,
-            # the newest checkpoint is then the one that is reported
-            model_selection="last",
-            speaker_probe=True,
-        ),
-        cwd=script.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
+    error = run(
+        pathlib.Path(script.name),
+        HUBERT,
+        **SMALL,
+        output_folder=out,
+        # the newest checkpoint is then the one that is reported
+        model_selection="last",
+        speaker_probe=True,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    first = done.stdout.splitlines()[0]
+    assert error is None
+    said = capsys.readouterr().out
+    first = said.splitlines()[0]
     assert "mini corpus" in first and f"say nothing about {corpus}" in first
     metrics = json.loads((out / "metrics.json").read_text())
     chosen = [f"{kind}{k}" for kind in ("", "random_") for k in (8, 4)]
@@ -109,7 +106,7 @@ def test_runs_as_typed(corpus, environment, tmp_path):
     assert set(metrics["prototype_use"]) == set(PARTS)
     for use in metrics["prototype_use"].values():
         assert 1 <= use["perplexity"] <= use["used_prototypes"] <= 16
-    assert done.stdout.count("prototypes, of 16: train ") == 1
+    assert said.count("prototypes, of 16: train ") == 1
     check_prototypes(table(out / "prototypes.csv"), weights(out), (8, 4))
     drawn = {name for name in figures(out) if name.startswith("mapping_")}
     assert figures(out) == FIGURES | drawn
@@ -123,7 +120,7 @@ def test_runs_as_typed(corpus, environment, tmp_path):
         return
     assert metrics["leakage"]["speakers"] == 8
     assert metrics["leakage"]["utterances"] == metrics["sizes"]["train"]
-    assert done.stdout.count("a fresh probe names the speaker") == 1
+    assert said.count("a fresh probe names the speaker") == 1
 
 
 def check_curves(rows):
@@ -212,34 +209,21 @@ def test_baselines_select_nothing(pooling, ready, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def processes(base, ready, environment):
+def ended(base, ready):
     """What one process with batches of 8 leaves, and two with 4 each."""
-    worker = ROOT / "tests" / "recipes" / "two_processes_lpmn.py"
-    held = []
-    for n, batch in ((1, 8), (2, 4)):
-        launch = [sys.executable]
-        if n == 2:
-            launch += ["-m", "torch.distributed.run", "--standalone"]
-            launch += ["--nproc_per_node=2"]
-        out = base / f"processes{n}"
-        done = subprocess.run(
-            [*launch, str(worker), str(ready), str(out), str(batch)],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        held += [
-            torch.load(out / f"rank{rank}.pt", weights_only=True)
-            for rank in range(n)
-        ]
-    return held
+    one, two = str(base / "processes1"), str(base / "processes2")
+    two_processes_lpmn.main(str(ready), one, 8)
+    processes.run_ranks(two_processes_lpmn.main, str(ready), two, 4)
+    return [
+        torch.load(f"{out}/rank{rank}.pt", weights_only=True)
+        for out, rank in ((one, 0), (two, 0), (two, 1))
+    ]
 
 
 @pytest.mark.parametrize("corpus", ["IEMOCAP", "MER2023"])
-def test_two_processes_are_as_one(corpus, processes):
+def test_two_processes_are_as_one(corpus, ended):
     """Importance, codebook, counts, losses, weights; bit equal on both sides."""
-    one, two, other = (held[corpus] for held in processes)
+    one, two, other = (held[corpus] for held in ended)
     assert one.keys() == two.keys()
     for key, value in one.items():
         assert torch.equal(two[key], other[key]), key
@@ -290,24 +274,19 @@ def test_labels_of_the_test_part_reach_no_weight(selection, ready, tmp_path):
         assert not same_weights(runs / "as is", runs / "train")
 
 
-def test_table_4_from_the_recipe_itself(environment, tmp_path):
+def test_table_4_from_the_recipe_itself(tmp_path, tmp_path_factory):
     """Two folds: one run each serves all rows, the table holds its numbers."""
     path = ROOT / "tables" / "IEMOCAP" / "lpmn_table4.yaml"
-    command = [sys.executable, "-m", "speechbrain_ser.table", str(path)]
-    command += ["--results_folder", str(tmp_path), "--hparams", LOGMEL]
-    command += ["--number_of_epochs", "1", "--n_prototypes", "512"]
-    command += [
-        "--device",
-        "cpu",
-        "--jobs",
-        "2",
-        "--figure_utterances",
-        "[Ses01F_impro01_F000]",
-    ]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True
+    line = ["--results_folder", tmp_path, "--hparams", LOGMEL]
+    line += ["--number_of_epochs", 1, "--n_prototypes", 512]
+    line += ["--device", "cpu", "--jobs", 2]
+    line += ["--figure_utterances", "[Ses01F_impro01_F000]"]
+    child = processes.run(
+        processes.as_script,
+        *("speechbrain_ser.table", path, *line),
+        environment=environment_of(tmp_path_factory),
     )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert child.returncode == 0, (child.stdout + child.stderr)[-3000:]
     runs = [
         json.loads(file.read_text())
         for file in tmp_path.glob("runs/train_lpmn/*/metrics.json")

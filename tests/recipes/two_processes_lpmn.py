@@ -1,12 +1,11 @@
 """Trains LPMN for a few steps without chance; saves what each process holds.
 
-Run by test_lpmn.py: two_processes_lpmn.py ANNOTATIONS OUT BATCH_SIZE, with a
-folder of annotations for each corpus.
+Run by test_lpmn.py in one process and in two, with a folder of annotations for
+each corpus.
 """
 
 import functools
 import os
-import sys
 
 import torch
 
@@ -29,7 +28,7 @@ def train(path, annotations, out, batch_size, run_opts):
     arguments = {
         "seed": 1,
         "output_folder": out,
-        "batch_size": int(batch_size),
+        "batch_size": batch_size,
         "dropout": 0.0,
         "number_of_epochs": 3,
         "n_prototypes": 48,
@@ -98,7 +97,3 @@ def main(annotations, out, batch_size):
         )
     rank = int(os.environ.get("RANK", 0))
     torch.save(held, os.path.join(out, f"rank{rank}.pt"))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -104,13 +104,3 @@ def main(parts, out, batch_size, cache):
     }
     rank = int(os.environ.get("RANK", 0))
     torch.save(held, os.path.join(out, f"rank{rank}.pt"))
-
-
-def as_rank(rank, port, *arguments):
-    """Does the same as one of two processes."""
-    torch.set_num_threads(1)  # as in the tests' own process
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    os.environ |= {"WORLD_SIZE": "2", "MASTER_PORT": str(port)}
-    os.environ |= {"MASTER_ADDR": "localhost"}
-    main(*arguments)
-    torch.distributed.destroy_process_group()

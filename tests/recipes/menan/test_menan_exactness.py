@@ -1,22 +1,18 @@
 """MEnAN's recipe again, killed, on two processes: bit for bit the same."""
 
-import functools
 import json
 import math
-import multiprocessing
 import os
-import shutil
 import signal
-import socket
 
 import numpy as np
 import pytest
 import torch
 
-from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.corpora.protocols.protocol import Protocol
 from speechbrain_ser.experiment import reading
 from speechbrain_ser.experiment.evaluate import evaluate
+from tests import processes
 from tests.recipes import two_processes_menan
 from tests.recipes.helpers import (
     MENAN,
@@ -37,48 +33,11 @@ from tests.recipes.menan_runs import (
     read,
     run,
     stamps,
-    tiny,
-    train_once,
     turned,
     write,
 )
 
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A folder for what the tests share."""
-    return tmp_path_factory.mktemp("menan")
-
-
-@pytest.fixture(scope="module")
-def corpus(base):
-    """A small mini corpus: 58 utterances of ten speakers."""
-    return mini_iemocap(str(base), utterances_per_speaker=6)
-
-
-@pytest.fixture(scope="module")
-def settings(base, corpus):
-    """Tiny in all respects; the output folder is to be added."""
-    return tiny(corpus, base / "features")
-
-
-@pytest.fixture(scope="module")
-def trained(base, settings):
-    """A function that trains once with such settings; returns the folder."""
-    return functools.partial(train_once, {}, base, settings)
-
-
 # Exactness
-
-
-def test_only_testing_trains_nothing(trained, settings, tmp_path):
-    """--test_only, or the same command, with a finished run."""
-    folder = tmp_path / "out"
-    shutil.copytree(trained(system="menan"), folder)
-    before, written = results(folder), stamps(folder)
-    for option in ([], ["--test_only"]):
-        assert run(*option, **settings, output_folder=folder) is None
-        assert results(folder) == before and stamps(folder) == written
 
 
 def test_written_annotations_give_the_same_run(trained, settings, tmp_path):
@@ -178,35 +137,8 @@ def test_unseen_labels_reach_no_weight(
     assert not same_weights(folder, tmp_path / "turned")
 
 
-def test_gradient_accumulation_runs(trained, settings, tmp_path):
-    """Other weights than without, all of them finite."""
-    option = ["--grad_accumulation_factor", "2"]
-    assert run(*option, **settings, output_folder=tmp_path / "out") is None
-    found = weights(tmp_path / "out")
-    assert all(value.isfinite().all() for value in found.values())
-    before = weights(trained(system="menan"))
-    assert not torch.equal(
-        before["encoder.gru.weight_hh_l0"], found["encoder.gru.weight_hh_l0"]
-    )
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Starts processes that need not import everything anew."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [
-            "torch._dynamo",  # which the first optimizer imports
-            "speechbrain_ser.methods.menan",
-            "speechbrain_ser.corpora.mini.iemocap",
-            "tests.recipes.helpers",
-        ]
-    )
-    return context
-
-
 def test_killed_and_started_again_is_as_never_stopped(
-    trained, settings, tmp_path, server
+    trained, settings, tmp_path
 ):
     """SIGKILL in the second epoch; with memory, ramp and standardisation."""
     whole, out = trained(system="menan"), tmp_path / "out"
@@ -215,13 +147,9 @@ def test_killed_and_started_again_is_as_never_stopped(
     batches = math.ceil(len(read(whole, "train")) / 8)
     # before the step 2 of the fourth batch of the second epoch
     place = "speechbrain_ser.methods.menan:MEnANBrain.train_speaker_classifier"
-    process = server.Process(
-        target=run_until,
-        args=(place, batches + 4, MENAN, words(SMALL, **more)),
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    line = words(SMALL, **more)
+    child = processes.run(run_until, place, batches + 4, MENAN, line)
+    assert child.returncode == -signal.SIGKILL, child.stderr
     assert in_second_epoch(out) and not (out / "metrics.json").exists()
     assert run(**more) is None
     assert (out / "log.txt").read_text().count("epoch 1/2:") == 1
@@ -234,7 +162,7 @@ def test_killed_and_started_again_is_as_never_stopped(
 
 
 @pytest.fixture(scope="module")
-def processes(base, settings, corpus, server):
+def ended(base, settings, corpus):
     """What one process with batches of 8 leaves, and two with 4 each."""
     parts = dict(plan(data_folder=corpus, fold=4).parts)
     parts["train"] = dict(list(parts["train"].items())[:37])
@@ -242,21 +170,7 @@ def processes(base, settings, corpus, server):
     path.write_text(json.dumps(parts))
     one, two = base / "one process", base / "two processes"
     two_processes_menan.main(path, one, 8, cache)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    started = [
-        server.Process(
-            target=two_processes_menan.as_rank,
-            args=(rank, port, path, two, 4, cache),
-        )
-        for rank in range(2)
-    ]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join()
-    assert [process.exitcode for process in started] == [0, 0]
+    processes.run_ranks(two_processes_menan.main, path, two, 4, cache)
     return [
         torch.load(file, weights_only=True)
         for file in (one / "rank0.pt", two / "rank0.pt", two / "rank1.pt")
@@ -264,9 +178,9 @@ def processes(base, settings, corpus, server):
 
 
 @pytest.mark.parametrize("name", two_processes_menan.RUNS)
-def test_two_processes_are_as_one(name, processes):
+def test_two_processes_are_as_one(name, ended):
     """Weights, memory, curves; bit equal on both sides."""
-    one, two, other = (held[name] for held in processes)
+    one, two, other = (held[name] for held in ended)
     assert one.keys() == two.keys()
     for key, value in one.items():
         assert torch.equal(two[key], other[key]), key

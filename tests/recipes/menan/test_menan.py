@@ -1,6 +1,5 @@
 """The MEnAN recipe, run as its users run it."""
 
-import functools
 import math
 
 import matplotlib.image
@@ -9,7 +8,6 @@ import pytest
 import torch
 
 from speechbrain_ser.corpora.mini import iemocap as mini
-from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.evaluation import menan as report
 from speechbrain_ser.evaluation.probing import speaker_probe
 from speechbrain_ser.experiment.command_line import say_once
@@ -39,36 +37,9 @@ from tests.recipes.menan_runs import (
     read,
     run,
     stamps,
-    tiny,
-    train_once,
     write,
 )
 from tests.references import menan as reference
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A folder for what the tests share."""
-    return tmp_path_factory.mktemp("menan")
-
-
-@pytest.fixture(scope="module")
-def corpus(base):
-    """A small mini corpus: 58 utterances of ten speakers."""
-    return mini_iemocap(str(base), utterances_per_speaker=6)
-
-
-@pytest.fixture(scope="module")
-def settings(base, corpus):
-    """Tiny in all respects; the output folder is to be added."""
-    return tiny(corpus, base / "features")
-
-
-@pytest.fixture(scope="module")
-def trained(base, settings):
-    """A function that trains once with such settings; returns the folder."""
-    return functools.partial(train_once, {}, base, settings)
-
 
 # As typed
 
