@@ -12,11 +12,11 @@ from speechbrain_ser.evaluation import dann, menan
 from speechbrain_ser.figures import planes
 from speechbrain_ser.table import command
 from speechbrain_ser.table.beside import pairs
-from speechbrain_ser.table.finished import look_up
 from speechbrain_ser.table.grid import Job
-from speechbrain_ser.table.layout import DONE, Run
+from speechbrain_ser.table.layout import Run
 from speechbrain_ser.utils.errors import InputError
-from tests.recipes.helpers import DANN, LPMN, MENAN, run_recipe
+from tests.recipes.helpers import DANN, LPMN, MENAN
+from tests.recipes.here import Here
 from tests.table.runs import table_file
 
 TABLE = """\
@@ -45,37 +45,6 @@ SETTINGS = {
     "DANN": {"n_filters": 16},
 }
 ROOMS = {"MEnAN": (menan, "plot_speakers"), "DANN": (dann, "plot_languages")}
-
-
-class Here:
-    """Makes runs in this process, one after the other."""
-
-    poll_seconds = 0
-
-    def __init__(self, patch):
-        self.patch, self.ended, self.made = patch, [], []
-
-    def start(self, jobs):
-        """Makes those that are not done."""
-        for job in jobs:
-            look_up(job.run)
-            if job.run.status != DONE:
-                script, *line = job.command
-                code = run_recipe(
-                    self.patch, *line, script=pathlib.Path(script)
-                )
-                assert code is None
-                self.made.append(job.run.row)
-                self.ended.append((job, 0))
-        return [job for job, _ in self.ended]
-
-    def poll(self):
-        """Those that were made."""
-        ended, self.ended = self.ended, []
-        return ended
-
-    def stop(self):
-        """Nothing runs by itself."""
 
 
 @pytest.fixture
