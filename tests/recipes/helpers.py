@@ -10,9 +10,11 @@ import re
 import signal
 import sys
 
+import matplotlib.figure
 import torch
 
 import speechbrain as sb
+from speechbrain_ser.figures import planes
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "IEMOCAP" / "train_ipr.py"
@@ -60,11 +62,33 @@ def import_script(path):
 def run_recipe(monkeypatch, *arguments, script=RECIPE):
     """Runs a recipe as its command line would; returns its error or None."""
     monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+    # it asks pip, for as long as a small run takes
+    monkeypatch.setattr(sb.utils.logger, "get_environment_description", str)
     try:
         import_script(script).RECIPE.run()
     except SystemExit as stop:
         return stop.code
     return None
+
+
+def environment_of(tmp_path_factory):
+    """Of other processes: one thread, the mini corpora of this session."""
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    return os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "SPEECHBRAIN_SER_CACHE": str(cache),
+    }
+
+
+def undrawn(monkeypatch):
+    """Leaves empty files as figures, and lays no t-SNE: half of a small run."""
+    monkeypatch.setattr(
+        matplotlib.figure.Figure,
+        "savefig",
+        lambda self, path, **kwargs: pathlib.Path(path).touch(),
+    )
+    monkeypatch.setattr(planes, "neighbour_map", lambda features, start: start)
 
 
 def weights(folder):
@@ -155,6 +179,19 @@ def check_sentence(error, said):
     assert re.search(said, error), error
 
 
+def run_undrawn(script, line):
+    """Runs a recipe in a process of its own, without pictures."""
+    undrawn(Lasting)
+    sys.argv = [str(script), *line]
+    import_script(script).RECIPE.run()
+
+
+class Lasting:
+    """What stays as it is set, in a process that ends soon."""
+
+    setattr = setattr
+
+
 def run_until(place, count, script, line):
     """Runs a recipe in a process of its own that dies by SIGKILL.
 
@@ -181,12 +218,7 @@ def run_until(place, count, script, line):
         return original(*args, **kwargs)
 
     setattr(owner, name, counted)
-    torch.set_num_threads(1)  # as in the tests' own process
-    sb.utils.logger.get_environment_description = (
-        str  # it asks pip, which is slow
-    )
-    sys.argv = [str(script), *line]
-    import_script(script).RECIPE.run()
+    run_undrawn(script, line)
 
 
 def save_menan_run(

@@ -7,43 +7,29 @@ import shutil
 
 import pytest
 
-from speechbrain_ser.corpora.annotations import (
-    read_annotation,
-    write_annotation,
-)
-from speechbrain_ser.corpora.iemocap import read_iemocap
-from speechbrain_ser.corpora.protocols.iemocap import AMBIGUITY
+from speechbrain_ser.corpora.annotations import read_annotation
 from speechbrain_ser.experiment.evaluate import evaluate
 from speechbrain_ser.utils.errors import InputError
-from tests.recipes.helpers import check_sentence, run_recipe
+from tests.recipes import ipr_runs
+from tests.recipes.helpers import check_sentence
+from tests.recipes.ipr_runs import TINY, run
 
-SHORT = (
-    "hparams/ipr_logmel.yaml --noprogressbar --device cpu --system baseline "
-    "--number_of_epochs 1 --channels 8 --embedding_dim 8 --hidden_dim 8"
-).split()
+SHORT = TINY | {"system": "baseline", "number_of_epochs": 1}
 OPTIONS = {"device": "cpu", "noprogressbar": True}
 
 
 @pytest.fixture(scope="module")
 def own(mini_folder, tmp_path_factory):
-    """Arguments for annotations of one's own, forty utterances a part."""
+    """Arguments for annotations of one's own, few utterances a part."""
     folder = tmp_path_factory.mktemp("own")
-    parts = AMBIGUITY.split(read_iemocap(mini_folder), test_size=0.4)
-    words = ["--skip_prep", "True"]
-    for part, annotation in parts.items():
-        path = folder / f"{part}.json"
-        write_annotation(str(path), dict(list(annotation.items())[:40]))
-        words += [f"--{part}_annotation", str(path)]
-    return words
+    return ipr_runs.own(ipr_runs.write_parts(folder, mini_folder))
 
 
 @pytest.fixture(scope="module")
 def trained(own, tmp_path_factory):
     """A finished run."""
     folder = tmp_path_factory.mktemp("trained") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        line = [*SHORT, *own, "--output_folder", folder]
-        assert run_recipe(patch, *line) is None
+    assert run(*own, **SHORT, output_folder=folder) is None
     return folder
 
 
@@ -62,61 +48,49 @@ def content(folder):
     }
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ["--batch_size", "0"],
-        ["--number_of_epochs", "0"],
-        ["--seed", "-1"],
-        ["--embedding_dim", "9"],
-        ["--labels", "[ang, hap, sad, joy]"],
-        ["--model_selection", "bset"],
-    ],
-)
-def test_the_corrected_command_finds_its_folder_free(
-    wrong, own, tmp_path, monkeypatch
-):
-    """What is refused has claimed nothing."""
-    line = [*SHORT, *own, "--output_folder", tmp_path / "out"]
-    check_sentence(run_recipe(monkeypatch, *line, *wrong), wrong[0][2:6])
-    assert not (tmp_path / "out" / "settings.json").exists()
-    assert run_recipe(monkeypatch, *line) is None
-    assert (tmp_path / "out" / "metrics.json").exists()
-
-
-def test_a_folder_is_taken_whole(own, tmp_path, monkeypatch):
-    """With a blank, a number sign, an equals sign and a colon."""
+def test_the_corrected_command_finds_its_folder_free(own, tmp_path):
+    """What is refused has claimed nothing; the name may hold any sign."""
     folder = tmp_path / "x #2: a=b"
-    line = [*SHORT, *own, "--output_folder", folder]
-    assert run_recipe(monkeypatch, *line) is None
+    settings = SHORT | {"output_folder": folder}
+    for name, value in (
+        ("batch_size", 0),
+        ("number_of_epochs", 0),
+        ("seed", -1),
+        ("embedding_dim", 9),
+        ("labels", "[ang, hap, sad, joy]"),
+        ("model_selection", "bset"),
+    ):
+        check_sentence(run(*own, **settings | {name: value}), name[:4])
+        assert not (folder / "settings.json").exists()
+    assert run(*own, **settings) is None
     assert (folder / "metrics.json").exists() and (folder / "save").exists()
     assert os.listdir(tmp_path) == [folder.name]
 
 
-def test_a_trial_gets_into_no_run(trained, own, monkeypatch):
-    """--debug in the folder of a run, and the other way round."""
+def test_a_trial_gets_into_no_run(trained, own):
+    """--debug in the folder of a run."""
     before = content(trained)
-    line = [*SHORT, *own, "--output_folder", trained]
-    check_sentence(run_recipe(monkeypatch, *line, "--debug"), "holds a run")
+    error = run(*own, "--debug", **SHORT, output_folder=trained)
+    check_sentence(error, "holds a run")
     assert content(trained) == before
 
 
-def test_a_run_gets_into_no_trial(own, tmp_path, monkeypatch):
+def test_a_run_gets_into_no_trial(own, tmp_path):
     """Whose checkpoints saw two batches."""
-    line = [*SHORT, *own, "--output_folder", tmp_path / "out"]
-    assert run_recipe(monkeypatch, *line, "--debug") is None
-    check_sentence(run_recipe(monkeypatch, *line), "run_options.*debug")
+    settings = SHORT | {"output_folder": tmp_path / "out"}
+    assert run(*own, "--debug", **settings) is None
+    check_sentence(run(*own, **settings), "run_options.*debug")
 
 
 def test_a_changed_picture_reports_anew_without_training(
-    trained, own, tmp_path, monkeypatch
+    trained, own, tmp_path
 ):
     """Settings of the report may change; the weights and the key stay."""
     shutil.copytree(trained, tmp_path / "out")
-    line = [*SHORT, *own, "--output_folder", tmp_path / "out"]
     before = json.loads((tmp_path / "out" / "metrics.json").read_text())
     saved = content(tmp_path / "out" / "save")
-    assert run_recipe(monkeypatch, *line, "--speaker_probe", "True") is None
+    more = {"speaker_probe": True, "output_folder": tmp_path / "out"}
+    assert run(*own, **SHORT | more) is None
     after = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert after["run"] == before["run"]
     assert after["report"] != before["report"]
@@ -124,9 +98,7 @@ def test_a_changed_picture_reports_anew_without_training(
     assert content(tmp_path / "out" / "save") == saved
 
 
-def test_a_run_of_another_version_is_left_alone(
-    trained, own, tmp_path, monkeypatch
-):
+def test_a_run_of_another_version_is_left_alone(trained, own, tmp_path):
     """Its folder is refused by one sentence, nothing of it is overwritten."""
     old = tmp_path / "old"
     shutil.copytree(trained, old)
@@ -134,8 +106,8 @@ def test_a_run_of_another_version_is_left_alone(
     settings.pop("format")
     (old / "settings.json").write_text(json.dumps(settings))
     before = content(old)
-    line = [*SHORT, *own, "--output_folder", old]
-    check_sentence(run_recipe(monkeypatch, *line), "earlier version")
+    error = run(*own, **SHORT, output_folder=old)
+    check_sentence(error, "earlier version")
     assert content(old) == before
     with pytest.raises(InputError, match="earlier version"):
         evaluate(str(old), {}, str(tmp_path / "elsewhere"))

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -19,21 +18,33 @@ from speechbrain_ser.corpora.annotations import (
     write_annotation,
 )
 from speechbrain_ser.corpora.iemocap import read_iemocap
-from speechbrain_ser.corpora.protocols.iemocap import AMBIGUITY
+from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.experiment.hparams import with_overrides
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.utils.errors import InputError
+from tests import processes
+from tests.recipes import two_processes
 from tests.recipes.helpers import (
     RECIPE,
     ROOT,
-    SHORT,
     check_sentence,
+    environment_of,
     import_script,
     in_second_epoch,
     results,
-    run_recipe,
+    run_until,
     same_weights,
     weights,
+    words,
+)
+from tests.recipes.ipr_runs import (
+    LOGMEL,
+    PARTS,
+    SHORT,
+    TINY,
+    own,
+    run,
+    write_parts,
 )
 
 SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
@@ -48,49 +59,58 @@ FIGURES = {
 
 @pytest.fixture(scope="module")
 def ready(mini_folder, tmp_path_factory):
-    """Annotations of the four parts of the small mini corpus."""
-    folder = tmp_path_factory.mktemp("annotations")
-    parts = AMBIGUITY.split(read_iemocap(mini_folder), test_size=0.4)
-    for part, annotation in parts.items():
-        write_annotation(str(folder / f"{part}.json"), annotation)
+    """Annotations of the four parts, 24 utterances at most in each."""
+    return write_parts(tmp_path_factory.mktemp("annotations"), mini_folder)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A smaller mini corpus: 58 utterances of ten speakers."""
+    folder = tmp_path_factory.mktemp("corpus")
+    return mini_iemocap(str(folder), utterances_per_speaker=6)
+
+
+@pytest.fixture(scope="module")
+def permuted(ready, tmp_path_factory):
+    """The same annotations, D2's emotions turned."""
+    folder = tmp_path_factory.mktemp("permuted") / "own"
+    shutil.copytree(ready, folder)
+    ambiguous = read_annotation(str(ready / "unlabelled.json"))
+    # of each class there is another number then
+    turned = {"ang": "sad", "sad": "ang", "neu": "hap", "hap": "neu"}
+    for entry in ambiguous.values():
+        entry["emotion"] = turned[entry["emotion"]]
+        entry["votes"] = [[entry["emotion"]]]
+    write_annotation(str(folder / "unlabelled.json"), ambiguous)
     return folder
 
 
-def own(folder):
-    """The arguments for annotations of one's own."""
-    return ["--skip_prep", "True"] + [
-        word
-        for part in ("train", "unlabelled", "valid", "test")
-        for word in (f"--{part}_annotation", folder / f"{part}.json")
-    ]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A function that trains a system once on annotations; returns the run."""
+    base, held = tmp_path_factory.mktemp("trained"), {}
+
+    def train(system, folder):
+        """Finds what was trained before."""
+        if (system, folder) not in held:
+            out = base / str(len(held))
+            more = TINY | {"system": system, "output_folder": out}
+            assert run(*own(folder), **more) is None
+            held[system, folder] = out
+        return held[system, folder]
+
+    return train
 
 
-def with_settings(line, more):
-    """A command line with settings of another value; each is given once."""
-    settings = dict(zip(line[1::2], line[2::2]))
-    settings |= dict(zip(more[::2], more[1::2]))
-    return [line[0], *(word for pair in settings.items() for word in pair)]
-
-
-def command(*arguments):
-    """The command line of the recipe."""
-    return [sys.executable, str(RECIPE), *map(str, arguments)]
-
-
-@pytest.mark.parametrize("here", [ROOT, RECIPE.parent])
-def test_runs_as_typed(here, tmp_path):
-    """Without --data_folder, from the root and from the recipe's folder."""
-    os.environ["SPEECHBRAIN_SER_CACHE"] = str(tmp_path.parent / "cache")
+def test_runs_as_typed(tmp_path, tmp_path_factory):
+    """A process of its own, from the root, without --data_folder."""
+    more = {"number_of_epochs": 2}
     done = subprocess.run(
-        [
-            sys.executable,
-            os.path.relpath(RECIPE, here),
-            "hparams/ipr.yaml",
-            *SHORT,
-            "--output_folder",
-            str(tmp_path / "out"),
-        ],
-        cwd=here,
+        [sys.executable, os.path.relpath(RECIPE, ROOT)]
+        + words("hparams/ipr.yaml", **SHORT | more)
+        + ["--output_folder", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=environment_of(tmp_path_factory),
         capture_output=True,
         text=True,
     )
@@ -98,21 +118,16 @@ def test_runs_as_typed(here, tmp_path):
     first = done.stdout.splitlines()[0]
     assert "mini corpus" in first and "say nothing about IEMOCAP" in first
     assert "train 1710, unlabelled 3421, test 400" in done.stdout
-    for epoch in (1, 2, 3):
-        assert done.stdout.count(f"epoch {epoch}/3:") == 1
+    for epoch in (1, 2):
+        assert done.stdout.count(f"epoch {epoch}/2:") == 1
     assert (tmp_path / "out" / "train_ipr.py").exists()
     metrics, curves, predictions = results(tmp_path / "out")
     assert set(os.listdir(tmp_path / "out" / "figures")) == FIGURES
-    assert len(curves) == 3
+    assert len(curves) == 2
     assert 0 <= metrics["metrics"]["test"]["UA"] <= 1
     assert metrics["protocol"].startswith("iemocap-ambiguity@1 with ")
     assert metrics["metrics"]["test"]["interval"]["over"] == "speakers"
-    assert set(metrics["metrics"]) == {
-        "train",
-        "valid",
-        "unlabelled",
-        "test",
-    }
+    assert set(metrics["metrics"]) == set(PARTS)
     rows = list(csv.DictReader(predictions.splitlines()))
     assert len(rows) == sum(metrics["sizes"].values())
     assert {row["part"] for row in rows} == set(metrics["metrics"])
@@ -131,22 +146,9 @@ def metrics_labels(row):
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_systems_train_on_what_table_3_says(
-    system, ready, tmp_path, monkeypatch
-):
+def test_systems_train_on_what_table_3_says(system, ready, trained):
     """Every system runs; only supervised learns D2's labels."""
-    out = tmp_path / "out"
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr_logmel.yaml",
-        *SHORT,
-        *own(ready),
-        "--system",
-        system,
-        "--output_folder",
-        out,
-    )
-    assert error is None
+    out = trained(system, ready)
     curves = results(out)[1]
     learns = system in ("baseline_plus", "ipr")
     assert ("pseudo_loss" in curves[-1]) == learns
@@ -157,138 +159,75 @@ def test_systems_train_on_what_table_3_says(
 
 
 @pytest.mark.parametrize("system", ["baseline", "baseline_plus", "ipr"])
-def test_hidden_labels_reach_no_weight(system, ready, tmp_path, monkeypatch):
+def test_hidden_labels_reach_no_weight(system, ready, permuted, trained):
     """Permuted labels of D2: every weight is the same, bit for bit."""
-    permuted = tmp_path / "permuted"
-    shutil.copytree(ready, permuted)
-    ambiguous = read_annotation(str(ready / "unlabelled.json"))
-    words = [entry["emotion"] for entry in ambiguous.values()]
-    turned = {"ang": "hap", "hap": "sad", "sad": "neu", "neu": "ang"}
-    for entry, word in zip(ambiguous.values(), words):
-        entry["emotion"] = turned[word]
-        entry["votes"] = [[turned[word]]]
-    write_annotation(str(permuted / "unlabelled.json"), ambiguous)
-    for name, folder in (("one", ready), ("other", permuted)):
-        error = run_recipe(
-            monkeypatch,
-            "hparams/ipr_logmel.yaml",
-            *SHORT,
-            *own(folder),
-            "--system",
-            system,
-            "--output_folder",
-            tmp_path / name,
-        )
-        assert error is None
-    assert same_weights(tmp_path / "one", tmp_path / "other")
+    one, other = trained(system, ready), trained(system, permuted)
+    assert one != other and same_weights(one, other)
     # the labels did change: the agreement curve, reporting only, says so
     agreement = [
-        [row["model_agreement"] for row in results(tmp_path / name)[1]]
-        for name in ("one", "other")
+        [row["model_agreement"] for row in results(folder)[1]]
+        for folder in (one, other)
     ]
     assert agreement[0] != agreement[1]
 
 
-def test_supervised_does_learn_the_labels(ready, tmp_path, monkeypatch):
+def test_supervised_does_learn_the_labels(ready, permuted, trained):
     """The test above could fail: where labels are used, weights differ."""
-    permuted = tmp_path / "permuted"
-    shutil.copytree(ready, permuted)
-    ambiguous = read_annotation(str(ready / "unlabelled.json"))
-    for entry in ambiguous.values():
-        entry["emotion"] = "ang"
-    write_annotation(str(permuted / "unlabelled.json"), ambiguous)
-    for name, folder in (("one", ready), ("other", permuted)):
-        run_recipe(
-            monkeypatch,
-            "hparams/ipr_logmel.yaml",
-            *SHORT,
-            *own(folder),
-            "--system",
-            "supervised",
-            "--output_folder",
-            tmp_path / name,
-        )
-    assert not same_weights(tmp_path / "one", tmp_path / "other")
+    runs = [trained("supervised", folder) for folder in (ready, permuted)]
+    assert not same_weights(*runs)
 
 
 @pytest.mark.parametrize(
-    "more",
+    "more, batches",
     [
-        [],
-        "--warmup_epochs 0 --precise_per_batch 3 --center domain".split(),
+        ({}, (3, 6)),
+        (
+            {"warmup_epochs": 0, "precise_per_batch": 3, "center": "domain"},
+            (5, 5),
+        ),
     ],
     ids=["default", "other batches"],
 )
-def test_killed_and_started_again_is_as_never_stopped(more, ready, tmp_path):
+def test_killed_and_started_again_is_as_never_stopped(
+    more, batches, ready, trained, tmp_path
+):
     """SIGKILL in the middle of an epoch after the warm-up, dropout on."""
-    arguments = [
-        "hparams/ipr_logmel.yaml",
-        *with_settings(SHORT, more),
-        *own(ready),
-        "--ckpt_interval_minutes",
-        "0",
-        "--ckpt_interval_steps",
-        "5",
-    ]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    environment = dict(os.environ, OMP_NUM_THREADS="1")
-    run = {"env": environment, "cwd": tmp_path, "text": True}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(
-        command(*arguments, "--output_folder", whole), **pipes, **run
-    )
-    assert done.returncode == 0, done.stdout
-
-    process = subprocess.Popen(
-        command(*arguments, "--output_folder", killed), **pipes, **run
-    )
-    while not in_second_epoch(killed):
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    whole, killed = trained("ipr", ready), tmp_path / "killed"
+    if more:
+        whole = tmp_path / "whole"
+        settings = TINY | more | {"output_folder": whole}
+        assert run(*own(ready), **settings) is None
+    settings = TINY | more | {"output_folder": killed}
+    settings |= {"ckpt_interval_minutes": 0, "ckpt_interval_steps": 2}
+    line = words(LOGMEL, **settings) + own(ready)
+    # before the last step of the second epoch
+    place = "speechbrain_ser.methods.ipr:IPRBrain.fit_batch"
+    child = processes.run(run_until, place, sum(batches), RECIPE, line)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    assert "epoch 1/3" in child.stdout and in_second_epoch(killed)
     assert not (killed / "metrics.json").exists()
-
-    done = subprocess.run(
-        command(*arguments, "--output_folder", killed), **pipes, **run
-    )
-    assert done.returncode == 0, done.stdout
-    assert "epoch 1/3" not in done.stdout
+    assert run(*own(ready), **settings) is None
+    assert (killed / "log.txt").read_text().count("epoch 1/3:") == 1
     assert same_weights(whole, killed)
     assert results(whole) == results(killed)
 
 
 @pytest.mark.parametrize("other_batches", [False, True])
 def test_two_processes_are_as_one(other_batches, ready, tmp_path):
-    """torchrun with 2 x 4 utterances: the prototypes of 1 x 8, on both sides.
+    """2 x 4 utterances: the prototypes of 1 x 8, on both sides.
 
     Also without a warm-up, with so many of D1 a batch and centred embeddings.
     """
-    worker = ROOT / "tests" / "recipes" / "two_processes.py"
-    environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT))
     for n, batch in ((1, 8), (2, 4)):
         more = {}
         if other_batches:
             more = {"warmup_epochs": 0, "center": "domain"}
             more |= {"precise_per_batch": 4 // n}
-        launch = [sys.executable]
-        if n == 2:
-            launch += ["-m", "torch.distributed.run", "--standalone"]
-            launch += ["--nproc_per_node=2"]
-        done = subprocess.run(
-            [
-                *launch,
-                str(worker),
-                str(ready),
-                str(tmp_path / str(n)),
-                str(batch),
-                json.dumps(more),
-            ],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        arguments = str(ready), str(tmp_path / str(n)), batch, json.dumps(more)
+        if n == 1:
+            two_processes.main(*arguments)
+        else:
+            processes.run_ranks(two_processes.main, *arguments)
     one = torch.load(tmp_path / "1" / "rank0.pt", weights_only=True)
     two = [
         torch.load(tmp_path / "2" / f"rank{r}.pt", weights_only=True)
@@ -300,29 +239,12 @@ def test_two_processes_are_as_one(other_batches, ready, tmp_path):
     assert not torch.equal(one["first.prototypes"], one["last.prototypes"])
 
 
-def test_frozen_blocks_stay_bit_for_bit(
-    ready, small_wav2vec2, tmp_path, monkeypatch
-):
+def test_frozen_blocks_stay_bit_for_bit(ready, small_wav2vec2, tmp_path):
     """Through fit, in the paper's setting with a small model."""
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr.yaml",
-        *SHORT,
-        *own(ready),
-        "--ssl_source",
-        small_wav2vec2,
-        "--embedding_dim",
-        32,
-        "--frozen_layers",
-        1,
-        "--lr",
-        0.001,
-        "--num_workers",
-        0,
-        "--output_folder",
-        tmp_path / "out",
-    )
-    assert error is None
+    more = {"ssl_source": small_wav2vec2, "embedding_dim": 32, "lr": 0.001}
+    more |= {"frozen_layers": 1, "num_workers": 0}
+    more |= {"number_of_epochs": 2, "output_folder": tmp_path / "out"}
+    assert run(*own(ready), hparams="hparams/ipr.yaml", **SHORT | more) is None
     import safetensors.torch
 
     before = safetensors.torch.load_file(f"{small_wav2vec2}/model.safetensors")
@@ -345,21 +267,11 @@ def test_frozen_blocks_stay_bit_for_bit(
     )
 
 
-def test_stricter_split_shares_no_speaker(mini_folder, tmp_path, monkeypatch):
+def test_stricter_split_shares_no_speaker(mini_folder, tmp_path):
     """--held_out_session: nobody in D3 is trained on."""
     out = tmp_path / "out"
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr_logmel.yaml",
-        *SHORT,
-        "--data_folder",
-        mini_folder,
-        "--held_out_session",
-        3,
-        "--output_folder",
-        out,
-    )
-    assert error is None
+    more = {"data_folder": mini_folder, "held_out_session": 3}
+    assert run(**TINY | more, output_folder=out) is None
     speakers = {
         part: {e["speaker"] for e in read_annotation(str(out / f)).values()}
         for part, f in (("train", "train.json"), ("test", "test.json"))
@@ -371,61 +283,49 @@ def test_stricter_split_shares_no_speaker(mini_folder, tmp_path, monkeypatch):
     )
 
 
-def test_split_utterances_are_evaluated_whole(ready, tmp_path, monkeypatch):
+def test_split_utterances_are_evaluated_whole(ready, tmp_path):
     """--long_utterances split: pieces train, predictions are of utterances."""
     out = tmp_path / "out"
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr_logmel.yaml",
-        *SHORT,
-        *own(ready),
-        "--max_duration",
-        0.9,
-        "--long_utterances",
-        "split",
-        "--output_folder",
-        out,
-    )
-    assert error is None
+    more = {"max_duration": 0.9, "long_utterances": "split"}
+    assert run(*own(ready), **TINY | more, output_folder=out) is None
     log = (out / "log.txt").read_text()
     assert "train: " in log and "longer than 0.9 s (split)" in log
     ids = {row.split(",")[0] for row in results(out)[2].splitlines()[1:]}
     expected = {
         key
-        for part in ("train", "unlabelled", "valid", "test")
+        for part in PARTS
         for key in read_annotation(str(ready / f"{part}.json"))
     }
     assert ids == expected
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "settings",
     [
-        ["--precision", "bf16"],
-        ["--class_weights", "balanced"],
-        ["--model_selection", "last"],
-        ["--pseudo_label_view", "both", "--pseudo_label_filter", "agreed"],
-        ["--pseudo_label", "soft", "--update_rule", "weighted"],
-        ["--debug"],
+        {
+            "precision": "bf16",
+            "class_weights": "balanced",
+            "model_selection": "last",
+            "pseudo_label_view": "both",
+            "pseudo_label_filter": "agreed",
+        },
+        {"pseudo_label": "soft", "update_rule": "weighted", "debug": True},
     ],
 )
-def test_switches_run(arguments, ready, tmp_path, monkeypatch):
-    """Each to the end, with finite results."""
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr_logmel.yaml",
-        *SHORT,
-        *own(ready),
-        *arguments,
-        "--output_folder",
-        tmp_path / "out",
-    )
+def test_switches_run(settings, ready, tmp_path):
+    """Together to the end, with finite results."""
+    settings = dict(settings)
+    words = ["--debug"] if settings.pop("debug", False) else []
+    out = tmp_path / "out"
+    error = run(*own(ready), *words, **TINY | settings, output_folder=out)
     assert error is None
-    metrics, curves, _ = results(tmp_path / "out")
+    metrics, curves, _ = results(out)
     assert np.isfinite(float(curves[-1]["train_loss"]))
+    assert len(curves) == (2 if words else 3)
     assert [row["epoch"] for row in curves] == ["1", "2", "3"][: len(curves)]
-    if "last" in arguments:
+    if "model_selection" in settings:
         assert metrics["selected_epoch"] == 3
+        assert metrics["run_options"] == {"precision": "bf16"}
 
 
 def break_audio(entry, how):
@@ -451,12 +351,10 @@ def break_audio(entry, how):
 @pytest.mark.parametrize(
     "how", ["missing", "empty", "truncated", "stereo", "zeros", "nan"]
 )
-def test_broken_audio_is_named_before_training(
-    how, mini_folder, tmp_path, monkeypatch
-):
+def test_broken_audio_is_named_before_training(how, corpus, tmp_path):
     """One file costs its utterance, seven are one sentence with the file."""
     folder = tmp_path / "IEMOCAP_full_release"
-    shutil.copytree(mini_folder, folder)
+    shutil.copytree(corpus, folder)
     labelled = read_iemocap(str(folder))
     first, *others = [k for k, e in labelled.items() if e["session"] == 2]
     entry = labelled[first]
@@ -466,24 +364,13 @@ def test_broken_audio_is_named_before_training(
     assert [row["entry"] for row in left.odd] == [first]
     for key in others[:6]:
         break_audio(labelled[key], how)
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr_logmel.yaml",
-        *SHORT,
-        "--data_folder",
-        folder,
-        "--output_folder",
-        tmp_path / "out",
-    )
-    assert (
-        error.startswith("error: ") and os.path.basename(entry["wav"]) in error
-    )
-    assert not (tmp_path / "out").exists()
+    out = tmp_path / "out"
+    error = run(**TINY, data_folder=folder, output_folder=out)
+    check_sentence(error, os.path.basename(entry["wav"]))
+    assert not out.exists()
 
 
-def test_another_rate_is_resampled_and_said(
-    ready, tmp_path, monkeypatch, caplog
-):
+def test_another_rate_is_resampled_and_said(ready, tmp_path, caplog):
     """44.1 kHz: the run goes on."""
     annotation = read_annotation(str(ready / "train.json"))
     entry = next(iter(annotation.values()))
@@ -499,16 +386,9 @@ def test_another_rate_is_resampled_and_said(
     entry.pop("stop")
     shutil.copytree(ready, tmp_path / "own")
     write_annotation(str(tmp_path / "own" / "train.json"), annotation)
+    line = [*own(tmp_path / "own"), "--debug"]
     with caplog.at_level("INFO"):
-        error = run_recipe(
-            monkeypatch,
-            "hparams/ipr_logmel.yaml",
-            *SHORT,
-            *own(tmp_path / "own"),
-            "--debug",
-            "--output_folder",
-            tmp_path / "out",
-        )
+        error = run(*line, **TINY, output_folder=tmp_path / "out")
     assert error is None
     assert "resampled on loading" in caplog.text
 
@@ -536,55 +416,42 @@ def test_another_rate_is_resampled_and_said(
         (["--valid_share", "0"], "valid part.*--model_selection last"),
     ],
 )
-def test_bad_settings_are_one_sentence(
-    arguments, said, mini_folder, tmp_path, monkeypatch
-):
+def test_bad_settings_are_one_sentence(arguments, said, mini_folder, tmp_path):
     """Before training, with nothing half written."""
-    import re
-
     arguments = [a.format(tmp=tmp_path) for a in arguments]
     if "--data_folder" not in arguments:
         arguments += ["--data_folder", mini_folder]
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr_logmel.yaml",
-        *SHORT,
-        *arguments,
-        "--output_folder",
-        tmp_path / "out",
-    )
-    assert isinstance(error, str) and error.startswith("error: ")
-    assert "\n" not in error
-    assert re.search(said.format(tmp=tmp_path), error), error
-    assert not (tmp_path / "out" / "save").exists()
-    assert not (tmp_path / "out" / "curves.csv").exists()
+    out = tmp_path / "out"
+    error = run(*arguments, **TINY, output_folder=out)
+    check_sentence(error, said.format(tmp=tmp_path))
+    assert not (out / "save").exists()
+    assert not (out / "curves.csv").exists()
 
 
 @pytest.mark.parametrize(
     "more, said",
     [
-        (["--warmup_epochs", "3"], "--warmup_epochs 3 of --number_of_epochs 3"),
-        (["--warmup_updates", "9999"], "--warmup_updates 9999, .* never ends"),
-        (["--precise_per_batch", "8"], "no place for D2 in batches of --batch"),
+        ({"warmup_epochs": 3}, "--warmup_epochs 3 of --number_of_epochs 3"),
+        ({"warmup_updates": 9999}, "--warmup_updates 9999, .* never ends"),
+        ({"precise_per_batch": 8}, "no place for D2 in batches of --batch"),
     ],
 )
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
 def test_what_never_meets_d2_is_one_sentence(
-    more, said, debug, ready, tmp_path, monkeypatch
+    more, said, debug, ready, tmp_path
 ):
     """Before anything is written; a trial is refused too."""
-    line = ["hparams/ipr_logmel.yaml", *with_settings(SHORT, more)]
-    line += [*own(ready), *debug, "--output_folder", tmp_path / "out"]
-    check_sentence(run_recipe(monkeypatch, *line), said)
-    assert not (tmp_path / "out").exists()
+    out = tmp_path / "out"
+    error = run(*own(ready), *debug, **TINY | more, output_folder=out)
+    check_sentence(error, said)
+    assert not out.exists()
 
 
-def test_a_trial_of_a_long_warm_up_reaches_ipr(ready, tmp_path, monkeypatch):
+def test_a_trial_of_a_long_warm_up_reaches_ipr(ready, tmp_path):
     """--debug stops after two epochs; the second is no warm-up."""
-    more = "--warmup_epochs 10 --number_of_epochs 50".split()
-    line = ["hparams/ipr_logmel.yaml", *with_settings(SHORT, more)]
-    line += [*own(ready), "--debug", "--output_folder", tmp_path / "out"]
-    assert run_recipe(monkeypatch, *line) is None
+    more = {"warmup_epochs": 10, "number_of_epochs": 50}
+    more |= {"output_folder": tmp_path / "out"}
+    assert run(*own(ready), "--debug", **TINY | more) is None
     metrics, curves, _ = results(tmp_path / "out")
     assert metrics["selected_epoch"] == metrics["first_selectable_epoch"] == 2
     assert float(curves[1]["contrastive_loss"]) > 0
@@ -595,8 +462,7 @@ def test_the_warm_up_of_pieces_is_that_of_pieces(ready):
     """Long utterances that are split make epochs longer, a warm-up shorter."""
     n = len(read_annotation(str(ready / "train.json")))
     settings = {
-        f"{part}_annotation": str(ready / f"{part}.json")
-        for part in ("train", "unlabelled", "valid", "test")
+        f"{part}_annotation": str(ready / f"{part}.json") for part in PARTS
     } | {
         "skip_prep": True,
         "number_of_epochs": 3,
@@ -612,29 +478,19 @@ def test_the_warm_up_of_pieces_is_that_of_pieces(ready):
 
 
 def test_embedding_size_of_another_encoder_is_refused(
-    ready, small_wav2vec2, tmp_path, monkeypatch
+    ready, small_wav2vec2, tmp_path
 ):
     """The paper's 768 with a model of 32: both sizes and the mend."""
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr.yaml",
-        *SHORT,
-        *own(ready),
-        "--ssl_source",
-        small_wav2vec2,
-        "--output_folder",
-        tmp_path / "out",
-    )
-    assert "embedding_dim is 768" in error and "--embedding_dim 32" in error
+    more = {"hparams": "hparams/ipr.yaml", "ssl_source": small_wav2vec2}
+    error = run(*own(ready), **SHORT | more, output_folder=tmp_path / "out")
+    check_sentence(error, "embedding_dim is 768.*--embedding_dim 32")
     assert not (tmp_path / "out" / "settings.json").exists()
 
 
-def test_broken_label_line_is_named_with_its_number(
-    mini_folder, tmp_path, monkeypatch
-):
+def test_broken_label_line_is_named_with_its_number(corpus, tmp_path):
     """One is left out; six are one sentence with the file and the line."""
     folder = tmp_path / "IEMOCAP_full_release"
-    shutil.copytree(mini_folder, folder)
+    shutil.copytree(corpus, folder)
     paths = sorted(folder.glob("Session*/dialog/EmoEvaluation/Ses*.txt"))
     places = [
         (path, number)
@@ -650,14 +506,7 @@ def test_broken_label_line_is_named_with_its_number(
             (row,) = read_iemocap(str(folder)).odd
             where = str(path), f"line {number + 1}"
             assert (row["file"], row["entry"]) == where
-    error = run_recipe(
-        monkeypatch,
-        "hparams/ipr_logmel.yaml",
-        "--data_folder",
-        folder,
-        "--output_folder",
-        tmp_path / "out",
-    )
+    error = run(data_folder=folder, output_folder=tmp_path / "out")
     said = (
         f"'{places[0][0]}', line {places[0][1] + 1}: Utterances whose summary"
     )
@@ -665,58 +514,55 @@ def test_broken_label_line_is_named_with_its_number(
     assert not (tmp_path / "out").exists()
 
 
-def test_finished_run_only_reports(ready, tmp_path, monkeypatch):
+def test_finished_run_only_reports(ready, trained, tmp_path):
     """The same command again, and --test_only: the same files, no training.
 
     What changes no weight may be asked for later: how much speaker is left.
     """
-    arguments = ["hparams/ipr_logmel.yaml", *SHORT, *own(ready)]
-    arguments += ["--output_folder", tmp_path / "out"]
-    assert run_recipe(monkeypatch, *arguments) is None
-    first = results(tmp_path / "out")
-    assert run_recipe(monkeypatch, *arguments) is None
-    assert results(tmp_path / "out") == first
-    extra = ["--test_only", "--speaker_probe", "True"]
-    assert run_recipe(monkeypatch, *arguments, *extra) is None
-    probed = results(tmp_path / "out")
+    out = tmp_path / "out"
+    shutil.copytree(trained("ipr", ready), out)
+    settings = TINY | {"output_folder": out}
+    first, state = results(out), weights(out)
+    assert run(*own(ready), **settings) is None
+    assert results(out) == first
+    more = settings | {"speaker_probe": True}
+    assert run(*own(ready), "--test_only", **more) is None
+    probed = results(out)
     found = probed[0].pop("leakage")
     # another report of the same run
     assert probed[0].pop("report") != first[0].pop("report")
     assert probed == first
-    trained = [
+    after = weights(out)
+    assert all(torch.equal(state[name], after[name]) for name in state)
+    trained_on = [
         entry["speaker"]
         for name in ("train", "unlabelled")
         for entry in read_annotation(str(ready / f"{name}.json")).values()
     ]
-    assert found["utterances"] == len(trained)
-    assert found["speakers"] == len(set(trained)) == 10
-    most = max(map(trained.count, trained))
-    assert found["chance"] == pytest.approx(most / len(trained))
+    assert found["utterances"] == len(trained_on)
+    assert found["speakers"] == len(set(trained_on))
+    most = max(map(trained_on.count, trained_on))
+    assert found["chance"] == pytest.approx(most / len(trained_on))
     assert 0 <= found["accuracy"] <= 1
     assert len(first[1]) == 3
     mean = first[0]["test_mean_of_last_epochs"]
     assert mean["epochs"] == [3]
 
 
-def test_folder_of_another_run_is_refused(ready, tmp_path, monkeypatch):
+def test_folder_of_another_run_is_refused(ready, trained):
     """The same folder with another learning rate; nothing is lost."""
-    arguments = ["hparams/ipr_logmel.yaml", *SHORT, *own(ready)]
-    arguments += ["--output_folder", tmp_path / "out"]
-    assert run_recipe(monkeypatch, *arguments) is None
-    before = results(tmp_path / "out")
-    error = run_recipe(monkeypatch, *arguments, "--lr", "0.5")
-    assert "lr = 0.001 instead of 0.5" in error
-    assert results(tmp_path / "out") == before
+    folder = trained("ipr", ready)
+    before = results(folder)
+    more = {"lr": 0.5, "output_folder": folder}
+    error = run(*own(ready), **TINY | more)
+    check_sentence(error, "lr = 0.001 instead of 0.5")
+    assert results(folder) == before
 
 
 def test_exit_code_is_not_zero(tmp_path):
     """For the shell: code 1, the sentence on standard error, no traceback."""
-    done = subprocess.run(
-        command("hparams/nothing.yaml"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: there is no hparams file")
-    assert len(done.stderr.splitlines()) == 1
+    words = str(RECIPE), "hparams/nothing.yaml"
+    child = processes.run(processes.as_script, *words, cwd=tmp_path)
+    assert child.returncode == 1
+    assert child.stderr.startswith("error: there is no hparams file")
+    assert len(child.stderr.splitlines()) == 1

@@ -1,12 +1,10 @@
 """Trains IPR for a few steps without chance; saves what each process holds.
 
-Run by test_ipr.py: two_processes.py ANNOTATIONS OUT BATCH_SIZE [JSON], the last
-for further settings.
+Run by test_ipr.py in one process and in two.
 """
 
 import json
 import os
-import sys
 
 import torch
 
@@ -21,11 +19,22 @@ PARTS = ("train", "valid", "unlabelled", "test")
 
 
 def main(annotations, out, batch_size, more="{}"):
-    """Two epochs, the second after the warm-up if no other is asked for."""
+    """Two epochs, the second after the warm-up if no other is asked for.
+
+    Arguments
+    ---------
+    annotations : str
+        Their folder.
+    out : str
+    batch_size : int
+        Of each process.
+    more : str
+        JSON of further settings.
+    """
     arguments = {
         "seed": 1,
         "output_folder": out,
-        "batch_size": int(batch_size),
+        "batch_size": batch_size,
         "dropout": 0.0,
         "number_of_epochs": 2,
         "warmup_epochs": 1,
@@ -87,7 +96,3 @@ def main(annotations, out, batch_size, more="{}"):
     os.makedirs(out, exist_ok=True)
     rank = int(os.environ.get("RANK", 0))
     torch.save(held, os.path.join(out, f"rank{rank}.pt"))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
