@@ -1,21 +1,17 @@
 """What the tests of DANN's recipe share: corpora, settings, runs."""
 
 import math
-import pathlib
 import re
 
-import matplotlib.figure
 import numpy as np
 import pytest
 
-import speechbrain as sb
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.experiment.hparams import with_overrides
-from speechbrain_ser.figures import planes
 from tests.recipes.helpers import (
     DANN,
     check_sentence,
@@ -23,6 +19,7 @@ from tests.recipes.helpers import (
     results,
     run_recipe,
     table,
+    undrawn,
     words,
 )
 
@@ -56,15 +53,8 @@ def make_settings(tmp_path_factory, folders):
 def run(*arguments, drawn=False, **settings):
     """Runs the recipe in this process; returns its error or None."""
     with pytest.MonkeyPatch.context() as patch:
-        # it asks pip, for as long as a run takes here
-        patch.setattr(sb.utils.logger, "get_environment_description", str)
         if not drawn:  # more than half the time of a run
-            patch.setattr(planes, "neighbour_map", lambda rows, start: start)
-            patch.setattr(
-                matplotlib.figure.Figure,
-                "savefig",
-                lambda self, path, **kwargs: pathlib.Path(path).touch(),
-            )
+            undrawn(patch)
         line = words(PAPER, **settings)
         return run_recipe(patch, *line, *arguments, script=DANN)
 

@@ -163,6 +163,7 @@ def test_runs_as_typed(folders, tmp_path, monkeypatch, capsys):
     assert "shows dann alone" in log
     check_report(out, DOMAIN)
     assert results(out)[0]["corpus"] == "mini"
+    drawn.clear()
     size = [matplotlib.image.imread(out / "figures" / "languages.png").shape]
     before = results(out), os.stat(out / "curves.csv").st_mtime_ns
     assert run(**more, system="base") is None

@@ -1,21 +1,17 @@
 """Figure 2 of DANN and MEnAN, as the table command makes it: runs find each other."""
 
 import json
-import pathlib
 
-import matplotlib.figure
 import numpy as np
 import pytest
 
-import speechbrain as sb
 from speechbrain_ser.evaluation import dann, menan
-from speechbrain_ser.figures import planes
 from speechbrain_ser.table import command
 from speechbrain_ser.table.beside import pairs
 from speechbrain_ser.table.grid import Job
 from speechbrain_ser.table.layout import Run
 from speechbrain_ser.utils.errors import InputError
-from tests.recipes.helpers import DANN, LPMN, MENAN
+from tests.recipes.helpers import DANN, LPMN, MENAN, undrawn
 from tests.recipes.here import Here
 from tests.table.runs import table_file
 
@@ -62,13 +58,7 @@ def folders(mini_folder, mini_recola_folder, tmp_path):
 def drawn(monkeypatch):
     """The systems of each Figure 2 that was drawn, nothing else is."""
     found = []
-    monkeypatch.setattr(sb.utils.logger, "get_environment_description", str)
-    monkeypatch.setattr(planes, "neighbour_map", lambda features, start: start)
-    monkeypatch.setattr(
-        matplotlib.figure.Figure,
-        "savefig",
-        lambda self, path, **kwargs: pathlib.Path(path).touch(),
-    )
+    undrawn(monkeypatch)
     for room, name in ROOMS.values():
         plot = getattr(room, name)
 

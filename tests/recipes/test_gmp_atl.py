@@ -14,7 +14,6 @@ import soundfile as sf
 import torch
 import transformers
 
-import speechbrain as sb
 from conftest import save_ssl_model
 from speechbrain_ser.corpora.annotations import (
     read_annotation,
@@ -28,7 +27,7 @@ from speechbrain_ser.data.pseudo_labels import PseudoLabels
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.table.command import main as make_table
 from tests import processes
-from tests.recipes import two_processes_gmp
+from tests.recipes import helpers, two_processes_gmp
 from tests.recipes.helpers import (
     GMP_ATL,
     PARTS,
@@ -37,9 +36,9 @@ from tests.recipes.helpers import (
     own,
     results,
     run_recipe,
-    run_until,
     same_weights,
     table,
+    undrawn,
     words,
 )
 from tests.references import gmp_atl as reference
@@ -53,21 +52,28 @@ DRAWN = {"clusters", "masked_prediction", "confusion", "curves", "embedding"}
 CLOCK = ("wall_seconds", "folder")
 
 
-def run(*arguments, dpi=15, **settings):
-    """Runs the recipe in this process, with small pictures."""
+def small_pictures(patch):
+    """Draws all, on few dots."""
     save = matplotlib.figure.Figure.savefig
+    patch.setattr(
+        matplotlib.figure.Figure,
+        "savefig",
+        lambda self, path, **more: save(self, path, **more | {"dpi": 15}),
+    )
+
+
+def run(*arguments, **settings):
+    """Runs the recipe in this process; returns its error or None."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            matplotlib.figure.Figure,
-            "savefig",
-            lambda self, path, **options: save(
-                self, path, **options | {"dpi": dpi}
-            ),
-        )
-        # it asks pip, for as long as a stage takes here
-        patch.setattr(sb.utils.logger, "get_environment_description", str)
+        small_pictures(patch)
         line = words(PAPER, **settings)
         return run_recipe(patch, *line, *arguments, script=GMP_ATL)
+
+
+def run_drawn_until(*arguments):
+    """As `run_until`, with pictures, which are compared."""
+    helpers.undrawn = small_pictures
+    helpers.run_until(*arguments)
 
 
 def read_parts(folder):
@@ -527,6 +533,7 @@ def test_mini_corpus_without_a_data_folder(
     mini_folder, tmp_path, monkeypatch, capsys
 ):
     """As typed, two batches of everything; from scratch, on synthetic speech."""
+    undrawn(monkeypatch)
     monkeypatch.setattr(mini, "mini_iemocap", lambda: mini_folder)
     cache = tmp_path.parent / "cache"
     monkeypatch.setenv("SPEECHBRAIN_SER_CACHE", str(cache))
@@ -654,7 +661,7 @@ def test_killed_anywhere_is_as_never_stopped(finished, ready, tmp_path):
     settings |= {"ckpt_interval_minutes": 0, "ckpt_interval_steps": 2}
     line = words(PAPER, **settings) + [str(word) for word in own(ready)]
     for place, count in KILLED:
-        killed = processes.run(run_until, place, count, GMP_ATL, line)
+        killed = processes.run(run_drawn_until, place, count, GMP_ATL, line)
         assert killed.returncode == -signal.SIGKILL, place
         assert not (settings["output_folder"] / "metrics.json").exists()
     assert run(*own(ready), **settings) is None

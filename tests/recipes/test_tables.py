@@ -3,17 +3,14 @@
 import csv
 import json
 import os
-import pathlib
 
-import matplotlib.figure
 import pytest
 
-import speechbrain as sb
 from speechbrain_ser.experiment.hparams import peek, written
 from speechbrain_ser.methods.menan import SYSTEMS
 from speechbrain_ser.table import command
 from speechbrain_ser.table.spec import read_table
-from tests.recipes.helpers import ROOT, save_menan_run
+from tests.recipes.helpers import ROOT, save_menan_run, undrawn
 from tests.recipes.here import Here
 
 TABLES = sorted((ROOT / "tables").glob("*/*.yaml"))
@@ -153,13 +150,7 @@ def test_table_3_from_the_recipe_itself(
         "--seeds",
         1,
     )
-    # it asks pip, for as long as a run takes here
-    monkeypatch.setattr(sb.utils.logger, "get_environment_description", str)
-    monkeypatch.setattr(
-        matplotlib.figure.Figure,
-        "savefig",
-        lambda self, path, **kwargs: pathlib.Path(path).touch(),
-    )
+    undrawn(monkeypatch)
     workers = Here(monkeypatch)
     monkeypatch.setattr(command, "make_workers", lambda options: workers)
     make(path, tmp_path, *arguments)
