@@ -11,6 +11,7 @@ from speechbrain_ser.table.beside import pairs
 from speechbrain_ser.table.grid import Job
 from speechbrain_ser.table.layout import Run
 from speechbrain_ser.utils.errors import InputError
+from tests.recipes.dann_runs import make_folders
 from tests.recipes.helpers import DANN, LPMN, MENAN, undrawn
 from tests.recipes.here import Here
 from tests.table.runs import table_file
@@ -44,13 +45,15 @@ ROOMS = {"MEnAN": (menan, "plot_speakers"), "DANN": (dann, "plot_languages")}
 
 
 @pytest.fixture
-def folders(mini_folder, mini_recola_folder, tmp_path):
+def folders(tmp_path_factory, mini_recola_folder):
     """Where each recipe's corpora and features are."""
-    cache = ["--cache_folder", str(tmp_path / "features")]
+    home = tmp_path_factory.getbasetemp()
+    two = make_folders(tmp_path_factory, mini_recola_folder)
+    cache = ["--cache_folder", str(home / "log_mel")]
     return {
-        "MEnAN": ["--data_folder", str(mini_folder), *cache],
-        "DANN": ["--recola_folder", str(mini_recola_folder)]
-        + ["--iemocap_folder", str(mini_folder), *cache],
+        "MEnAN": ["--data_folder", two["iemocap_folder"], *cache],
+        "DANN": [word for k, v in two.items() for word in (f"--{k}", v)]
+        + cache,
     }
 
 

@@ -205,18 +205,19 @@ def test_each_setting_decides_the_stages_that_use_it(path):
     # made of another thing in the small file
     assert set(settings) | {"ssl_source"} == set(known)
     assert len(set(known)) == len(known)
-    for first, group in enumerate(groups):
+    for first, group in enumerate(groups[:-1]):
         for name, value in group.items():
             if name in TOGGLED:
                 value = TOGGLED[name][settings[name]]
             after = keys(path, None, **{name: value})
             changed = [k for k in after if after[k] != before[k]]
-            if name == "pseudo_labels":
-                assert after == {}
-            elif name == "pseudo_label_folder":
-                assert list(after) == ["retrained"]
-            else:
-                assert changed == list(STAGES[first:]), name
+            assert changed == list(STAGES[first:]), name
+    assert keys(path, None, pseudo_labels="off") == {}
+    given = keys(path, None, pseudo_label_folder="elsewhere")
+    assert list(given) == ["retrained"]
+    # those that decide nothing, all at once
+    rest = OF_NONE.keys() - {"pseudo_labels", "pseudo_label_folder"}
+    assert keys(path, None, **{name: OF_NONE[name] for name in rest}) == before
 
 
 def test_given_labels_decide_by_their_content(tmp_path):
