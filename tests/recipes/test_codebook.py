@@ -22,6 +22,7 @@ from tests.recipes.helpers import (
     import_script,
     own,
     table,
+    undrawn,
     weights,
 )
 from tests.recipes.lpmn_runs import (
@@ -32,6 +33,14 @@ from tests.recipes.lpmn_runs import (
     run,
     write_parts,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures():
+    """They take longer than all else."""
+    with pytest.MonkeyPatch.context() as patch:
+        undrawn(patch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Every recipe with rates by which its training diverges, and with bad audio."""
+"""Every method with rates by which its training diverges, and with bad audio."""
 
 import json
 
@@ -13,7 +13,6 @@ from tests.recipes.helpers import (
     DANN,
     GMP_ATL,
     LPMN,
-    LPMN_MER2023,
     MENAN,
     RECIPE,
     check_sentence,
@@ -36,13 +35,6 @@ TRAINED = {
         ["lr"],
     ),
     "lpmn": (LPMN, "lpmn_logmel", "data_folder", PROTOTYPES, ["lr"]),
-    "lpmn, MER2023": (
-        LPMN_MER2023,
-        "lpmn_logmel",
-        "mer",
-        PROTOTYPES,
-        ["lr"],
-    ),
     "dann": (DANN, "dann", "pair", {"n_filters": 8}, ["lr", "lowest_lr"]),
     "menan": (
         MENAN,
@@ -78,9 +70,7 @@ TRAINED = {
 
 
 @pytest.fixture(scope="module")
-def corpora(
-    mini_folder, mini_mer2023_folder, mini_recola_folder, tmp_path_factory
-):
+def corpora(mini_folder, mini_recola_folder, tmp_path_factory):
     """Small mini corpora and a tiny HuBERT: settings by what a recipe reads."""
     home = tmp_path_factory.mktemp("corpora")
     iemocap = mini_folder
@@ -89,7 +79,6 @@ def corpora(
     shared = {"cache_folder": home / "cache", "num_workers": 0}
     return {
         "data_folder": {"data_folder": iemocap},
-        "mer": {"data_folder": mini_mer2023_folder},
         "pair": shared
         | {"recola_folder": mini_recola_folder, "iemocap_folder": iemocap},
         "ssl": shared

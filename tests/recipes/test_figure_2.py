@@ -1,22 +1,19 @@
 """Figure 2 of DANN and MEnAN, as the table command makes it: runs find each other."""
 
 import json
-import pathlib
 
-import matplotlib.figure
 import numpy as np
 import pytest
 
-import speechbrain as sb
 from speechbrain_ser.evaluation import dann, menan
-from speechbrain_ser.figures import planes
 from speechbrain_ser.table import command
 from speechbrain_ser.table.beside import pairs
-from speechbrain_ser.table.finished import look_up
 from speechbrain_ser.table.grid import Job
-from speechbrain_ser.table.layout import DONE, Run
+from speechbrain_ser.table.layout import Run
 from speechbrain_ser.utils.errors import InputError
-from tests.recipes.helpers import DANN, LPMN, MENAN, run_recipe
+from tests.recipes.dann_runs import make_folders
+from tests.recipes.helpers import DANN, LPMN, MENAN, undrawn
+from tests.recipes.here import Here
 from tests.table.runs import table_file
 
 TABLE = """\
@@ -47,45 +44,16 @@ SETTINGS = {
 ROOMS = {"MEnAN": (menan, "plot_speakers"), "DANN": (dann, "plot_languages")}
 
 
-class Here:
-    """Makes runs in this process, one after the other."""
-
-    poll_seconds = 0
-
-    def __init__(self, patch):
-        self.patch, self.ended, self.made = patch, [], []
-
-    def start(self, jobs):
-        """Makes those that are not done."""
-        for job in jobs:
-            look_up(job.run)
-            if job.run.status != DONE:
-                script, *line = job.command
-                code = run_recipe(
-                    self.patch, *line, script=pathlib.Path(script)
-                )
-                assert code is None
-                self.made.append(job.run.row)
-                self.ended.append((job, 0))
-        return [job for job, _ in self.ended]
-
-    def poll(self):
-        """Those that were made."""
-        ended, self.ended = self.ended, []
-        return ended
-
-    def stop(self):
-        """Nothing runs by itself."""
-
-
 @pytest.fixture
-def folders(mini_folder, mini_recola_folder, tmp_path):
+def folders(tmp_path_factory, mini_recola_folder):
     """Where each recipe's corpora and features are."""
-    cache = ["--cache_folder", str(tmp_path / "features")]
+    home = tmp_path_factory.getbasetemp()
+    two = make_folders(tmp_path_factory, mini_recola_folder)
+    cache = ["--cache_folder", str(home / "log_mel")]
     return {
-        "MEnAN": ["--data_folder", str(mini_folder), *cache],
-        "DANN": ["--recola_folder", str(mini_recola_folder)]
-        + ["--iemocap_folder", str(mini_folder), *cache],
+        "MEnAN": ["--data_folder", two["iemocap_folder"], *cache],
+        "DANN": [word for k, v in two.items() for word in (f"--{k}", v)]
+        + cache,
     }
 
 
@@ -93,13 +61,7 @@ def folders(mini_folder, mini_recola_folder, tmp_path):
 def drawn(monkeypatch):
     """The systems of each Figure 2 that was drawn, nothing else is."""
     found = []
-    monkeypatch.setattr(sb.utils.logger, "get_environment_description", str)
-    monkeypatch.setattr(planes, "neighbour_map", lambda features, start: start)
-    monkeypatch.setattr(
-        matplotlib.figure.Figure,
-        "savefig",
-        lambda self, path, **kwargs: pathlib.Path(path).touch(),
-    )
+    undrawn(monkeypatch)
     for room, name in ROOMS.values():
         plot = getattr(room, name)
 

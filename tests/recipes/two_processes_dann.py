@@ -1,13 +1,12 @@
 """Trains DANN for a few steps without chance; saves what each process holds.
 
-Run by test_dann.py: two_processes_dann.py PARTS OUT BATCH_SIZE CACHE, with the
-parts that the recipe makes in a JSON file.
+test_dann.py runs `main` in one process and in two, with the parts that the
+recipe makes in a JSON file.
 """
 
 import functools
 import json
 import os
-import sys
 
 import torch
 
@@ -89,7 +88,3 @@ def main(parts, out, batch_size, cache):
     }
     rank = int(os.environ.get("RANK", 0))
     torch.save(held, os.path.join(out, f"rank{rank}.pt"))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

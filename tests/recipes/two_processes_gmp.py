@@ -1,11 +1,10 @@
 """Trains GMP-ATL's stages without chance; saves what each process holds.
 
-Run by test_gmp_atl.py: two_processes_gmp.py ANNOTATIONS OUT BATCH_SIZE SSL_SOURCE,
-with a model that has no dropout.
+test_gmp_atl.py runs `main` in one process and in two, with a model that has no
+dropout.
 """
 
 import os
-import sys
 import types
 
 import torch
@@ -112,7 +111,3 @@ def main(annotations, out, batch_size, source):
     }
     rank = int(os.environ.get("RANK", 0))
     torch.save(held, os.path.join(out, f"rank{rank}.pt"))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
