@@ -31,7 +31,10 @@ def versions():
 
 
 class Guard(abc.MetaPathFinder):
-    """Finds torchaudio as ever; what its import raises becomes one sentence."""
+    """Finds torchaudio as ever; what its import raises becomes one sentence.
+
+    When torchaudio is loaded it is gone.
+    """
 
     def find_spec(self, name, path=None, target=None):
         """Gives torchaudio's spec, None for any other module."""
@@ -40,29 +43,30 @@ class Guard(abc.MetaPathFinder):
         spec = machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader.exec_module = functools.partial(
-                load, spec.loader.exec_module
+                self.load, spec.loader.exec_module
             )
         return spec
 
+    def load(self, exec_module, module):
+        """Executes torchaudio.
 
-def load(exec_module, module):
-    """Executes torchaudio.
-
-    Raises
-    ------
-    TorchaudioError
-        Naming both versions, the reason and the mend.
-    """
-    try:
-        exec_module(module)
-    except (OSError, RuntimeError, ImportError, AttributeError) as failure:
-        reason = (str(failure) or type(failure).__name__).splitlines()[0]
-        raise TorchaudioError(
-            f"{versions()} do not load together ({reason}): {MEND}"
-        ) from None
+        Raises
+        ------
+        TorchaudioError
+            Naming both versions, the reason and the mend.
+        """
+        try:
+            exec_module(module)
+        except (OSError, RuntimeError, ImportError, AttributeError) as failure:
+            reason = (str(failure) or type(failure).__name__).splitlines()[0]
+            raise TorchaudioError(
+                f"{versions()} do not load together ({reason}): {MEND}"
+            ) from None
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
 
 
 def guard():
-    """Watches the import of torchaudio, once; loads nothing."""
-    if not any(isinstance(finder, Guard) for finder in sys.meta_path):
+    """Watches the import of torchaudio, which is to come; loads nothing."""
+    if "torchaudio" not in sys.modules:
         sys.meta_path.insert(0, Guard())

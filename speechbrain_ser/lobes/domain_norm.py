@@ -57,6 +57,7 @@ class RunningStatistics(torch.nn.Module):
         """Moves and casts; in half precision a small step would be lost."""
 
         def precisely(held):
+            """Leaves float32 as it is."""
             given = fn(held)
             return held.to(given.device) if given.dtype.itemsize < 4 else given
 

@@ -74,11 +74,13 @@ def run_recipe(monkeypatch, *arguments, script=RECIPE):
 
 def environment_of(tmp_path_factory):
     """Of other processes: one thread, the mini corpora of this session."""
-    cache = tmp_path_factory.getbasetemp() / "cache"
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
     return os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
-        "SPEECHBRAIN_SER_CACHE": str(cache),
+        "SPEECHBRAIN_SER_CACHE": str(base / "mini"),
     }
 
 

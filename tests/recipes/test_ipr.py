@@ -144,6 +144,24 @@ def test_runs_as_typed(tmp_path, tmp_path_factory):
         assert row["pseudo_label"] == best
 
 
+def test_runs_by_torchrun(ready, tmp_path, tmp_path_factory):
+    """The recipe's own command, started as SpeechBrain's users start two."""
+    out = tmp_path / "out"
+    more = TINY | {"distributed_backend": "gloo", "output_folder": out}
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        + ["--nproc_per_node=2", str(RECIPE), *words(LOGMEL, **more)]
+        + own(ready),
+        env=environment_of(tmp_path_factory),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("epoch 3/3:") == 1
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["processes"] == 2 and len(results(out)[1]) == 3
+
+
 def metrics_labels(row):
     """The class words of a row of predictions.csv, in order."""
     return [k.removeprefix("posterior_") for k in row if k.startswith("post")]

@@ -1,15 +1,11 @@
-"""Runs a recipe, and writes down which files are executed while it learns.
-
-traced.py FILE SCRIPT ARGUMENTS: what runs inside of `fit` and `predict` of any
-Brain goes to FILE, a line a file of the package.
-"""
+"""Runs a recipe, and writes down which files are executed while it learns."""
 
 import functools
-import runpy
 import sys
 
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.prediction import Predictor
+from tests import pictures, processes
 
 EXECUTED = set()
 
@@ -36,13 +32,22 @@ def traced(function):
     return call
 
 
-if __name__ == "__main__":
-    target, script = sys.argv[1:3]
-    sys.argv = sys.argv[2:]
+def run(target, script, *words):
+    """Is the recipe's command, in a process of its own.
+
+    Arguments
+    ---------
+    target : str
+        Where what runs inside of `fit` and `predict` of any Brain is written,
+        a line a file.
+    script : str
+    *words : str
+    """
+    pictures.make_small()
     SERBrain.fit = traced(SERBrain.fit)
     Predictor.predict = traced(Predictor.predict)
     try:
-        runpy.run_path(script, run_name="__main__")
+        processes.as_script(script, *words)
     finally:
         with open(target, "w", encoding="utf-8") as file:
             file.write("\n".join(sorted(EXECUTED)))
