@@ -52,6 +52,11 @@ def test_a_broken_torchaudio_is_one_sentence(python):
     )
     assert done.stdout == "loaded\n" and done.returncode == 1
     check_sentence(done.stderr.splitlines()[-1])
+
+
+@pytest.mark.parametrize("python", ["OSError"], indirect=True)
+def test_a_command_says_it_too(python):
+    """And nothing else."""
     script = "runpy.run_path(sys.argv[0], run_name='__main__')"
     done = python(
         f"sys.argv.pop(0); {script}", RECIPE, "hparams/ipr_logmel.yaml"
@@ -83,6 +88,7 @@ def test_a_torchaudio_that_loads_is_left_alone():
     ], done.stderr
 
 
+@pytest.mark.parametrize("python", ["ImportError"], indirect=True)
 def test_a_failed_import_can_be_tried_again(python):
     """The sentence is said as often as it is asked for."""
     done = python(

@@ -14,12 +14,7 @@ from importlib import metadata
 
 import speechbrain_ser
 from speechbrain_ser.experiment.declarations import counts
-from speechbrain_ser.experiment.hparams import (
-    parsed,
-    plain,
-    resolved,
-    with_overrides,
-)
+from speechbrain_ser.experiment.hparams import nodes, plain, with_overrides
 from speechbrain_ser.utils.settings import RUN
 
 # What is made of weights and predictions.
@@ -106,8 +101,8 @@ def hparams_content(path, overrides, settings, kinds=(RUN,)):
     """
     own = counts(path, settings)
     free = [name for name in settings if own[name] not in kinds]
-    text = resolved(path, with_overrides(overrides, **dict.fromkeys(free)))
-    return without_tags(parsed(text))
+    nulled = with_overrides(overrides, **dict.fromkeys(free))
+    return without_tags(nodes(path, nulled))
 
 
 def counted(path, settings, kinds=(RUN,)):
