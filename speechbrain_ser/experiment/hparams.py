@@ -237,15 +237,23 @@ def load_alone(path, overrides, name, plain_alone=False):
             f"{path} has no {name} that is made of a class: give a hparams "
             "file of this recipe, as they are made now"
         )
+    text = text_alone(text_of(path), overrides, name, plain_alone)
+    return built(text)[name]
+
+
+@functools.lru_cache(maxsize=256)
+def text_alone(text, overrides, name, plain_alone):
+    """Writes one object of a hparams file, and what it refers to, as YAML."""
+    found = resolved(text, overrides)[name]
     node = CommentedMap(
         (argument, value)
-        for argument, value in found[name].items()
+        for argument, value in found.items()
         if not plain_alone or is_plain_in(value)
     )
-    node.yaml_set_ctag(found[name].tag)
-    text = io.StringIO()
-    YAML(typ="rt").dump({name: node}, text)
-    return built(text.getvalue())[name]
+    node.yaml_set_ctag(found.tag)
+    alone = io.StringIO()
+    YAML(typ="rt").dump({name: node}, alone)
+    return alone.getvalue()
 
 
 @functools.lru_cache(maxsize=256)
