@@ -55,7 +55,7 @@ def promised(case, what):
             yield
 
 
-def near(found, expected, tolerance):
+def check_near(found, expected, tolerance):
     """Whether outputs differ by no more than a part of the largest number."""
     assert len(flat(found)) == len(flat(expected))
     for one, other in zip(flat(found), flat(expected)):
@@ -120,10 +120,10 @@ def test_copies_give_the_same(case, ssl_folder):
     loaded = case.make(7, ssl_folder).eval()
     loaded.load_state_dict(module.state_dict(), strict=True)
     for copied in (copy.deepcopy(module), loaded):
-        near(case.run(copied, *inputs), expected, 0.0)
+        check_near(case.run(copied, *inputs), expected, 0.0)
     with promised(case, "pickle"):
         copied = pickle.loads(pickle.dumps(module))
-        near(case.run(copied, *inputs), expected, 0.0)
+        check_near(case.run(copied, *inputs), expected, 0.0)
 
 
 @every(CASES)
@@ -131,7 +131,7 @@ def test_double(case, ssl_folder):
     """Cast whole, it says the same with more digits."""
     expected = called(case, ssl_folder)(*case.draw())
     module = called(case, ssl_folder).double()
-    near(module(*case.draw(dtype=torch.float64)), expected, 1e-4)
+    check_near(module(*case.draw(dtype=torch.float64)), expected, 1e-4)
     trained(case, module, case.draw(dtype=torch.float64))
 
 
@@ -141,7 +141,7 @@ def test_half(case, dtype, ssl_folder):
     """Cast whole, it says nearly the same, and it can be trained."""
     expected = called(case, ssl_folder)(*case.draw())
     module = called(case, ssl_folder).to(dtype)
-    near(module(*case.draw(dtype=dtype)), expected, 0.05)
+    check_near(module(*case.draw(dtype=dtype)), expected, 0.05)
     trained(case, module, case.draw(dtype=dtype))
 
 
@@ -152,7 +152,7 @@ def test_autocast(case, dtype, ssl_folder):
     expected, _ = trained(case, called(case, ssl_folder), case.draw())
     with torch.autocast("cpu", dtype):
         found, _ = trained(case, called(case, ssl_folder), case.draw())
-    near(found, expected, 0.05)
+    check_near(found, expected, 0.05)
 
 
 @every([case for case in CASES if case.one_frame])
@@ -172,9 +172,9 @@ def test_batch_of_one(case, ssl_folder):
     alone = [module(*[x[i : i + 1] for x in inputs]) for i in range(N)]
     assert all(part.isfinite().all() for part in flat(alone))
     if case.rows == "each":
-        near([torch.cat(rows) for rows in zip(*alone)], whole, 1e-5)
+        check_near([torch.cat(rows) for rows in zip(*alone)], whole, 1e-5)
     if case.rows == "mean":
-        near(torch.stack(flat(alone)).mean(), whole, 1e-5)
+        check_near(torch.stack(flat(alone)).mean(), whole, 1e-5)
 
 
 @every(CASES)
@@ -190,9 +190,9 @@ def test_compiled(case, ssl_folder):
         expected, slopes = trained(case, module, case.draw())
         compiled = torch.compile(other, backend="aot_eager")
         found = compiled.train()(*case.draw())
-        near(found, expected, 1e-5)
+        check_near(found, expected, 1e-5)
         objective(case, found, N).backward()
-        near(list(gradients(other).values()), list(slopes.values()), 1e-5)
+        check_near(list(gradients(other).values()), list(slopes.values()), 1e-5)
 
 
 # Graphs that are written down
@@ -229,7 +229,7 @@ def test_exported(together):
     found, expected = program.module()(inputs), module(inputs)
     for case, one, other in zip(EXPORTED, found, expected):
         try:
-            near(one, other, 1e-5)
+            check_near(one, other, 1e-5)
         except AssertionError as failure:
             raise AssertionError(case.id) from failure
 
@@ -264,7 +264,7 @@ def test_onnx(together, tmp_path):
     found = iter(run_onnx(path, [x for given in inputs for x in given]))
     for case, outputs in zip(EXPORTED, expected):
         try:
-            near([next(found) for _ in outputs], outputs, 1e-4)
+            check_near([next(found) for _ in outputs], outputs, 1e-4)
         except AssertionError as failure:
             raise AssertionError(case.id) from failure
 
@@ -290,7 +290,7 @@ def test_onnx_of_the_older_exporter(case, ssl_folder, tmp_path):
         )
     if OLDER not in case.exempt:
         inputs = other_batch(case, N if BATCH in case.exempt else N - 1)
-        near(run_onnx(path, inputs), module(*inputs), 1e-4)
+        check_near(run_onnx(path, inputs), module(*inputs), 1e-4)
     if BATCH in case.exempt:
         with pytest.raises(Exception, match="ONNXRuntimeError"):
             run_onnx(path, [tensor[:3] for tensor in given])

@@ -1,6 +1,6 @@
 """Trains DANN for a few steps without chance; saves what each process holds.
 
-test_dann.py runs `main` in one process and in two, with the parts that the
+dann/test_dann.py runs `main` in one process and in two, with the parts that the
 recipe makes in a JSON file.
 """
 

@@ -12,8 +12,6 @@ from tests.recipes.dann_runs import (
     bare,
     check_report,
     computed,
-    make_folders,
-    make_settings,
     own,
     posteriors,
     read,
@@ -22,24 +20,6 @@ from tests.recipes.dann_runs import (
     write,
 )
 from tests.recipes.helpers import figures, results, same_weights, table, weights
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A folder for what the tests share."""
-    return tmp_path_factory.mktemp("dann")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, mini_recola_folder):
-    """Two small mini corpora."""
-    return make_folders(tmp_path_factory, mini_recola_folder)
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory, folders):
-    """Tiny in all respects; the output folder is to be added."""
-    return make_settings(tmp_path_factory, folders)
 
 
 @pytest.fixture(scope="module")

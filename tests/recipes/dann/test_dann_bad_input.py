@@ -7,30 +7,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from tests.recipes.dann_runs import (
-    bare,
-    check_refused,
-    make_folders,
-    make_settings,
-    plan,
-    run,
-    write,
-)
+from tests.recipes.dann_runs import bare, check_refused, plan, run, write
 from tests.recipes.helpers import check_sentence
 
 RATINGS = "RECOLA-Annotation/emotional_behaviour"
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, mini_recola_folder):
-    """Two small mini corpora."""
-    return make_folders(tmp_path_factory, mini_recola_folder)
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory, folders):
-    """Tiny in all respects; the output folder is to be added."""
-    return make_settings(tmp_path_factory, folders)
 
 
 @pytest.fixture(scope="module")

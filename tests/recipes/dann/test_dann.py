@@ -32,8 +32,6 @@ from tests.recipes.dann_runs import (
     PAPER,
     check_report,
     computed,
-    make_folders,
-    make_settings,
     plan,
     posteriors,
     read,
@@ -56,24 +54,6 @@ from tests.recipes.helpers import (
 )
 
 BN4 = {"batch_norm": "bn4", "beta_ramp": True}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A folder for what the tests share."""
-    return tmp_path_factory.mktemp("dann")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, mini_recola_folder):
-    """Two small mini corpora."""
-    return make_folders(tmp_path_factory, mini_recola_folder)
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory, folders):
-    """Tiny in all respects; the output folder is to be added."""
-    return make_settings(tmp_path_factory, folders)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.recola import read_recola
-from tests.recipes.dann_runs import CLASSES, make_folders, plan
+from tests.recipes.dann_runs import CLASSES, plan
 
 DIRECTIONS = {
     "rec2iem": ("recola", "iemocap"),
@@ -12,12 +12,6 @@ DIRECTIONS = {
 }
 # Above which an utterance is of the upper class (section 3.3).
 THRESHOLDS = {"recola": 0.0, "iemocap": 2.5}
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, mini_recola_folder):
-    """Two small mini corpora."""
-    return make_folders(tmp_path_factory, mini_recola_folder)
 
 
 @pytest.fixture(scope="module")
