@@ -6,7 +6,13 @@ from speechbrain_ser.utils.errors import InputError
 
 
 def cached_features(
-    folder, features, annotations, sample_rate=16000, device=None, what=None
+    folder,
+    features,
+    annotations,
+    sample_rate=16000,
+    device=None,
+    what=None,
+    copies=None,
 ):
     """Computes the features of annotations, or reads what was computed before.
 
@@ -28,6 +34,8 @@ def cached_features(
         Where they are computed; None: SpeechBrain's best guess.
     what : str, optional
         Their name in the log.
+    copies : AugmentedCopies, optional
+        See `FrameCache`.
 
     Returns
     -------
@@ -52,7 +60,7 @@ def cached_features(
     if folder is None:
         raise InputError("the features need a folder: give --cache_folder")
     half = hasattr(features, "has_prefix")  # frames of a speech model
-    cache = FrameCache(folder, features, sample_rate, half=half)
+    cache = FrameCache(folder, features, sample_rate, half, copies)
     speech = fill_once(cache, features, annotations, device, what or "features")
     return {key: cache.read(entry) for key, entry in speech.items()}
 

@@ -161,13 +161,7 @@ class MEnANBrain(SERBrain):
         super().set_parts(parts)
 
     def compute_features(self, parts):
-        """Computes the features of all parts; what trains gives the statistics.
-
-        Arguments
-        ---------
-        parts : dict
-            Part to annotation.
-        """
+        """Computes the features of all parts; what trains gives the statistics."""
         training = {}
         if parts.get("train"):
             training = self.training_annotation(parts)

@@ -65,13 +65,16 @@ def place(entry):
     -------
     >>> place({"wav": "a.wav", "duration": 1.0})
     ('a.wav', None, None, 1)
+    >>> place({"wav": "a.wav", "duration": 1.0, "copy": 0})
+    ('a.wav', None, None, 1, ('copy', 0))
     """
-    return (
+    named = (
         entry["wav"],
         entry.get("start"),
         entry.get("stop"),
         entry.get("speed", 1),
     )
+    return named + tuple((k, entry[k]) for k in ("copy",) if k in entry)
 
 
 def with_speeds(annotation, speeds):
