@@ -191,7 +191,8 @@ class FrameCache:
         Arguments
         ---------
         entry : dict
-            With ``wav`` and optionally ``start``, ``stop`` and ``speed``.
+            With ``wav`` and optionally ``start``, ``stop``, ``speed`` and
+            ``channel``.
 
         Returns
         -------
@@ -211,6 +212,8 @@ class FrameCache:
         part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
         if "speed" in entry:
             part += (entry["speed"],)
+        if "channel" in entry:
+            part += (entry["channel"],)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
         return os.path.join(self.folder, f"{name.hexdigest()}.npy")
 
