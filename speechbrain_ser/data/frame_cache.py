@@ -198,7 +198,7 @@ class FrameCache:
         ---------
         entry : dict
             With ``wav`` and optionally ``start``, ``stop``, ``speed`` and
-            ``copy``.
+            ``channel`` and ``copy``.
 
         Returns
         -------
@@ -218,6 +218,8 @@ class FrameCache:
         part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
         if "speed" in entry:
             part += (entry["speed"],)
+        if "channel" in entry:
+            part += (entry["channel"],)
         if "copy" in entry:
             part += (entry["copy"], self.copies.fingerprint)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
