@@ -135,7 +135,9 @@ def find_files(root, names=None):
     found, seen = [], set()
     for place, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(place)
-        folders[:] = sorted(f for f in folders if f[0] != "." and f != "__MACOSX")
+        folders[:] = sorted(
+            f for f in folders if f[0] != "." and f != "__MACOSX"
+        )
         if real in seen:
             folders.clear()
             continue
@@ -173,7 +175,9 @@ def find_table(root, names):
         for name in names
     ]
     below = find_files(root, names)
-    return [path for path in dict.fromkeys(near + below) if os.path.isfile(path)]
+    return [
+        path for path in dict.fromkeys(near + below) if os.path.isfile(path)
+    ]
 
 
 def _parse_all(corpus, root):
