@@ -1,0 +1,102 @@
+"""One front for wav2vec 2.0, HuBERT, WavLM and Whisper: the folder says which."""
+
+from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.lobes.ssl_source import kind_of
+from speechbrain_ser.lobes.whisper import WhisperEncoder
+from speechbrain_ser.lobes.whisper_source import KIND
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import NOTHING, Switch, Whole, Word
+
+KINDS = ("wav2vec2", "hubert", "wavlm", KIND)
+
+
+def speech_encoder(
+    source: Word(),
+    save_path: Word(optional=True, counts=NOTHING),
+    layer: Whole() = -1,
+    frozen: Switch() = False,
+    frozen_layers: Whole(0) = 0,
+    freeze_feature_extractor: Switch() = True,
+    gradient_checkpointing: Switch(counts=NOTHING) = False,
+    mask_embedding: Switch() = False,
+    weighted: Switch() = False,
+    padded: Switch() = False,
+    sample_rate: Whole(1) = 16000,
+):
+    """Makes the encoder of a pre-trained speech model, of whatever kind.
+
+    Arguments
+    ---------
+    source : str
+        A hub name, or a local folder with ``config.json``, weights and
+        ``preprocessor_config.json``.
+    save_path : str
+        Where a model from the hub is kept.
+    layer : int
+        Which layer is read, 0 to L, or -1 for the last.
+    frozen : bool
+        Whether nothing of it is trained.
+    frozen_layers : int
+        How many of the first transformer blocks are not trained.
+    freeze_feature_extractor : bool
+        Whether the convolutional front end is not trained.
+    gradient_checkpointing : bool
+        Less memory, more time.
+    mask_embedding : bool
+        Whether the embedding that stands in for masked frames is trained.
+    weighted : bool
+        Whether all layers up to that one are read, as a sum with learnt
+        weights.
+    padded : bool
+        Of Whisper alone: whether utterances are padded to 30 s.
+    sample_rate : int
+        In Hz, of the waveforms that it will be given.
+
+    Returns
+    -------
+    SSLEncoder or WhisperEncoder
+        See there for the arguments.
+
+    Raises
+    ------
+    InputError
+        If the source can't be loaded, is a model of another kind, or takes
+        another sampling rate.
+
+    Example
+    -------
+    >>> for name in ("small_wav2vec2", "small_whisper"):
+    ...     encoder = speech_encoder(getfixture(name), "unused", layer=2)
+    ...     print(type(encoder).__name__, encoder.layer, encoder.dim)
+    SSLEncoder 2 32
+    WhisperEncoder 2 32
+    """
+    settings = {
+        "layer": layer,
+        "frozen": frozen,
+        "frozen_layers": frozen_layers,
+        "freeze_feature_extractor": freeze_feature_extractor,
+        "gradient_checkpointing": gradient_checkpointing,
+        "mask_embedding": mask_embedding,
+        "weighted": weighted,
+    }
+    kind = kind_of(source, save_path)
+    if kind not in KINDS:
+        raise InputError(
+            f"{source} is a {kind} model: give one of {', '.join(KINDS)}"
+        )
+    if kind == KIND:
+        encoder = WhisperEncoder(source, save_path, padded=padded, **settings)
+    elif padded:
+        raise InputError(
+            f"{source} is a {kind} model, Whisper alone is padded to 30 s: "
+            "give padded False"
+        )
+    else:
+        encoder = SSLEncoder(source, save_path, **settings)
+    if encoder.sample_rate != sample_rate:
+        raise InputError(
+            f"{source} takes speech of {encoder.sample_rate} Hz, not of "
+            f"{sample_rate}: give --sample_rate {encoder.sample_rate}"
+        )
+    return encoder
