@@ -22,7 +22,7 @@ import speechbrain_ser
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data.reading import file_digest, progress
-from speechbrain_ser.lobes.speech_model import SpeechModel
+from speechbrain_ser.lobes.speech_model import SpeechModel, check_rate
 from speechbrain_ser.utils.audio import load_audio, place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing, write_json
@@ -437,11 +437,7 @@ def cached_reader(folder, encoder, sample_rate, parts, device):
             f"{type(encoder).__name__} has no frozen blocks whose frames could "
             "be kept: give --cache False"
         )
-    if encoder.sample_rate != sample_rate:
-        raise InputError(
-            f"{encoder.source} takes speech of {encoder.sample_rate} Hz, not of "
-            f"{sample_rate}: give --sample_rate {encoder.sample_rate}"
-        )
+    check_rate(encoder, sample_rate)
     cache = FrameCache(folder, encoder, sample_rate)
     what = "frames of the frozen blocks"
     fill_once(cache, encoder, parts.values(), device, what)

@@ -1,5 +1,6 @@
 """One front for wav2vec 2.0, HuBERT, WavLM and Whisper: the folder says which."""
 
+from speechbrain_ser.lobes.speech_model import check_rate
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.lobes.ssl_source import kind_of
 from speechbrain_ser.lobes.whisper import WhisperEncoder
@@ -27,26 +28,12 @@ def speech_encoder(
 
     Arguments
     ---------
-    source : str
-        A hub name, or a local folder with ``config.json``, weights and
-        ``preprocessor_config.json``.
-    save_path : str
-        Where a model from the hub is kept.
-    layer : int
-        Which layer is read, 0 to L, or -1 for the last.
-    frozen : bool
-        Whether nothing of it is trained.
-    frozen_layers : int
-        How many of the first transformer blocks are not trained.
-    freeze_feature_extractor : bool
-        Whether the convolutional front end is not trained.
-    gradient_checkpointing : bool
-        Less memory, more time.
-    mask_embedding : bool
-        Whether the embedding that stands in for masked frames is trained.
-    weighted : bool
-        Whether all layers up to that one are read, as a sum with learnt
-        weights.
+    source, save_path : str
+        A hub name, or a local folder; where a model from the hub is kept.
+    layer, frozen_layers : int
+    frozen, freeze_feature_extractor, gradient_checkpointing : bool
+    mask_embedding, weighted : bool
+        As `ssl.SSLEncoder` and `whisper.WhisperEncoder` have them.
     padded : bool
         Of Whisper alone: whether utterances are padded to 30 s.
     sample_rate : int
@@ -55,7 +42,6 @@ def speech_encoder(
     Returns
     -------
     SSLEncoder or WhisperEncoder
-        See there for the arguments.
 
     Raises
     ------
@@ -80,23 +66,23 @@ def speech_encoder(
         "mask_embedding": mask_embedding,
         "weighted": weighted,
     }
+    encoder = of_its_kind(source, save_path, padded, settings)
+    check_rate(encoder, sample_rate)
+    return encoder
+
+
+def of_its_kind(source, save_path, padded, settings):
+    """Returns a `SpeechModel` of the kind that a source is; see above."""
     kind = kind_of(source, save_path)
+    if kind == KIND:
+        return WhisperEncoder(source, save_path, padded=padded, **settings)
     if kind not in KINDS:
         raise InputError(
             f"{source} is a {kind} model: give one of {', '.join(KINDS)}"
         )
-    if kind == KIND:
-        encoder = WhisperEncoder(source, save_path, padded=padded, **settings)
-    elif padded:
+    if padded:
         raise InputError(
             f"{source} is a {kind} model, Whisper alone is padded to 30 s: "
             "give padded False"
         )
-    else:
-        encoder = SSLEncoder(source, save_path, **settings)
-    if encoder.sample_rate != sample_rate:
-        raise InputError(
-            f"{source} takes speech of {encoder.sample_rate} Hz, not of "
-            f"{sample_rate}: give --sample_rate {encoder.sample_rate}"
-        )
-    return encoder
+    return SSLEncoder(source, save_path, **settings)

@@ -349,6 +349,26 @@ def masked_attention(model, frames, lengths):
     )
 
 
+def check_rate(encoder, sample_rate):
+    """Refuses speech of another sampling rate than an encoder's.
+
+    Arguments
+    ---------
+    encoder : SpeechModel
+    sample_rate : int
+        In Hz, of the waveforms that it will be given.
+
+    Raises
+    ------
+    InputError
+    """
+    if encoder.sample_rate != sample_rate:
+        raise InputError(
+            f"{encoder.source} takes speech of {encoder.sample_rate} Hz, not of "
+            f"{sample_rate}: give --sample_rate {encoder.sample_rate}"
+        )
+
+
 def positions(n_frames, dim):
     """Returns sines and cosines that tell frames apart.
 
