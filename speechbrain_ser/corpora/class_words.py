@@ -61,7 +61,7 @@ def map_words(entries, where, class_map, labels, said):
     Arguments
     ---------
     entries : dict
-        Id -> entry; those without `emotion` stay.
+        Id -> entry, perhaps with `votes`; those without `emotion` stay.
     where : dict
         Id -> where it stands, such as "row 3".
     class_map : dict
@@ -91,7 +91,7 @@ def map_words(entries, where, class_map, labels, said):
     ... )
     {'a': {'emotion': 'hap'}}
     """
-    words = {e["emotion"] for e in entries.values() if e.get("emotion")}
+    words = _words(entries)
     for word in class_map:
         if word not in words:
             raise InputError(
@@ -101,6 +101,9 @@ def map_words(entries, where, class_map, labels, said):
             )
     kept, seen = {}, {}
     for key, entry in entries.items():
+        if "votes" in entry:
+            ballots = [[class_map.get(w, w) for w in b] for b in entry["votes"]]
+            entry = entry | {"votes": [[w for w in b if w] for b in ballots]}
         word = entry.get("emotion")
         if word is None:
             kept[key] = entry
@@ -132,3 +135,14 @@ def map_words(entries, where, class_map, labels, said):
             f"({there}): correct --labels or --map."
         )
     return kept
+
+
+def _words(entries):
+    """The words of emotions and votes."""
+    votes = {
+        word
+        for entry in entries.values()
+        for ballot in entry.get("votes", ())
+        for word in ballot
+    }
+    return votes | {e["emotion"] for e in entries.values() if e.get("emotion")}

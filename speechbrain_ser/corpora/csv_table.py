@@ -101,14 +101,15 @@ def _decoded(path):
         if data.startswith(mark):
             encoding = name
             break
+    marked = encoding == "utf-16"
+    what = "text without a mark of its encoding, or no text"
     try:
-        text = data.decode(encoding) if encoding else "\0"
-        if "\0" not in text:
-            return text
-        what = "text without a mark of its encoding, or no text"
+        if marked or (encoding and b"\0" not in data):
+            return data.decode(encoding)
     except UnicodeDecodeError as error:
         row = data[: error.start].count(b"\n") + 1
-        what = f"no UTF-8 (row {row}: {error.reason})"
+        name = "UTF-16" if marked else "UTF-8"
+        what = f"no {name} (row {row}: {error.reason})"
     raise InputError(f"'{path}' is {what}: save it as CSV in UTF-8.")
 
 
