@@ -434,15 +434,6 @@ CASES = (
             exempt={OLDER: COMPLEX},
         ),
         Case(
-            "lobes.whisper.WhisperEncoder",
-            "source: FOLDER/whisper\nsave_path: unused\npadded: True\n"
-            "weighted: True",
-            waves,
-            "padded",
-            one_frame=one_frame_of_waves,
-            exempt={OLDER: COMPLEX},
-        ),
-        Case(
             "losses.PrototypeContrastiveLoss",
             "temperature: 0.5",
             pairs,
