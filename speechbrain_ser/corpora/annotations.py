@@ -331,6 +331,8 @@ def _wrong_kind(key, value):
         return "a whole number of samples, 0 or more,"
     if key == "session" and not (isinstance(value, str) or _is_whole(value)):
         return "a text or a whole number"
+    if key == "channel" and value != "mix":
+        return '"mix" (the mean of all channels)'
     if key == "votes" and not _is_votes(value):
         return 'a list of each annotator\'s labels such as [["neu"], ["sad"]]'
     return None
@@ -385,7 +387,7 @@ def _pieces(entry, max_duration, how):
         stop = entry["stop"]
         rate = round((stop - start) / entry["duration"])
     else:
-        info = inspect_audio(entry["wav"])
+        info = inspect_audio(entry["wav"], "channel" in entry)
         stop, rate = info.frames, info.sample_rate
     length, longest = stop - start, int(max_duration * rate)
     if longest < 1:

@@ -302,7 +302,7 @@ def with_audio_alone(annotation, of):
     return Read(kept, odd.rows)
 
 
-def with_spans(annotation, odd):
+def with_spans(annotation, odd, mixed=False):
     """Adds `start`, `stop` and `duration`; who has no usable audio is left out.
 
     Arguments
@@ -311,6 +311,9 @@ def with_spans(annotation, odd):
         Id -> entry with `wav`, completed in place.
     odd : OddEntries
         Given those that are left out.
+    mixed : bool
+        Whether files of several channels are used too: their entries have the
+        `channel` ``mix``.
 
     Returns
     -------
@@ -323,13 +326,16 @@ def with_spans(annotation, odd):
         If nobody has usable audio: for the first file, with the number of
         others.
     """
-    infos, errors = inspect_each(entry["wav"] for entry in annotation.values())
+    wavs = [entry["wav"] for entry in annotation.values()]
+    infos, errors = inspect_each(wavs, mixed=set(wavs) if mixed else ())
     if not infos:
         raise_first(errors)
     kept = {}
     for key, entry in annotation.items():
         if entry["wav"] in infos:
             kept[key] = entry | infos[entry["wav"]].span()
+            if infos[entry["wav"]].channels > 1:
+                kept[key]["channel"] = "mix"
             continue
         said = str(errors[entry["wav"]])
         what = "Utterances whose audio is missing or broken"

@@ -55,6 +55,8 @@ class FrameCache:
         In Hz; files of another rate are resampled.
     half : bool
         Whether frames are kept in half precision where that can hold them.
+    copies : AugmentedCopies or None
+        What makes the copies among the entries, those with a key ``copy``.
 
     Raises
     ------
@@ -80,12 +82,14 @@ class FrameCache:
         encoder,
         sample_rate: Whole(1) = 16000,
         half: Switch() = True,
+        copies=None,
     ):
         self.digest = encoder.prefix_digest()
         self.folder = os.path.join(folder, f"{self.digest}-{sample_rate}")
         self.channels = encoder.dim
         self.sample_rate = sample_rate
         self.half = half
+        self.copies = copies
         self.hashes = {}
 
     def fill(self, annotation, encoder, device="cpu", show=True):
@@ -135,6 +139,8 @@ class FrameCache:
         for path in progress(paths, "filling the cache", show):
             if not self._is_whole(path):
                 wav = load_audio(entries[path], self.sample_rate)
+                if "copy" in entries[path]:
+                    wav = self.copies.make(wav, os.path.basename(path))
                 frames = compute(encoder, wav, device)
                 if not torch.isfinite(frames).all():
                     raise InputError(
@@ -191,7 +197,8 @@ class FrameCache:
         Arguments
         ---------
         entry : dict
-            With ``wav`` and optionally ``start``, ``stop`` and ``speed``.
+            With ``wav`` and optionally ``start``, ``stop``, ``speed`` and
+            ``channel`` and ``copy``.
 
         Returns
         -------
@@ -211,6 +218,10 @@ class FrameCache:
         part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
         if "speed" in entry:
             part += (entry["speed"],)
+        if "channel" in entry:
+            part += (entry["channel"],)
+        if "copy" in entry:
+            part += (entry["copy"], self.copies.fingerprint)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
         return os.path.join(self.folder, f"{name.hexdigest()}.npy")
 

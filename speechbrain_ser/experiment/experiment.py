@@ -152,6 +152,7 @@ class Experiment:
         self.brain = brain
         self.protocol = protocol
         self.mini = mini or {}
+        self.mini_settings = {}  # further ones of a run on the mini corpus
         self.optional = optional
         self.fill_in = fill_in or (lambda settings, parts: {})
         self.split = split

@@ -18,10 +18,7 @@ from speechbrain.utils.distributed import get_rank
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
-from speechbrain_ser.data.cached_features import (
-    StandardisedReader,
-    cached_features,
-)
+from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.domains import (
     NAMES,
@@ -30,6 +27,7 @@ from speechbrain_ser.data.domains import (
     completed,
     of_domain,
 )
+from speechbrain_ser.data.standardised_reader import StandardisedReader
 from speechbrain_ser.lobes.domain_norm import STATISTICS
 from speechbrain_ser.lobes.features import fixed_length
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate

@@ -14,9 +14,10 @@ def load_audio(entry, sample_rate=16000):
     ---------
     entry : dict
         With `wav` and optionally `start` and `stop` (samples at the file's
-        own rate: the first, and one past the last), and `speed`: how many times
-        as fast it is played, which changes the pitch too, as SpeechBrain's
-        ``SpeedPerturb`` does.
+        own rate: the first, and one past the last), `channel` (``mix``: the
+        mean of all channels), and `speed`: how many times as fast it is
+        played, which changes the pitch too, as SpeechBrain's ``SpeedPerturb``
+        does.
     sample_rate : int
         The rate (Hz) of the result; a file at another rate is resampled.
 
@@ -28,7 +29,8 @@ def load_audio(entry, sample_rate=16000):
     Raises
     ------
     InputError
-        If the file cannot be read or is not mono.
+        If the file cannot be read, or has several channels that are not to be
+        mixed.
 
     Example
     -------
@@ -45,8 +47,10 @@ def load_audio(entry, sample_rate=16000):
         rate = soundfile.info(path).samplerate
         signal = read_audio(part)
     except RuntimeError:
-        inspect_audio(path)
+        inspect_audio(path, "channel" in entry)
         raise
+    if signal.dim() != 1 and "channel" in entry:
+        signal = signal.mean(dim=1)
     if signal.dim() != 1:
         raise not_mono(path, signal.shape[1])
     if rate != sample_rate:
@@ -64,13 +68,15 @@ def place(entry):
     Example
     -------
     >>> place({"wav": "a.wav", "duration": 1.0})
-    ('a.wav', None, None, 1)
+    ('a.wav', None, None, 1, None, None)
     """
     return (
         entry["wav"],
         entry.get("start"),
         entry.get("stop"),
         entry.get("speed", 1),
+        entry.get("channel"),
+        entry.get("copy"),
     )
 
 

@@ -74,8 +74,8 @@ class AudioInfo:
         return {"start": start, "stop": stop, "duration": duration}
 
 
-def inspect_audio(path):
-    """Reads the header of a mono audio file and refuses what cannot be used.
+def inspect_audio(path, mixed=False):
+    """Reads the header of an audio file and refuses what cannot be used.
 
     Neither the rate nor the format is restricted: `audio.load_audio` resamples.
     Only float files are decoded whole, because only they can hold NaN.
@@ -84,11 +84,12 @@ def inspect_audio(path):
     ---------
     path : str
         The audio file, in any format that libsndfile reads.
+    mixed : bool
+        Whether it may have several channels, which are then mixed.
 
     Returns
     -------
     AudioInfo
-        Frames, sample rate and channels (always 1).
 
     Raises
     ------
@@ -105,7 +106,7 @@ def inspect_audio(path):
     """
     try:
         with open(path, "rb", buffering=0) as file:
-            return _inspect_open(path, file)
+            return _inspect_open(path, file, mixed)
     except FileNotFoundError:
         raise InputError(
             f"The audio file '{path}' is missing: restore it or correct its "
@@ -118,7 +119,7 @@ def inspect_audio(path):
         ) from None
 
 
-def inspect_files(paths, sample_rate=16000):
+def inspect_files(paths, sample_rate=16000, mixed=()):
     """Inspects many audio files, each once.
 
     Logs one line when some files have another rate than `sample_rate`.
@@ -129,6 +130,8 @@ def inspect_files(paths, sample_rate=16000):
         Audio files; one that is named twice is inspected once.
     sample_rate : int
         The rate (Hz) at which the files will be used.
+    mixed : container of str
+        Those that may have several channels.
 
     Returns
     -------
@@ -147,17 +150,17 @@ def inspect_files(paths, sample_rate=16000):
     >>> inspect_files([path, path])[path].duration
     0.5
     """
-    found, errors = inspect_each(paths, sample_rate)
+    found, errors = inspect_each(paths, sample_rate, mixed)
     raise_first(errors)
     return found
 
 
-def inspect_each(paths, sample_rate=16000):
+def inspect_each(paths, sample_rate=16000, mixed=()):
     """Inspects many audio files, each once, and refuses none.
 
     Arguments
     ---------
-    paths, sample_rate
+    paths, sample_rate, mixed
         See `inspect_files`.
 
     Returns
@@ -178,7 +181,7 @@ def inspect_each(paths, sample_rate=16000):
     found, errors = {}, {}
     for path in tqdm(paths, "inspecting audio", disable=silent, unit="file"):
         try:
-            found[path] = inspect_audio(path)
+            found[path] = inspect_audio(path, path in mixed)
         except InputError as error:
             errors[path] = error
     _log_other_rates(found, sample_rate)
@@ -217,9 +220,9 @@ def check_audio(annotation, sample_rate=16000, source=None):
     >>> list(check_audio({"a": {"wav": path, "start": 0, "stop": 8000}}))
     ['a']
     """
-    infos = inspect_files(
-        (entry["wav"] for entry in annotation.values()), sample_rate
-    )
+    entries = annotation.values()
+    mixed = {entry["wav"] for entry in entries if "channel" in entry}
+    infos = inspect_files((e["wav"] for e in entries), sample_rate, mixed)
     where = f"In the annotation '{source}', entry" if source else "Entry"
     misfits = {}
     for key, entry in annotation.items():
@@ -250,7 +253,7 @@ def _misfit(entry, info):
     return None
 
 
-def _inspect_open(path, file):
+def _inspect_open(path, file, mixed):
     """Inspects an open, unbuffered file."""
     size = os.fstat(file.fileno()).st_size
     if size == 0:
@@ -260,15 +263,15 @@ def _inspect_open(path, file):
         )
     coding, offset, promised = _find_samples(path, file, size)
     if coding is None:
-        return _inspect_decoding(path, file)
+        return _inspect_decoding(path, file, mixed)
     # 16-bit PCM, what nearly every corpus holds: the chunks say everything.
     channels, sample_rate = coding
-    if channels != 1:
+    if channels != 1 and not mixed:
         raise not_mono(path, channels)
     file.seek(offset + promised // 2)
-    if any(file.read(min(_GLANCE, promised // 2))):
-        return AudioInfo(promised // 2, sample_rate, channels)
-    return _inspect_decoding(path, file)
+    if channels and any(file.read(min(_GLANCE, promised // 2))):
+        return AudioInfo(promised // (2 * channels), sample_rate, channels)
+    return _inspect_decoding(path, file, mixed)
 
 
 def _find_samples(path, file, size):
@@ -325,7 +328,7 @@ def _find_samples(path, file, size):
     return None, 0, 0
 
 
-def _inspect_decoding(path, file):
+def _inspect_decoding(path, file, mixed):
     """Inspects an open file of any format with libsndfile."""
     descriptor = file.fileno()
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -337,7 +340,7 @@ def _inspect_decoding(path, file):
             "it, e.g. with `ffmpeg -i in -ac 1 out.wav`."
         ) from None
     with audio:
-        if audio.channels != 1:
+        if audio.channels != 1 and not mixed:
             raise not_mono(path, audio.channels)
         if audio.frames == 0:
             raise InputError(

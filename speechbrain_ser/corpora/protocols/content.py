@@ -71,7 +71,7 @@ def length(entry):
     start = entry.get("start", 0)
     if "stop" in entry:
         return entry["stop"] - start
-    return inspect_audio(entry["wav"]).frames - start
+    return inspect_audio(entry["wav"], "channel" in entry).frames - start
 
 
 def leaks(held):
@@ -154,7 +154,7 @@ def content_digest(wav, start=0, stop=None):
     """Returns the SHA-256 of the samples of a part of a file.
 
     Integers of up to 24 bits are exact in float32, so that the container does
-    not matter.
+    not matter. Several channels are mixed.
 
     Example
     -------
@@ -173,6 +173,8 @@ def content_digest(wav, start=0, stop=None):
             f"The audio file '{wav}' cannot be read ({error}): copy it again "
             "from its source."
         ) from None
+    if samples.ndim > 1:
+        samples = samples.mean(axis=1)
     return hashlib.sha256((samples + 0.0).tobytes()).digest()
 
 
