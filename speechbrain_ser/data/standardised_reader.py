@@ -78,6 +78,16 @@ class StandardisedReader:
         if parts.get("train"):
             train = parts["train"].values()
             self.standardise.fit(held_of(self.held, train))
+        self.know_speakers(parts)
+
+    def know_speakers(self, parts):
+        """Takes the statistics of speakers alone, if they count.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to annotation.
+        """
         self._kept = {}
         if self.by == "train":
             return

@@ -55,7 +55,7 @@ class AnyCorpus(Experiment):
         settings = protocol_settings or {}
         asked_for = corpus_word is not None or manifest is not None
         super().__init__(
-            corpus_name=corpus_name or self.name(),
+            corpus_name=corpus_name or name_of(corpus_word, manifest),
             protocol=protocol,
             protocol_settings={k: v for k, v in settings.items() if k in known},
             mini={} if asked_for else mini,
@@ -64,12 +64,6 @@ class AnyCorpus(Experiment):
         self.mini_settings = {"corpus": next(iter(CORPORA))}
         self.own_fill_in = self.fill_in
         self.fill_in = self.filled
-
-    def name(self):
-        """Returns what the corpus is called in the report."""
-        if self.manifest is not None:
-            return os.path.splitext(os.path.basename(self.manifest))[0]
-        return CORPORA.get(self.corpus_word, "mini")
 
     def find_protocol(self, word):
         """Returns the protocol; None as long as no corpus is asked for.
@@ -135,3 +129,16 @@ class AnyCorpus(Experiment):
         if self.standardise_by is not None:
             facts["standardise_by"] = self.standardise_by
         return facts
+
+
+def name_of(word, manifest):
+    """Returns what a corpus is called in the report.
+
+    Example
+    -------
+    >>> name_of("emodb", None), name_of(None, "here/mine.csv")
+    ('EMO-DB', 'mine')
+    """
+    if manifest is not None:
+        return os.path.splitext(os.path.basename(manifest))[0]
+    return CORPORA.get(word, "mini")
