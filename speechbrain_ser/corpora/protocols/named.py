@@ -4,6 +4,13 @@ For who looks one up; what needs a single protocol imports it from its corpus's
 module, so that the others are no part of the run.
 """
 
+from speechbrain_ser.corpora.protocols import (
+    emodb,
+    manifest,
+    nemo,
+    open_lingual,
+    ravdess,
+)
 from speechbrain_ser.corpora.protocols.cmu_mosei import FOUR_CLASSES
 from speechbrain_ser.corpora.protocols.cross_lingual import (
     CROSS_LINGUAL,
@@ -29,6 +36,23 @@ PROTOCOLS = {
         CROSS_LINGUAL,
         MONO_LINGUAL,
         FOUR_CLASSES,
+        emodb.LEAVE_ONE_OUT,
+        emodb.SHARED,
+        emodb.AGREEMENT,
+        ravdess.LEAVE_ONE_OUT,
+        ravdess.SIX_FOLDS,
+        ravdess.EMOBOX_FOLDS,
+        ravdess.INTENSITY,
+        ravdess.DEV_SIX_FOLDS,
+        ravdess.DEV_INTENSITY,
+        nemo.LEAVE_ONE_OUT,
+        nemo.RANDOM,
+        manifest.GIVEN,
+        manifest.LEAVE_ONE_OUT,
+        manifest.FIVE_FOLDS,
+        manifest.AMBIGUOUS,
+        open_lingual.CROSS_LINGUAL,
+        open_lingual.MONO_LINGUAL,
     )
 }
 

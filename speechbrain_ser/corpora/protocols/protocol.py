@@ -27,11 +27,13 @@ class Protocol:
         Annotation (or two, ``source`` and ``target``) and the settings, with
         ``fold`` where there are folds, to part -> annotation. The parts are
         ``train``, ``valid``, ``test`` and ``unlabelled``, or some of them.
-    folds : int
-        1 if there are none.
+    folds : int or None
+        1 if there are none; None if it depends on the data, see `count`.
     transductive : bool
         Whether what is tested takes part in the training, without its label: in
         the parts ``unlabelled`` and ``target``. `text` says so too.
+    count : callable or None
+        Annotation to the number of folds, where `folds` is None.
     """
 
     name: str
@@ -39,8 +41,9 @@ class Protocol:
     reading: dict
     splitting: dict
     function: Callable
-    folds: int = 1
+    folds: int | None = 1
     transductive: bool = False
+    count: Callable | None = None
 
     def split(self, annotation, fold=None, **changes):
         """Splits an annotation.
@@ -65,9 +68,19 @@ class Protocol:
             If a setting is unfit or the corpus can't be split so.
         """
         settings = self.splitting | changes
-        if self.folds > 1:
+        if self.folds != 1:
             settings["fold"] = fold
         return self.function(annotation, **settings)
+
+    def n_folds(self, annotation):
+        """Returns how many folds an annotation has.
+
+        Example
+        -------
+        >>> Protocol("each@1", "", {}, {}, dict, None, count=len).n_folds("ab")
+        2
+        """
+        return self.count(annotation) if self.folds is None else self.folds
 
     def full_name(self, settings):
         """Returns the name, and what the settings change of the protocol.
@@ -99,6 +112,6 @@ class Protocol:
         """Returns what each setting of the split may be: name -> `Setting`."""
         found = declared(self.function)
         found = {key: found[key] for key in self.splitting if key in found}
-        if self.folds > 1:
+        if self.folds != 1:
             found["fold"] = Whole(1, self.folds)
         return found
