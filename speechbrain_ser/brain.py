@@ -77,7 +77,14 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         Processes that read audio.
     **kwargs : dict
         SpeechBrain's: modules, opt_class, hparams, run_opts, checkpointer.
+
+    Attributes
+    ----------
+    seedless : bool
+        Whether nothing is drawn, so that runs of all seeds are one.
     """
+
+    seedless = False
 
     @checked
     def __init__(

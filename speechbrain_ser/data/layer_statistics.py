@@ -17,20 +17,22 @@ class LayerStatistics(torch.nn.Module):
 
     Arguments
     ---------
-    encoder : SpeechModel
-        Of `speech_encoder` with ``frozen: True`` and ``weighted: True``: its
-        prefix gives all layers side by side.
+    encoder : SpeechModel or LogMel
+        Of `speech_encoder` with ``frozen: True``: its prefix gives one layer,
+        or with ``weighted: True`` all layers side by side. Fixed features are
+        one layer.
 
-    Raises
-    ------
-    ValueError
-        If its prefix gives one layer alone.
+    Example
+    -------
+    >>> from speechbrain_ser.lobes.features import LogMel
+    >>> statistics = LayerStatistics(LogMel(n_mels=26))
+    >>> rows, _ = statistics(torch.randn(2, 16000), torch.tensor([1, 0.5]))
+    >>> rows.shape
+    torch.Size([2, 1, 52])
     """
 
     def __init__(self, encoder):
         super().__init__()
-        if not (encoder.has_prefix and encoder.weighted):
-            raise ValueError("the encoder must be frozen, and weighted")
         self.encoder = encoder
         self.n_rows = encoder.prefix_dim // encoder.dim
         self.dim = self.prefix_dim = 2 * encoder.dim
