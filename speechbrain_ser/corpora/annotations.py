@@ -23,6 +23,8 @@ MAY_BE_MISSING = (
     "dominance",
 )
 _REQUIRED = ("wav", "duration", "emotion")
+# What keys are called in SpeechBrain's recipes.
+_ALIASES = {"length": "duration", "emo": "emotion", "spk_id": "speaker"}
 _TEXT = ("wav", "emotion", "speaker", "gender")
 _NUMBER = ("duration", "valence", "arousal", "dominance")
 _SAMPLE = ("start", "stop")
@@ -37,8 +39,8 @@ def read_annotation(path, data_root=None, labelled=True):
     ---------
     path : str
         JSON file: an object of objects, each with at least `wav`, `duration`
-        (seconds) and `emotion`. A relative `wav` is meant from the file's
-        folder.
+        (seconds) and `emotion`, or as SpeechBrain's recipes call them `length`
+        and `emo`. A relative `wav` is meant from the file's folder.
     data_root : str, optional
         Stands in for `{data_root}` in `wav`.
     labelled : bool
@@ -81,7 +83,7 @@ def read_annotation(path, data_root=None, labelled=True):
         required = _REQUIRED if labelled else _REQUIRED[:2]
         annotation[key] = known = _known(where, entry, required)
         _check_entry(where, known, required)
-        known["wav"] = _resolve(where, known["wav"], folder, data_root)
+        known["wav"] = resolve(where, known["wav"], folder, data_root)
     return annotation
 
 
@@ -277,10 +279,12 @@ def _known(where, entry, required):
             f"{where} is {_short(entry)}: make it an object with "
             f"{_list_of(required)}."
         )
+    entry = {_ALIASES.get(key, key): entry[key] for key in entry} | entry
     known = {
         key: value
         for key, value in entry.items()
-        if key not in MAY_BE_MISSING or not is_missing(value)
+        if (key not in MAY_BE_MISSING or not is_missing(value))
+        and key not in _ALIASES
     }
     for key in required:
         if key in entry and key not in known:
@@ -361,13 +365,14 @@ def _is_votes(value):
     )
 
 
-def _resolve(where, wav, folder, data_root):
-    """The absolute path of an entry's audio."""
+def resolve(where, wav, folder, data_root):
+    """Returns the absolute path of an entry's audio; `where` begins errors."""
     if "{data_root}" in wav:
         if data_root is None:
             raise InputError(
-                f"{where} has the wav '{wav}' but no data_root is given: set "
-                "data_root to the folder that holds the audio."
+                f"{where} has the wav '{wav}' but no data_root is given: write "
+                "the folder that holds the audio in its place, or give it by "
+                "--data_root where the hparams file has this setting."
             )
         path = os.path.abspath(wav.replace("{data_root}", str(data_root)))
     else:

@@ -67,6 +67,8 @@ class Experiment:
         From 1, where the protocol has folds.
     skip_prep : bool
         Whether the annotations are one's own.
+    data_root : str or None
+        Stands in for ``{data_root}`` in them.
     mini_hparams : str or None
         The hparams file for the mini corpus; None: the same.
     max_duration : float or None
@@ -116,6 +118,7 @@ class Experiment:
         protocol_settings=None,
         fold: Whole(1, optional=True) = None,
         skip_prep: Switch(counts=NOTHING) = False,
+        data_root: Word(optional=True, counts=NOTHING) = None,
         mini_hparams: Word(optional=True) = None,
         max_duration: Number(0.1, optional=True) = None,
         long_utterances: OneOf("cut", "split") = "cut",
@@ -143,6 +146,7 @@ class Experiment:
         self.protocol_settings = protocol_settings or {}
         self.fold = fold
         self.skip_prep = skip_prep
+        self.data_root = data_root
         self.mini_hparams = mini_hparams
         self.max_duration = max_duration
         self.long_utterances = long_utterances
@@ -193,7 +197,7 @@ class Experiment:
         """Returns the parts, or what `split` splits, once for one reading."""
         if not self.skip_prep:
             return once(self.corpus)
-        return read_own(self.annotations, self.optional)
+        return read_own(self.annotations, self.optional, self.data_root)
 
     def make_parts(self, settings):
         """Reads and splits.

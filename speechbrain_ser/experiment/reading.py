@@ -11,7 +11,7 @@ from speechbrain_ser.utils.errors import InputError
 UNLABELLED = ("unlabelled", "target")  # parts whose labels may be missing
 
 
-def read_own(paths, optional):
+def read_own(paths, optional, data_root=None):
     """Reads annotations of one's own, once while their files are the same.
 
     Arguments
@@ -20,6 +20,8 @@ def read_own(paths, optional):
         Part to file.
     optional : tuple of str
         Parts that may be missing.
+    data_root : str, optional
+        Stands in for ``{data_root}`` in the paths of their audio.
 
     Returns
     -------
@@ -32,10 +34,11 @@ def read_own(paths, optional):
         If a file or its audio can't be used.
     """
     stamps = {part: stamp(path) for part, path in paths.items()}
-    return once(functools.partial(read_files, paths, optional, stamps))
+    read = functools.partial(read_files, paths, optional, stamps, data_root)
+    return once(read)
 
 
-def read_files(paths, optional, stamps):
+def read_files(paths, optional, stamps, data_root=None):
     """Does what `read_own` says; a part without a stamp is missing."""
     parts = {}
     for part, path in paths.items():
@@ -47,7 +50,7 @@ def read_files(paths, optional, stamps):
                 f"The annotation '{path}' is missing: give --{part}_annotation"
             )
         labelled = part not in UNLABELLED
-        annotation = read_annotation(path, labelled=labelled)
+        annotation = read_annotation(path, data_root, labelled)
         parts[part] = check_audio(annotation, source=path)
     return parts
 
