@@ -36,7 +36,7 @@ class LinearProbe(torch.nn.Module):
     -------
     >>> probe = LinearProbe(n_rows=3, dim=2, n_classes=4)
     >>> probe.set([1], torch.zeros(2), torch.ones(2), torch.eye(4)[:, :2])
-    >>> probe(torch.tensor([[9.0, 9.0, 1.0, 2.0, 9.0, 9.0]]))
+    >>> probe(torch.tensor([[9.0, 9.0, 1.0, 2.0, 9.0, 9.0]])).detach()
     tensor([[1., 2., 0., 0.]])
     """
 

@@ -257,7 +257,7 @@ class ProbeBrain(SERBrain):
             (tried[rows] - mean) / std, labels, penalty, weight
         )
         fitted = [mean, std, *self.kind.linear(model)]
-        fitted = [torch.as_tensor(array).float() for array in fitted]
+        fitted = [torch.tensor(array).float() for array in fitted]
         self.modules.probe.set(rows, *fitted, penalty)
         self.note(rows, penalty, judged)
         worth = {}
