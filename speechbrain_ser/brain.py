@@ -77,14 +77,9 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         Processes that read audio.
     **kwargs : dict
         SpeechBrain's: modules, opt_class, hparams, run_opts, checkpointer.
-
-    Attributes
-    ----------
-    seedless : bool
-        Whether nothing is drawn, so that runs of all seeds are one.
     """
 
-    seedless = False
+    seedless = False  # True: nothing is drawn, runs of all seeds are one
 
     @checked
     def __init__(
