@@ -19,3 +19,9 @@ PRECISE_AND_OTHERS = {
     "ravdess": [ravdess.INTENSITY, ravdess.DEV_INTENSITY],
     "nemo": [nemo.RANDOM],
 }
+# For references, which stand beside any method. Of the unlabelled part they
+# take nothing.
+ALL_PROTOCOLS = {
+    corpus: SPEAKERS_OUT.get(corpus, []) + PRECISE_AND_OTHERS.get(corpus, [])
+    for corpus in SPEAKERS_OUT | PRECISE_AND_OTHERS
+}
