@@ -22,6 +22,7 @@ LOBES = {
     "gradient_reversal": [],
     "kept_model": ["ssl_source"],
     "importance": ["codebook", "local_prototypes", "pooling"],
+    "linear_probe": ["features", "pitch"],
     "local_prototypes": ["codebook", "pooling"],
     "logmel": ["features", "pitch", "pooling"],
     "masked_prediction": [],

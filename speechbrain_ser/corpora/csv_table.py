@@ -62,14 +62,7 @@ def read_table(path, aliases, required=()):
             f"'{path}' is empty: give a header, such as "
             f"{','.join(list(aliases)[:3])}, and rows."
         )
-    columns = _columns(path, *lines[0], aliases)
-    for column in required:
-        if column not in columns:
-            raise InputError(
-                f"'{path}', row {lines[0][0]} has no column {column} (there "
-                f"are {', '.join(columns)}): add it; columns that mean "
-                f"something are {', '.join(aliases)}."
-            )
+    columns = _columns(path, *lines[0], aliases, required)
     if not lines[1:]:
         raise InputError(f"'{path}' has a header and no row: add utterances.")
     rows = []
@@ -160,7 +153,7 @@ def _plain(name):
     return re.sub(r"[\s_]+", "_", name.strip().lower())
 
 
-def _columns(path, number, cells, aliases):
+def _columns(path, number, cells, aliases, required):
     """The columns of a header."""
     names = [_plain(cell) for cell in cells]
     for column, others in aliases.items():
@@ -180,5 +173,12 @@ def _columns(path, number, cells, aliases):
             raise InputError(
                 f"'{path}', row {number} has two columns {name}: rename or "
                 "delete one."
+            )
+    for column in required:
+        if column not in names:
+            raise InputError(
+                f"'{path}', row {number} has no column {column} (there are "
+                f"{', '.join(names)}): add it; columns that mean something are "
+                f"{', '.join(aliases)}."
             )
     return names

@@ -165,6 +165,11 @@ class Experiment:
         self.about = about or (lambda settings: {})
         self.note = note
 
+    @property
+    def seedless(self):
+        """Whether the method draws nothing."""
+        return self.brain is not None and self.brain.func.seedless
+
     # Before anything is built
 
     def check_settings(self, settings):

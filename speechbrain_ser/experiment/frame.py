@@ -100,6 +100,7 @@ class Recipe:
             protocol,
             more_parts=tuple(experiment.more_parts(settings)),
             files=experiment.files(settings),
+            seedless=experiment.seedless,
         )
 
     def filled_in(self, path, overrides, parts):

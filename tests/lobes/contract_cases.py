@@ -393,6 +393,18 @@ CASES = (
             prepare=fit,
         ),
         Case(
+            "lobes.linear_probe.LinearProbe",
+            f"n_rows: 2\ndim: {DIM // 2}\nn_classes: {CLASSES}\nn_chosen: 2",
+            vectors,
+        ),
+        Case(
+            "lobes.linear_probe.LinearProbe",
+            f"n_rows: 2\ndim: {DIM // 2}\nn_classes: {CLASSES}\nn_chosen: 2\n"
+            "pairwise: True",
+            vectors,
+            "pairwise",
+        ),
+        Case(
             "lobes.prototypes.PrototypeBank",
             f"n_classes: {CLASSES}\ndim: {DIM}\ncenter: all",
             vectors,

@@ -215,7 +215,9 @@ def test_inspects_each_file_once(tmp_path, monkeypatch):
     calls = []
     inspect = audio_files.inspect_audio
     monkeypatch.setattr(
-        audio_files, "inspect_audio", lambda p: calls.append(p) or inspect(p)
+        audio_files,
+        "inspect_audio",
+        lambda p, m: calls.append(p) or inspect(p, m),
     )
     annotation = {str(i): {"wav": path} for i in range(3)}
     assert check_audio(annotation) is annotation

@@ -54,11 +54,11 @@ def weights_of(emotion, intensity):
 
 
 @checked
-def mini_ravdess(folder=None, seed: Whole(0) = 0, repetitions: Whole(1, 2) = 2):
+def mini_ravdess(folder=None, seed: Whole(0) = 0, sentences: Whole(1, 2) = 2):
     """Makes the mini corpus in RAVDESS's layout, if it is not there yet.
 
-    Six voices say two sentences in eight emotions and two intensities; neutral
-    has one, as in the release.
+    Six voices say each sentence twice in eight emotions and two intensities;
+    neutral has one, as in the release.
 
     Arguments
     ---------
@@ -67,7 +67,7 @@ def mini_ravdess(folder=None, seed: Whole(0) = 0, repetitions: Whole(1, 2) = 2):
         `~/.cache/speechbrain_ser`.
     seed : int
         The same seed gives the same bytes.
-    repetitions : int
+    sentences : int
         The corpus has 180 times as many recordings.
 
     Returns
@@ -77,7 +77,7 @@ def mini_ravdess(folder=None, seed: Whole(0) = 0, repetitions: Whole(1, 2) = 2):
 
     Example
     -------
-    >>> path = mini_ravdess(getfixture("tmp_path"), repetitions=1)
+    >>> path = mini_ravdess(getfixture("tmp_path"), sentences=1)
     >>> sorted(os.listdir(path))[:3]
     ['Actor_01', 'Actor_02', 'Actor_05']
     """
@@ -90,7 +90,7 @@ def mini_ravdess(folder=None, seed: Whole(0) = 0, repetitions: Whole(1, 2) = 2):
             place = os.path.join(root, f"Actor_{actor:02}")
             os.makedirs(place)
             for emotion, intensity, statement, repetition in itertools.product(
-                EMOTIONS, (NORMAL, STRONG), (1, 2), range(1, repetitions + 1)
+                EMOTIONS, (NORMAL, STRONG), range(1, sentences + 1), (1, 2)
             ):
                 if (emotion, intensity) == (NEUTRAL, STRONG):
                     continue
@@ -106,5 +106,5 @@ def mini_ravdess(folder=None, seed: Whole(0) = 0, repetitions: Whole(1, 2) = 2):
                 write_sound(samples, place, file)
         write_decoy(root, "Actor_01", "03-01-01-01-01-01-01.wav")
 
-    name = f"mini_ravdess-v{VERSION}-seed{seed}-{repetitions}"
+    name = f"mini_ravdess-v{VERSION}-seed{seed}-{sentences}"
     return make_tree(name, "RAVDESS", README, fill, folder)
