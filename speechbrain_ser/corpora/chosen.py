@@ -20,8 +20,6 @@ def read_chosen(
     data_folder: Setting(counts=NOTHING) = None,
     manifest: Setting(counts=NOTHING) = None,
     labels: Setting() = None,
-    map: Setting() = None,
-    data_root: Setting(counts=NOTHING) = None,
     names: Values(Word(), counts=NOTHING) = None,
 ):
     """Reads the corpus that is named, or that a manifest lists.
@@ -31,7 +29,7 @@ def read_chosen(
     corpora : dict
         Name -> callable that reads the corpus, given its folder and labels.
     read_manifest : callable
-        See `manifest.read_manifest`.
+        The same of a manifest, see `manifest.read_manifest`.
     corpus : str, optional
         Of the names.
     data_folder : str, optional
@@ -39,8 +37,6 @@ def read_chosen(
     manifest : str, optional
         CSV or JSON.
     labels : list of str, optional
-    map, data_root : optional
-        Of the manifest.
     names : dict, optional
         What a user calls these settings where it is not so, for the errors;
         such as ``{"data_folder": "target_folder"}``.
@@ -63,22 +59,20 @@ def read_chosen(
     {'a': {'wav': 'EMO-DB'}}
     """
     try:
-        check_choice(corpora, corpus, data_folder, manifest, map, data_root)
+        check_choice(corpora, corpus, data_folder, manifest)
         if manifest is not None:
-            return read_manifest(manifest, labels, map, data_root)
+            return read_manifest(manifest, labels)
         return corpora[corpus](data_folder, labels)
     except InputError as error:
         raise InputError(renamed(str(error), names)) from None
 
 
-def check_choice(
-    corpora, corpus, data_folder, manifest, map=None, data_root=None
-):
+def check_choice(corpora, corpus, data_folder, manifest):
     """Refuses settings of which it is not clear what to read.
 
     Arguments
     ---------
-    corpora, corpus, data_folder, manifest, map, data_root
+    corpora, corpus, data_folder, manifest
         See `read_chosen`.
 
     Raises
@@ -98,16 +92,9 @@ def check_choice(
             if value is not None:
                 raise InputError(
                     f"--manifest '{manifest}' and --{name} '{value}' are given: "
-                    "give the manifest alone (its audio is found by "
-                    "--data_root), or the corpus without it."
+                    "give the manifest alone, or the corpus without it."
                 )
         return
-    for name, value in (("map", map), ("data_root", data_root)):
-        if value is not None:
-            raise InputError(
-                f"--{name} is {value!r}, and there is no manifest that it is "
-                "of: give --manifest, or leave it out."
-            )
     if corpus is None:
         has = " that lies there" if data_folder is not None else ""
         raise InputError(

@@ -21,7 +21,8 @@ from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import Labels, Word, checked
 
 N_FOLDS = 5
-VOTES = "votes"
+VOTES, INTENSITY = "votes", "intensity"
+PRECISE = ["strong", "precise", "yes", "1"]
 
 
 @checked
@@ -85,7 +86,7 @@ def by_column(
     annotation,
     fold,
     ambiguous_column: Word(optional=True) = None,
-    precise_words: Labels(optional=True) = None,
+    precise_words: Labels() = PRECISE,
     enrolment: Enrolment = 0,
 ):
     """Five folds of speakers, divided by what a column says.
@@ -96,11 +97,10 @@ def by_column(
         Id -> entry with `speaker` and the column.
     fold : int
     ambiguous_column : str, optional
-        Default: votes, of which the unanimous ones for the emotion are
-        precise.
-    precise_words : list of str, optional
-        What stands in the column of a precise utterance; needed for every
-        column but votes.
+        Default: intensity if there is one, else votes, of which the unanimous
+        ones for the emotion are precise.
+    precise_words : list of str
+        What stands in the column of a precise utterance; not of votes.
     enrolment : int
         See `speaker_folds.enrol`.
 
@@ -113,10 +113,10 @@ def by_column(
     Raises
     ------
     InputError
-        If the column is missing, no word is given for it, or a part would be
-        empty.
+        If the column is missing, no utterance has such a word, or a part would
+        be empty.
     """
-    column = ambiguous_column or VOTES
+    column = ambiguous_column or _column(annotation)
     for key, entry in annotation.items():
         if cell(entry, column) is None:
             raise InputError(
@@ -125,11 +125,12 @@ def by_column(
                 "another one by --ambiguous_column, or choose another "
                 "protocol."
             )
-    if column != VOTES and not precise_words:
-        words = sorted({str(cell(e, column)) for e in annotation.values()})
+    words = sorted({str(cell(e, column)) for e in annotation.values()})
+    if column != VOTES and not set(words) & set(precise_words):
         raise InputError(
-            f"--precise_words is {precise_words!r}: give what stands in the "
-            f"column {column} of precise utterances, of {', '.join(words[:9])}"
+            f"--precise_words is {list(precise_words)!r}: give what stands in "
+            f"the column {column} of precise utterances, of "
+            f"{', '.join(words[:9])}"
         )
 
     def is_precise(entry):
@@ -141,6 +142,12 @@ def by_column(
     groups = dealt(annotation)
     parts = divide(annotation, *fold_of(annotation, fold, groups))
     return precise_alone(parts, is_precise, enrolment)
+
+
+def _column(annotation):
+    """The column that is there."""
+    there = any(INTENSITY in entry for entry in annotation.values())
+    return INTENSITY if there else VOTES
 
 
 def cell(entry, column):
@@ -240,7 +247,7 @@ AMBIGUOUS = Protocol(
     reading={},
     splitting={
         "ambiguous_column": None,
-        "precise_words": None,
+        "precise_words": PRECISE,
         "enrolment": 0,
     },
     function=by_column,
