@@ -53,6 +53,49 @@ def small_wav2vec2(tmp_path_factory):
     return save_ssl_model(tmp_path_factory.mktemp("wav2vec2"))
 
 
+def save_whisper(folder, whole=False, seconds=1, **changes):
+    """Saves a tiny random Whisper, encoder or whole, of windows that short."""
+    import transformers
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    torch.manual_seed(0)
+    settings = {
+        "d_model": 32,
+        "encoder_layers": 3,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "decoder_layers": 1,
+        "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 48,
+        "num_mel_bins": 20,
+        "max_source_positions": 50 * seconds,
+        "max_target_positions": 8,
+        "vocab_size": 40,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 1,
+        "begin_suppress_tokens": None,
+    }
+    config = transformers.WhisperConfig(**settings | changes)
+    if whole:
+        transformers.WhisperForConditionalGeneration(config).save_pretrained(
+            folder
+        )
+    else:
+        WhisperEncoder(config).save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(
+        feature_size=config.num_mel_bins, chunk_length=seconds
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def small_whisper(tmp_path_factory):
+    """A folder with the encoder of a tiny Whisper, of windows of 1 s."""
+    return save_whisper(tmp_path_factory.mktemp("whisper"))
+
+
 @pytest.fixture(scope="session")
 def mini_cache(tmp_path_factory):
     """A folder for mini corpora, one for all workers of pytest."""

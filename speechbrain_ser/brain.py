@@ -79,6 +79,8 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         SpeechBrain's: modules, opt_class, hparams, run_opts, checkpointer.
     """
 
+    seedless = False  # True: nothing is drawn, runs of all seeds are one
+
     @checked
     def __init__(
         self,

@@ -112,7 +112,10 @@ def without_labels(annotation):
     >>> without_labels(part)
     {'a': {'wav': 'a.wav', 'duration': 1.0}}
     """
-    kept = ("wav", "start", "stop", "channel", "duration", "utterance")
+    kept = (
+        *("wav", "channel", "start", "stop", "duration"),
+        *("utterance", "speaker"),
+    )
     return {
         key: {name: entry[name] for name in kept if name in entry}
         for key, entry in annotation.items()

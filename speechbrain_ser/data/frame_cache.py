@@ -22,7 +22,7 @@ import speechbrain_ser
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data.reading import file_digest, progress
-from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.lobes.speech_model import SpeechModel, check_rate
 from speechbrain_ser.utils.audio import load_audio, place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing, write_json
@@ -37,7 +37,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class FrameCache:
     """Keeps what an encoder's ``prefix`` gives for each utterance.
 
-    The encoder is an ``SSLEncoder`` with frozen blocks, or of fixed features. The
+    The encoder is a ``SpeechModel`` with frozen blocks, or of fixed features. The
     cache holds no weights, so that a loader's worker processes can have it.
 
     Models with a group norm ("base") see the padding of a batch. What is kept
@@ -48,13 +48,15 @@ class FrameCache:
     ---------
     folder : str
         Where caches are kept, in a folder each; runs can share it.
-    encoder : SSLEncoder, LogMel or LogMelPitchEnergy
+    encoder : SpeechModel, LogMel or LogMelPitchEnergy
         With ``prefix``, ``prefix_digest``, ``about_prefix``, ``count_frames``
-        and ``dim``.
+        and ``prefix_dim``.
     sample_rate : int
         In Hz; files of another rate are resampled.
     half : bool
         Whether frames are kept in half precision where that can hold them.
+    copies : AugmentedCopies or None
+        What makes the copies among the entries, those with a key ``copy``.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class FrameCache:
 
     Example
     -------
+    >>> from speechbrain_ser.lobes.ssl import SSLEncoder
     >>> encoder = SSLEncoder(
     ...     getfixture("small_wav2vec2"), "unused", frozen_layers=2
     ... )
@@ -80,12 +83,14 @@ class FrameCache:
         encoder,
         sample_rate: Whole(1) = 16000,
         half: Switch() = True,
+        copies=None,
     ):
         self.digest = encoder.prefix_digest()
         self.folder = os.path.join(folder, f"{self.digest}-{sample_rate}")
-        self.channels = encoder.dim
+        self.channels = encoder.prefix_dim
         self.sample_rate = sample_rate
         self.half = half
+        self.copies = copies
         self.hashes = {}
 
     def fill(self, annotation, encoder, device="cpu", show=True):
@@ -101,7 +106,7 @@ class FrameCache:
         annotation : dict
             Id to entry, each with ``wav``, ``duration`` and optionally
             ``start``, ``stop`` and ``speed``.
-        encoder : SSLEncoder, LogMel or LogMelPitchEnergy
+        encoder : SpeechModel, LogMel or LogMelPitchEnergy
             The one that the cache was made for.
         device : str
             Where it computes.
@@ -135,6 +140,8 @@ class FrameCache:
         for path in progress(paths, "filling the cache", show):
             if not self._is_whole(path):
                 wav = load_audio(entries[path], self.sample_rate)
+                if "copy" in entries[path]:
+                    wav = self.copies.make(wav, os.path.basename(path))
                 frames = compute(encoder, wav, device)
                 if not torch.isfinite(frames).all():
                     raise InputError(
@@ -192,7 +199,7 @@ class FrameCache:
         ---------
         entry : dict
             With ``wav`` and optionally ``start``, ``stop``, ``speed`` and
-            ``channel``.
+            ``channel`` and ``copy``.
 
         Returns
         -------
@@ -214,6 +221,8 @@ class FrameCache:
             part += (entry["speed"],)
         if "channel" in entry:
             part += (entry["channel"],)
+        if "copy" in entry:
+            part += (entry["copy"], self.copies.fingerprint)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())
         return os.path.join(self.folder, f"{name.hexdigest()}.npy")
 
@@ -224,7 +233,7 @@ class FrameCache:
         ---------
         entries : dict
             Path to entry.
-        encoder : SSLEncoder, LogMel or LogMelPitchEnergy
+        encoder : SpeechModel, LogMel or LogMelPitchEnergy
 
         Returns
         -------
@@ -351,7 +360,7 @@ def compute(encoder, wav, device):
 
     Arguments
     ---------
-    encoder : SSLEncoder, LogMel or LogMelPitchEnergy
+    encoder : SpeechModel, LogMel or LogMelPitchEnergy
     wav : torch.Tensor
         ``[samples]``.
     device : str
@@ -376,7 +385,7 @@ def fill_once(cache, encoder, annotations, device, what):
     Arguments
     ---------
     cache : FrameCache
-    encoder : SSLEncoder, LogMel or LogMelPitchEnergy
+    encoder : SpeechModel, LogMel or LogMelPitchEnergy
         The one that the cache was made for.
     annotations : iterable of dict
         Id to entry; the same speech may have several ids.
@@ -410,7 +419,7 @@ def cached_reader(folder, encoder, sample_rate, parts, device):
     ---------
     folder : str
         Where caches are kept.
-    encoder : SSLEncoder
+    encoder : SpeechModel
     sample_rate : int
         In Hz.
     parts : dict
@@ -426,18 +435,20 @@ def cached_reader(folder, encoder, sample_rate, parts, device):
     Raises
     ------
     InputError
-        If there is no folder, or nothing that is frozen.
+        If there is no folder, nothing that is frozen, or the encoder takes
+        another sampling rate.
     """
     if folder is None:
         raise InputError(
             "the frames of the frozen blocks need a folder: give "
             "--cache_folder, or --cache False"
         )
-    if not isinstance(encoder, SSLEncoder):
+    if not isinstance(encoder, SpeechModel):
         raise InputError(
             f"{type(encoder).__name__} has no frozen blocks whose frames could "
             "be kept: give --cache False"
         )
+    check_rate(encoder, sample_rate)
     cache = FrameCache(folder, encoder, sample_rate)
     what = "frames of the frozen blocks"
     fill_once(cache, encoder, parts.values(), device, what)

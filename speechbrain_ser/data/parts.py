@@ -1,6 +1,7 @@
 """From the parts of a split to the datasets of a Brain."""
 
 from speechbrain_ser.data.dataset import class_weights, make_dataset
+from speechbrain_ser.data.standardised_reader import ENROLMENT
 
 
 class Parts:
@@ -73,7 +74,7 @@ class Parts:
         ---------
         parts : dict
             Part to annotation: train, valid, test and a method's own; those
-            that are missing or empty have no dataset.
+            that are missing or empty have no dataset, nor has ``enrolment``.
 
         Raises
         ------
@@ -83,7 +84,7 @@ class Parts:
         self.datasets = {
             name: self.make_dataset(part)
             for name, part in parts.items()
-            if part
+            if part and name != ENROLMENT
         }
         if parts.get("train"):
             annotation = self.training_annotation(parts)

@@ -156,6 +156,7 @@ class Experiment:
         self.brain = brain
         self.protocol = protocol
         self.mini = mini or {}
+        self.mini_settings = {}  # further ones of a run on the mini corpus
         self.optional = optional
         self.fill_in = fill_in or (lambda settings, parts: {})
         self.split = split
@@ -163,6 +164,11 @@ class Experiment:
         self.files = files or (lambda settings: {})
         self.about = about or (lambda settings: {})
         self.note = note
+
+    @property
+    def seedless(self):
+        """Whether the method draws nothing."""
+        return self.brain is not None and self.brain.func.seedless
 
     # Before anything is built
 

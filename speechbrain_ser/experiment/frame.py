@@ -100,6 +100,7 @@ class Recipe:
             protocol,
             more_parts=tuple(experiment.more_parts(settings)),
             files=experiment.files(settings),
+            seedless=experiment.seedless,
         )
 
     def filled_in(self, path, overrides, parts):
@@ -154,7 +155,8 @@ class Recipe:
         for make in experiment.mini.values():
             run_on_main(make)
         folders = {name: make() for name, make in experiment.mini.items()}
-        return path, with_overrides(overrides, corpus_name="mini", **folders)
+        settings = {"corpus_name": "mini"} | experiment.mini_settings | folders
+        return path, with_overrides(overrides, **settings)
 
     def main(self, path, run_opts, overrides):
         """Prepares, trains, evaluates and reports.

@@ -174,15 +174,19 @@ def code_files(script, hparams, report=False):
     -------
     set of str
     """
-    with open(hparams, encoding="utf-8") as file:
-        named = re.findall(r"speechbrain_ser(?:\.\w+)+", file.read())
-    first = [path for name in named for path in module_files(name)]
-    first += program(script)[1]
+    first = named_files(hparams) + program(script)[1]
     runs = reached(first, avoided=REPORTS)
     if not report:
         return {path for path in runs if not is_in(path, UNCOUNTED)}
     every = reached(first) - runs
     return {path for path in every if not is_in(path, UNCOUNTED)}
+
+
+def named_files(hparams):
+    """Lists the files of what a hparams file names."""
+    with open(hparams, encoding="utf-8") as file:
+        named = re.findall(r"speechbrain_ser(?:\.\w+)+", file.read())
+    return [path for name in named for path in module_files(name)]
 
 
 def reached(first, avoided=()):

@@ -10,7 +10,7 @@ from importlib import metadata
 import speechbrain_ser
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.corpora.protocols.checks import split_fingerprint
-from speechbrain_ser.experiment.hparams import peek
+from speechbrain_ser.experiment.hparams import peek, with_overrides
 from speechbrain_ser.experiment.identity import (
     DECISIVE,
     code_version,
@@ -64,6 +64,8 @@ class Plan:
         as `test`.
     files : dict
         Setting to path of a file, whose content counts.
+    seedless : bool
+        Whether nothing is drawn, so that runs of all seeds are one.
     """
 
     script: str
@@ -74,6 +76,14 @@ class Plan:
     protocol: str
     more_parts: tuple = ()
     files: dict = dataclasses.field(default_factory=dict)
+    seedless: bool = False
+
+    @property
+    def deciding(self):
+        """The overrides, without a seed that decides nothing."""
+        if not self.seedless:
+            return self.overrides
+        return with_overrides(self.overrides, seed=None)
 
     @functools.cached_property
     def split(self):
@@ -95,9 +105,7 @@ class Plan:
         """
         default = RunOptions()
         return {
-            "hparams": hparams_content(
-                self.path, self.overrides, self.settings
-            ),
+            "hparams": hparams_content(self.path, self.deciding, self.settings),
             "split": self.split,
             "protocol": self.protocol,
             "code": code_version(self.script, self.path),
@@ -125,7 +133,7 @@ class Plan:
         return {
             "run": self.key(run_opts, processes),
             "hparams": hparams_content(
-                self.path, self.overrides, self.settings, (RUN, REPORT)
+                self.path, self.deciding, self.settings, (RUN, REPORT)
             ),
             "code": code_version(self.script, self.path, report=True),
         }
@@ -177,7 +185,10 @@ class Plan:
         """Returns the settings and facts that a run's folder is bound to."""
         facts = self.facts(run_opts)
         claimed = {name: facts[name] for name in CLAIMED}
-        return counted(self.path, self.settings) | claimed
+        settings = counted(self.path, self.settings)
+        if self.seedless:
+            settings.pop("seed", None)
+        return settings | claimed
 
     def changes(self):
         """Returns the settings that are not as the hparams file has them."""

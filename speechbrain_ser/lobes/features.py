@@ -114,7 +114,7 @@ class LogMel(torch.nn.Module):
             "n_fft": n_fft,
             "top_db": None if top_db is None else float(top_db),
         }
-        self.dim = n_mels
+        self.dim = self.prefix_dim = n_mels
         self.hop = round(hop_length * sample_rate / 1000)
         self.stft = STFT(
             sample_rate=sample_rate,
@@ -224,7 +224,7 @@ class LogMelPitchEnergy(torch.nn.Module):
             sample_rate, win_length, hop_length, lowest_f0, highest_f0
         )
         self.window = round(win_length * sample_rate / 1000)
-        self.dim = n_mels + 3
+        self.dim = self.prefix_dim = n_mels + 3
 
     def forward(self, wavs, lengths):
         """Computes the features.

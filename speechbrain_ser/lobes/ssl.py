@@ -9,23 +9,14 @@ kept output of the frozen ones (see ``frame_cache``).
 
 import torch
 
-from speechbrain.utils.checkpoints import (
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
-)
 from speechbrain_ser.lobes.pooling import valid_frames
+from speechbrain_ser.lobes.speech_model import SpeechModel, masked_attention
 from speechbrain_ser.lobes.ssl_prefix import before_blocks, prefix_digest
-from speechbrain_ser.lobes.ssl_source import load_wrapper, write_model
-from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.lobes.ssl_source import load_wrapper
 from speechbrain_ser.utils.settings import NOTHING, Switch, Whole, Word
 
-# Of the prefix's digest in a checkpoint.
-PREFIX = "prefix_sha256"
 
-
-@register_checkpoint_hooks
-class SSLEncoder(torch.nn.Module):
+class SSLEncoder(SpeechModel):
     """A self-supervised speech model, read at one layer.
 
     Blocks above the layer are removed. If blocks are frozen, everything up to
@@ -56,6 +47,9 @@ class SSLEncoder(torch.nn.Module):
         Computes activations again in the backward pass: less memory, more time.
     mask_embedding : bool
         Whether the embedding that stands in for masked frames is trained.
+    weighted : bool
+        Whether all layers up to that one are read, as a sum with learnt
+        weights (softmax; equal at first).
 
     Raises
     ------
@@ -85,229 +79,54 @@ class SSLEncoder(torch.nn.Module):
         freeze_feature_extractor: Switch() = True,
         gradient_checkpointing: Switch(counts=NOTHING) = False,
         mask_embedding: Switch() = False,
+        weighted: Switch() = False,
     ):
-        super().__init__()
+        super().__init__(source)
         wrapper = load_wrapper(source, save_path)
-        self.source = source
         self.model = wrapper.model
         self.feature_extractor = wrapper.feature_extractor
         self.normalize_wav = wrapper.normalize_wav
-        config = self.model.config
-        self.dim = config.hidden_size
         # Such a model sees the padding: its first norm runs over the time.
-        self.padding_matters = config.feat_extract_norm == "group"
-        n_layers = config.num_hidden_layers
-        if not -n_layers - 1 <= layer <= n_layers:
-            raise InputError(
-                f"{source} has layers 0 to {n_layers}, there is no layer {layer}"
-            )
-        if not 0 <= frozen_layers <= n_layers:
-            raise InputError(
-                f"{source} has {n_layers} transformer blocks, "
-                f"{frozen_layers} of them can't be frozen"
-            )
-        self.layer = layer % (n_layers + 1)
-        self.model.encoder.layers = self.model.encoder.layers[: self.layer]
-        self.has_prefix = frozen or frozen_layers > 0
-        self.frozen_layers = min(
-            n_layers if frozen else frozen_layers, self.layer
+        self.padding_matters = self.model.config.feat_extract_norm == "group"
+        self._set_up(
+            layer,
+            frozen,
+            frozen_layers,
+            freeze_feature_extractor,
+            gradient_checkpointing,
+            mask_embedding,
+            weighted,
         )
-        self._freeze(freeze_feature_extractor)
-        if mask_embedding:
-            self._train_mask_embedding()
-        self._digest = None
-        if gradient_checkpointing:
-            self.model.gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
 
-    def _freeze(self, freeze_feature_extractor):
-        """Leaves a gradient only to what is trained, as DDP wants it."""
-        self.trained = list(self.model.encoder.layers[self.frozen_layers :])
-        if not self.has_prefix:
-            parts = before_blocks(self.model)
-            if freeze_feature_extractor:
-                del parts["feature_extractor"]
-            self.trained += parts.values()
-        self.model.requires_grad_(False)
-        for module in self.trained:
-            module.requires_grad_(True)
-        self.train(self.training)
+    # What `SpeechModel` asks of a kind of model
 
-    def _train_mask_embedding(self):
-        """Trains the model's embedding of masked frames; makes it if need be."""
-        if self.has_prefix:
-            raise ValueError("frames can't be masked before frozen blocks")
-        if not hasattr(self.model, "masked_spec_embed"):
+    FEATURE_EXTRACTOR = ("feature_extractor",)
+
+    def _blocks(self):
+        """Returns the model's transformer blocks."""
+        return self.model.encoder.layers
+
+    def _front_parts(self):
+        """Returns what comes before the first block, name to module."""
+        return before_blocks(self.model)
+
+    def _attention_inputs(self, frames, lengths):
+        """Returns what every block is given beside the frames."""
+        return attention_inputs(self.model, frames, lengths)
+
+    def _mask_parameter(self, make=False):
+        """Returns the model's embedding of masked frames, if it has one."""
+        if make and not hasattr(self.model, "masked_spec_embed"):
             # as transformers draws it; else it leaves it out
             self.model.config.mask_time_prob = 0.05
             self.model.masked_spec_embed = torch.nn.Parameter(
                 torch.rand(self.dim)
             )
-        self.model.masked_spec_embed.requires_grad_(True)
+        return getattr(self.model, "masked_spec_embed", None)
 
-    def train(self, mode=True):
-        """Sets the mode, in which what is frozen stays in eval.
-
-        Arguments
-        ---------
-        mode : bool
-
-        Returns
-        -------
-        torch.nn.Module
-            itself
-        """
-        super().train(mode)
-        self.model.eval()
-        for module in self.trained:
-            module.train(mode)
-        return self
-
-    def forward(self, inputs, lengths, masked=None):
-        """Encodes waveforms, or what :meth:`prefix` made of them.
-
-        Arguments
-        ---------
-        inputs : torch.Tensor
-            16 kHz waveforms, ``[batch, samples]``, zero behind the end of each;
-            or the prefix's frames, ``[batch, time, channels]``.
-        lengths : torch.Tensor
-            Relative lengths of the inputs, ``[batch]`` in (0, 1].
-        masked : torch.Tensor, optional
-            Of waveforms: the frames that the blocks see the mask embedding of,
-            bool, ``[batch, time]``.
-
-        Returns
-        -------
-        frames : torch.Tensor
-            ``[batch, time, channels]``, 20 ms apart.
-        lengths : torch.Tensor
-            Relative lengths of the frames, ``[batch]``.
-
-        Raises
-        ------
-        InputError
-            If frames are given and nothing is frozen.
-        ValueError
-            If frames are to be masked and blocks are frozen.
-        """
-        if masked is not None and self.has_prefix:
-            raise ValueError("frames can't be masked before frozen blocks")
-        if inputs.dim() == 3:
-            self._check_prefix()
-            frames = inputs.to(self.model.dtype)
-        elif self.has_prefix:
-            frames, lengths = self.prefix(inputs, lengths)
-        else:
-            frames, lengths = self._front_end(inputs, lengths, masked)
-        blocks = self.model.encoder.layers[self.frozen_layers :]
-        return self._run(blocks, frames, lengths), lengths
-
-    @torch.no_grad()
-    def prefix(self, wavs, lengths):
-        """Computes the output of the last frozen block.
-
-        Arguments
-        ---------
-        wavs : torch.Tensor
-            16 kHz, ``[batch, samples]``, zero behind the end of each.
-        lengths : torch.Tensor
-            Relative lengths, ``[batch]`` in (0, 1].
-
-        Returns
-        -------
-        frames : torch.Tensor
-            ``[batch, time, channels]``, without gradient.
-        lengths : torch.Tensor
-            Relative lengths of the frames, ``[batch]``.
-
-        Raises
-        ------
-        InputError
-            If nothing is frozen.
-        """
-        self._check_prefix()
-        frames, lengths = self._front_end(wavs, lengths)
-        blocks = self.model.encoder.layers[: self.frozen_layers]
-        return self._run(blocks, frames, lengths), lengths
-
-    def prefix_digest(self):
-        """Returns the SHA-256 of all that decides the prefix's output.
-
-        Returns
-        -------
-        str
-            64 hexadecimal digits.
-
-        Raises
-        ------
-        InputError
-            If nothing is frozen.
-        """
-        self._check_prefix()
+    def _digest_of_blocks(self):
+        """Returns the SHA-256 of all that decides the last frozen block."""
         return prefix_digest(self.model, self.frozen_layers, self.normalize_wav)
-
-    def about_prefix(self):
-        """Returns for a person what the prefix is."""
-        return {
-            "what": "output of the last frozen block of a speech model",
-            "source": str(self.source),
-            "frozen_blocks": self.frozen_layers,
-        }
-
-    def export(self, folder):
-        """Writes the model, up to its layer, as transformers would.
-
-        Arguments
-        ---------
-        folder : str
-            Whole or not there; replaced if it is. It can be the `source` of
-            another encoder.
-        """
-        write_model(folder, self.model, self.feature_extractor, self.layer)
-
-    @mark_as_saver
-    def save(self, path):
-        """Saves what is trained, as a state dict."""
-        state = self.state_dict()
-        if self.has_prefix:
-            trained = {
-                name for name, p in self.named_parameters() if p.requires_grad
-            }
-            state = {name: state[name] for name in trained}
-            state[PREFIX] = self._prefix_bytes()
-        torch.save(state, path)
-
-    @mark_as_loader
-    def load(self, path, end_of_epoch):
-        """Loads what `save` saved.
-
-        Raises
-        ------
-        InputError
-            If it was trained on another frozen prefix.
-        """
-        del end_of_epoch
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        prefix = state.pop(PREFIX, None)
-        if self.has_prefix:
-            if prefix is None or not prefix.equal(self._prefix_bytes()):
-                raise InputError(
-                    f"the blocks in {path} were trained behind other frozen "
-                    f"weights than those of {self.source}: give the source that "
-                    "they were trained with"
-                )
-            state = self.state_dict() | state
-        self.load_state_dict(state)
-
-    def _prefix_bytes(self):
-        """Returns the prefix's digest as a tensor, computed once."""
-        if self._digest is None:
-            self._digest = self.prefix_digest()
-        return torch.frombuffer(
-            bytearray.fromhex(self._digest), dtype=torch.uint8
-        )
 
     def count_frames(self, samples):
         """Returns how many frames so many samples give, at least 1.
@@ -326,15 +145,6 @@ class SSLEncoder(torch.nn.Module):
         for kernel, stride in zip(config.conv_kernel, config.conv_stride):
             samples = (samples - kernel).div(stride, rounding_mode="floor") + 1
         return samples.clamp(min=1)
-
-    def _check_prefix(self):
-        """Raises an error if there is no frozen prefix."""
-        if not self.has_prefix:
-            raise InputError(
-                "no transformer block is frozen, so there are no frames to "
-                "keep: freeze blocks (frozen_layers or frozen), or switch the "
-                "cache off"
-            )
 
     def _front_end(self, wavs, lengths, masked=None):
         """Returns the input of the first block, and its relative lengths."""
@@ -360,17 +170,6 @@ class SSLEncoder(torch.nn.Module):
             frames = parts["layer_norm"](frames)
         return parts["dropout"](frames), lengths
 
-    def _run(self, blocks, frames, lengths):
-        """Runs blocks as transformers' encoder does, without layerdrop."""
-        if not blocks:
-            return frames
-        given = attention_inputs(self.model, frames, lengths)
-        for block in blocks:
-            frames = block(frames, **given)
-            if isinstance(frames, tuple):
-                frames = frames[0]
-        return frames
-
 
 def attention_inputs(model, frames, lengths):
     """Returns what every block of a model is given beside the frames.
@@ -388,19 +187,14 @@ def attention_inputs(model, frames, lengths):
     dict
         Keyword to value.
     """
-    mask = valid_frames(frames, lengths)
     if model.config.model_type == "wavlm":
         # All blocks share the position bias that the first block holds.
         attention = model.encoder.layers[0].attention
         bias = attention.compute_bias(frames.shape[1], frames.shape[1])
         bias = bias.repeat(len(frames), 1, 1)
+        mask = valid_frames(frames, lengths)
         return {"attention_mask": mask, "position_bias": bias}
-    from transformers.masking_utils import create_bidirectional_mask
-
-    mask = create_bidirectional_mask(
-        config=model.config, inputs_embeds=frames, attention_mask=mask
-    )
-    return {"attention_mask": mask}
+    return {"attention_mask": masked_attention(model, frames, lengths)}
 
 
 def normalize_waveform(wavs, mask):

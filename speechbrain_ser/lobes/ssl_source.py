@@ -3,6 +3,7 @@
 It is loaded by SpeechBrain's own wrappers, after its source was checked.
 """
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -53,9 +54,9 @@ def check_folder(folder):
         )
     if "preprocessor_config.json" not in held:
         raise InputError(
-            f"{folder} holds no preprocessor_config.json, which says whether "
-            "waveforms are normalised: save it there with "
-            "Wav2Vec2FeatureExtractor(...).save_pretrained"
+            f"{folder} holds no preprocessor_config.json, which says how the "
+            "model is given speech: copy it from where the model is from, or "
+            "save it there with its feature extractor's save_pretrained"
         )
 
 
@@ -80,8 +81,6 @@ def load_wrapper(source, save_path):
         If the source can't be loaded, is a model of another kind, or its
         weights are not all there, of their sizes and finite.
     """
-    from transformers import AutoConfig
-
     from speechbrain.integrations.huggingface import hubert, wav2vec2, wavlm
 
     wrappers = {
@@ -89,22 +88,26 @@ def load_wrapper(source, save_path):
         "hubert": hubert.HuBERT,
         "wavlm": wavlm.WavLM,
     }
-    if os.path.isdir(source):
-        check_folder(source)
-    elif os.path.isabs(source) or source.count("/") > 1:
-        raise InputError(
-            f"there is no folder {source}: give the folder of a saved model or "
-            "a hub name such as facebook/wav2vec2-base"
-        )
-    try:
-        kind = AutoConfig.from_pretrained(
-            source, cache_dir=save_path
-        ).model_type
+    with one_sentence(source):
+        kind = kind_of(source, save_path)
         if kind not in wrappers:
             raise InputError(
                 f"{source} is a {kind} model: give one of {', '.join(wrappers)}"
             )
         return load_checked(wrappers[kind], source, save_path)
+
+
+@contextlib.contextmanager
+def one_sentence(source):
+    """Says in a sentence why a model can't be loaded, and what to do.
+
+    Arguments
+    ---------
+    source : str
+        A local folder or a hub name.
+    """
+    try:
+        yield
     except InputError:
         raise
     except (OSError, ValueError, *UNREADABLE) as failure:
@@ -119,6 +122,63 @@ def load_wrapper(source, save_path):
             "network, copy its folder from a machine that has one (hf download "
             f"{source} --local-dir FOLDER) and give FOLDER as the source"
         ) from failure
+
+
+def kind_of(source, save_path):
+    """Returns what kind of model a source is, as its config.json says.
+
+    Arguments
+    ---------
+    source : str
+        A local folder (the network is never touched) or a hub name.
+    save_path : str
+        Where a model from the hub is kept.
+
+    Returns
+    -------
+    str
+        transformers' ``model_type``.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or it lacks a file.
+    """
+    if os.path.isdir(source):
+        check_folder(source)
+    elif os.path.isabs(source) or source.count("/") > 1:
+        raise InputError(
+            f"there is no folder {source}: give the folder of a saved model or "
+            "a hub name such as facebook/wav2vec2-base"
+        )
+    with one_sentence(source):
+        return config_of(source, save_path).model_type
+
+
+def config_of(source, save_path):
+    """Returns the configuration of a source, transformers' object.
+
+    Arguments
+    ---------
+    source : str
+    save_path : str
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    ValueError
+        If transformers can't make an object of it, by whatever error.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, cache_dir=save_path)
+    except (OSError, ValueError):
+        raise
+    except Exception as failure:
+        reason = " ".join(str(failure).split())
+        raise ValueError(f"its config.json: {reason}") from failure
 
 
 def load_checked(wrapper, source, save_path):

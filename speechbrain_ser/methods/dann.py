@@ -18,10 +18,7 @@ from speechbrain.utils.distributed import get_rank
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
-from speechbrain_ser.data.cached_features import (
-    StandardisedReader,
-    cached_features,
-)
+from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.domains import (
     NAMES,
@@ -30,6 +27,7 @@ from speechbrain_ser.data.domains import (
     completed,
     of_domain,
 )
+from speechbrain_ser.data.standardised_reader import StandardisedReader
 from speechbrain_ser.lobes.domain_norm import STATISTICS
 from speechbrain_ser.lobes.features import fixed_length
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate
@@ -55,6 +53,7 @@ logger = get_logger(__name__)
 SYSTEMS = ("dann", "base", "mono")
 PENALTIES = ("l1", "l2", "none")
 ONE_LANGUAGE = ("base", "mono")  # systems that train on one
+WAYS = ("corpus", "speaker")
 
 
 class DANNBrain(SERBrain):
@@ -89,7 +88,7 @@ class DANNBrain(SERBrain):
         ``l1`` or ``l2``: sum of absolute or squared weights, of convolution and
         classifiers, without biases, attention query and batch norm; or ``none``.
     penalty_weight : float
-    features : LogMel
+    features : LogMel or a speech encoder
         What is computed of all speech, once, and held in memory.
     source_standardisation, target_standardisation : Standardisation
         Of each corpus; fitted where there is a train part, else as they were
@@ -98,6 +97,8 @@ class DANNBrain(SERBrain):
         See `lobes.features.fixed_length`.
     cache_folder : str
         Where features are kept before they are standardised.
+    standardise_by : str
+        ``corpus``: as above; ``speaker``: each speaker by all that he says.
     **kwargs : dict
         Of `SERBrain`; the modules are encoder, norm, dropout, classifier,
         reversal and language_classifier.
@@ -120,6 +121,7 @@ class DANNBrain(SERBrain):
         target_standardisation,
         n_frames: Whole(1),
         cache_folder: Word(needed="for the features", counts=NOTHING),
+        standardise_by: OneOf(*WAYS) = "corpus",
         **kwargs,
     ):
         super().__init__(batch_size=batch_size, **kwargs)
@@ -133,8 +135,9 @@ class DANNBrain(SERBrain):
         self.features = features
         self.cache_folder = cache_folder
         finish = functools.partial(fixed_length, n_frames=n_frames)
+        by = "train" if standardise_by == "corpus" else standardise_by
         self.readers = [
-            StandardisedReader(standardise, finish)
+            StandardisedReader(standardise, finish, by)
             for standardise in (source_standardisation, target_standardisation)
         ]
         # without DDP around it
@@ -197,9 +200,11 @@ class DANNBrain(SERBrain):
                 self.device,
                 f"features of the {name}",
             )
+            reader = self.readers[domain]
+            reader.held |= held
+            reader.know_speakers(dict(zip(parts, corpus)))
             if parts.get("train"):
-                self.readers[domain].standardise.fit(held.values())
-            self.readers[domain].held |= held
+                reader.standardise.fit(held.values())
 
     def make_dataset(self, annotation):
         """Makes a dataset of features ``[n_frames, dim]`` and domains."""

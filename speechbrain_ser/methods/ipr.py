@@ -18,6 +18,7 @@ from speechbrain_ser.methods.ipr_parts import (
     LEARN_UNLABELLED,
     SYSTEMS,
     IPRParts,
+    joined,
 )
 from speechbrain_ser.utils.distributed import (
     gather_batch,
@@ -71,6 +72,12 @@ class IPRBrain(IPRParts, SERBrain):
     agreement_curve : bool
         Whether D2's held labels are compared with the pseudo-labels after each
         epoch (Figure 3).
+    kept_frames : callable or None
+        Makes the `KeptFrames` of the encoder, whose frames are then read
+        instead of waveforms; its ``copies`` are those of D2.
+    n_copies : int
+        Of each utterance of D2, of which an epoch takes one; of kept frames
+        alone.
     **kwargs : dict
         Of `SERBrain`; the modules are ``encoder``, ``pooling``, ``classifier``
         and ``prototypes``.
@@ -94,6 +101,8 @@ class IPRBrain(IPRParts, SERBrain):
         pseudo_label_filter: OneOf("all", "agreed") = "all",
         precise_per_batch: Whole(1, optional=True) = None,
         agreement_curve: Switch() = False,
+        kept_frames=None,
+        n_copies: Whole(1) = 4,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -112,6 +121,7 @@ class IPRBrain(IPRParts, SERBrain):
         self.agreement_curve = agreement_curve
         self.warmup = None
         self.check_embedding(embedding_dim)
+        self.keep_frames(kept_frames, n_copies)
 
     def check_embedding(self, embedding_dim):
         """Refuses an embedding size that encoder and pooling do not give.
@@ -152,11 +162,17 @@ class IPRBrain(IPRParts, SERBrain):
         n = len(wavs)
         if stage == sb.Stage.TRAIN and self.joined:
             ambiguous = batch.label == UNLABELLED
-            copies = augment_copies(
-                self.augmenter, wavs[ambiguous], lengths[ambiguous]
-            )
-            wavs = torch.cat([wavs, copies])
-            lengths = torch.cat([lengths, lengths[ambiguous]])
+            if self.kept_frames is None:
+                copies = augment_copies(
+                    self.augmenter, wavs[ambiguous], lengths[ambiguous]
+                )
+                copies = copies, lengths[ambiguous]
+            else:
+                copies = (
+                    batch.copy.data[ambiguous],
+                    batch.copy.lengths[ambiguous],
+                )
+            wavs, lengths = joined((wavs, lengths), copies)
         # Eq. 1
         frames, lengths = self.modules.encoder(wavs, lengths)
         embeddings = self.modules.pooling(frames, lengths)

@@ -1,5 +1,11 @@
 """What IPR does with D1 and D2: who trains when, in which batches."""
 
+import functools
+
+import torch
+import torch.nn.functional as F
+
+from speechbrain_ser.data.augmented_copies import AugmentedCopies
 from speechbrain_ser.data.batching import TwoPartBatchSampler
 from speechbrain_ser.data.dataset import make_dataset, without_labels
 from speechbrain_ser.data.domains import marked
@@ -40,8 +46,30 @@ class IPRParts:
             check_warmup(settings, len(parts["train"]))
             check_composition(settings, len(parts["train"]))
 
+    def keep_frames(self, make, n_copies):
+        """Keeps the encoder's frames, those of D2's copies too, if asked to."""
+        self.kept_frames, self.copies = None, None
+        if make is not None:
+            if self.system in LEARN_UNLABELLED:
+                self.copies = AugmentedCopies(self.augmenter, n_copies)
+            self.kept_frames = make(self.modules.encoder, copies=self.copies)
+        self.frames_of = None  # entry to frames; None: the waveform
+
+    def on_stage_start(self, stage, epoch=None):
+        """Says to the copies which epoch it is."""
+        super().on_stage_start(stage, epoch)
+        if self.copies is not None and epoch is not None:
+            self.copies.epoch = epoch
+
     def set_parts(self, parts):
         """Makes the datasets, and says how long the warm-up is."""
+        if self.kept_frames is not None:
+            copies = {}
+            if self.copies is not None:
+                copies = self.copies.of(parts.get("unlabelled", {}))
+            self.frames_of = self.kept_frames.prepare(
+                parts | {"copies": copies}, self.device
+            )
         if parts.get("train"):
             learnt = len(self.labelled_annotation(parts))
             self.warmup = warmup_of(vars(self), learnt)
@@ -58,12 +86,17 @@ class IPRParts:
         )
 
     def make_dataset(self, annotation):
-        """Gives the domain too; what is not said to be precise is ambiguous."""
+        """Gives the domain too; what is not said to be precise is ambiguous.
+
+        Of kept frames also those of the copy that D2 has in this epoch.
+        """
+        more = {"domain": lambda _, entry: entry.get("domain", AMBIGUOUS)}
+        if self.copies is not None:
+            more["copy"] = functools.partial(
+                copy_of, self.copies, self.frames_of
+            )
         return make_dataset(
-            annotation,
-            self.labels,
-            self.sample_rate,
-            more={"domain": lambda _, entry: entry.get("domain", AMBIGUOUS)},
+            annotation, self.labels, self.sample_rate, self.frames_of, more=more
         )
 
     def make_sampler(self, held, training):
@@ -96,6 +129,57 @@ class IPRParts:
                 for key, entry in hidden.items()
             }
         return training
+
+
+def copy_of(copies, read, key, entry):
+    """Returns the frames of an utterance's copy in this epoch.
+
+    Arguments
+    ---------
+    copies : AugmentedCopies
+    read : callable
+        Entry to frames.
+    key : str
+    entry : dict
+        Who has no ``first_epoch`` has no copy: one frame of its own stands in.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[time, channels]``.
+    """
+    if "first_epoch" not in entry:
+        return read(entry)[:1]
+    return read(entry | {"copy": copies.number(key)})
+
+
+def joined(first, second):
+    """Joins two batches of waveforms or frames, padded to the longer one.
+
+    Arguments
+    ---------
+    first, second : tuple of torch.Tensor
+        ``[batch, time, ...]`` and relative lengths ``[batch]``.
+
+    Returns
+    -------
+    inputs : torch.Tensor
+    lengths : torch.Tensor
+
+    Example
+    -------
+    >>> one = torch.ones(1, 2), torch.ones(1)
+    >>> joined(one, (torch.ones(1, 4), torch.ones(1)))
+    (tensor([[1., 1., 0., 0.],
+            [1., 1., 1., 1.]]), tensor([0.5000, 1.0000]))
+    """
+    longest = max(first[0].shape[1], second[0].shape[1])
+    inputs, lengths = [], []
+    for given, relative in (first, second):
+        missing = (0, 0) * (given.dim() - 2) + (0, longest - given.shape[1])
+        inputs.append(F.pad(given, missing))
+        lengths.append(relative * (given.shape[1] / longest))
+    return torch.cat(inputs), torch.cat(lengths)
 
 
 def warmup_of(settings, n_precise):

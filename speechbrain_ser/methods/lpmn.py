@@ -11,7 +11,6 @@ Recognition", Xi et al. 2024.
 """
 
 import os
-import pickle
 
 import numpy as np
 import torch
@@ -21,13 +20,16 @@ from speechbrain.dataio.dataset import FilteredSortedDynamicItemDataset
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import make_dataset
-from speechbrain_ser.data.frame_cache import cached_reader
+from speechbrain_ser.data.kept_frames import KeptFrames
+from speechbrain_ser.data.standardised_reader import WAYS
 from speechbrain_ser.lobes.local_prototypes import LocalPrototypicalMapping
+from speechbrain_ser.methods.lpmn_checks import check_augmenter, load_codebook
 from speechbrain_ser.utils.distributed import mean_over_processes, world_size
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
     NOTHING,
     Number,
+    OneOf,
     Switch,
     Whole,
     Word,
@@ -42,63 +44,6 @@ FRAMES_PER_PROTOTYPE = 4
 USE = ("used_prototypes", "perplexity")
 # Of the prototypes: with fewer in use the codebook has collapsed.
 SHARE_USED = 0.1
-# What torch.load and a look at the result raise if a file is something else.
-UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    pickle.UnpicklingError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ValueError,
-)
-
-
-def load_codebook(codebook, path):
-    """Loads prototypes that ``train_codebook.py`` learnt.
-
-    Arguments
-    ---------
-    codebook : Codebook
-    path : str
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it holds other sizes, or NaN.
-    """
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        prototypes = held["prototypes"]
-        count, dim = prototypes.shape
-    except UNREADABLE as failure:
-        raise InputError(
-            f"the codebook {path} can't be read: give the codebook.ckpt that "
-            "train_codebook.py wrote"
-        ) from failure
-    if prototypes.shape != codebook.prototypes.shape:
-        own_count, own_dim = codebook.prototypes.shape
-        raise InputError(
-            f"the codebook {path} holds {count} prototypes of size {dim}, this "
-            f"run has {own_count} of {own_dim}: set --n_prototypes, or learn a "
-            "codebook for this encoder"
-        )
-    if not torch.isfinite(prototypes).all():
-        raise InputError(
-            f"the codebook {path} holds NaN or infinite values: learn it again"
-        )
-    with torch.no_grad():
-        codebook.prototypes.copy_(prototypes)
-
-
-def check_augmenter(cache, augmenter):
-    """Refuses to augment kept frames."""
-    if cache and augmenter is not None:
-        raise InputError(
-            "cached frames can't be augmented: they are those of the waveforms "
-            "as they are; give --cache False, or augmenter: null"
-        )
 
 
 class CodebookBrain(SERBrain):
@@ -123,6 +68,9 @@ class CodebookBrain(SERBrain):
         in half precision where that can hold it.
     cache_folder : str or None
         Where it is kept; runs can share it.
+    standardisation : Standardisation or None
+    standardise_by : str
+        Of what is kept, see `KeptFrames`.
     **kwargs : dict
         Of `SERBrain`; the modules are ``encoder``, ``norm`` and ``codebook``.
     """
@@ -137,6 +85,8 @@ class CodebookBrain(SERBrain):
         augmenter=None,
         cache: Switch() = False,
         cache_folder: Word(optional=True, counts=NOTHING) = None,
+        standardisation=None,
+        standardise_by: OneOf(*WAYS) = "train",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -144,8 +94,15 @@ class CodebookBrain(SERBrain):
         self.codebook_file = codebook_file
         self.reseed_dead = reseed_dead
         self.augmenter = augmenter
-        self.cache = cache
-        self.cache_folder = cache_folder
+        self.kept_frames = None
+        if cache:
+            self.kept_frames = KeptFrames(
+                self.modules.encoder,
+                cache_folder,
+                self.sample_rate,
+                standardisation,
+                standardise_by,
+            )
         self.read = None  # entry to frames; None: the waveform
         self.numbers = ()  # of an entry, which batches hold
         self.check_frames(frame_dim)
@@ -174,14 +131,8 @@ class CodebookBrain(SERBrain):
 
     def set_parts(self, parts):
         """Makes the datasets; fills the cache of frames if there is one."""
-        if self.cache:
-            self.read = cached_reader(
-                self.cache_folder,
-                self.modules.encoder,
-                self.sample_rate,
-                parts,
-                self.device,
-            )
+        if self.kept_frames is not None:
+            self.read = self.kept_frames.prepare(parts, self.device)
         super().set_parts(parts)
 
     def make_dataset(self, annotation):

@@ -4,6 +4,8 @@ Reference: "Speaker-Invariant Affective Representation Learning via Adversarial
 Training", Li et al. 2020 (MEnAN).
 """
 
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,13 +13,14 @@ import torch.nn.functional as F
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
-from speechbrain_ser.data.cached_features import cached_features, held_of
+from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.dataset import make_dataset
+from speechbrain_ser.data.standardised_reader import WAYS, StandardisedReader
+from speechbrain_ser.lobes.features import repeated_or_middle
 from speechbrain_ser.lobes.speaker_invariant import standardised
 from speechbrain_ser.losses import MaxEntropyLoss, entropy
 from speechbrain_ser.methods.menan_parts import (
     SYSTEMS,
-    Reader,
     Speed,
     by_speaker,
     note_best_epochs,
@@ -72,9 +75,9 @@ class MEnANBrain(SERBrain):
         loses the emotion too.
     power : float
         Of the polynomial decay of the learning rates.
-    features : LogMelPitchEnergy
+    features : LogMelPitchEnergy or a speech encoder
         What is computed of all speech, once, and held in memory: 17 kB for a
-        second.
+        second. Of an encoder, the output of its frozen blocks.
     standardisation : Standardisation
         Of the features; fitted on what trains, else as it was loaded.
     duration : float
@@ -84,6 +87,8 @@ class MEnANBrain(SERBrain):
         Of the copies that train besides, see `utils.audio.with_speeds`.
     cache_folder : str
         Where features are kept before they are standardised.
+    standardise_by : str
+        See `StandardisedReader`.
     **kwargs : dict
         Of `SERBrain`; the modules are encoder, classifier, reversal and
         speaker_classifier, which has a learning rate of its own.
@@ -107,6 +112,7 @@ class MEnANBrain(SERBrain):
         duration: Number(0.3),
         speeds: ListOf(Speed(), example="'[0.9, 1.1]', or '[]' for none"),
         cache_folder: Word(needed="for the features", counts=NOTHING),
+        standardise_by: OneOf(*WAYS) = "train",
         **kwargs,
     ):
         super().__init__(batch_size=batch_size, **kwargs)
@@ -121,9 +127,14 @@ class MEnANBrain(SERBrain):
         self.power = power
         self.features = features
         self.standardisation = standardisation
-        n_samples = duration * self.sample_rate
-        self.reader = Reader(
-            standardisation, int(features.count_frames(n_samples))
+        n_samples = torch.tensor(round(duration * self.sample_rate))
+        n_frames = int(features.count_frames(n_samples))
+        # kept without the repetition, which is long
+        self.reader = StandardisedReader(
+            standardisation,
+            functools.partial(repeated_or_middle, n_frames=n_frames),
+            standardise_by,
+            keep=False,
         )
         self.speeds = speeds
         self.cache_folder = cache_folder
@@ -150,13 +161,7 @@ class MEnANBrain(SERBrain):
         super().set_parts(parts)
 
     def compute_features(self, parts):
-        """Computes the features of all parts; what trains gives the statistics.
-
-        Arguments
-        ---------
-        parts : dict
-            Part to annotation.
-        """
+        """Computes the features of all parts; what trains gives the statistics."""
         training = {}
         if parts.get("train"):
             training = self.training_annotation(parts)
@@ -167,9 +172,8 @@ class MEnANBrain(SERBrain):
             self.sample_rate,
             self.device,
         )
-        if training:
-            self.standardisation.fit(held_of(held, training.values()))
         self.reader.held |= held
+        self.reader.fit(parts | ({"train": training} if training else {}))
 
     def make_dataset(self, annotation):
         """Makes a dataset of features ``[n_frames, dim]`` and speakers.

@@ -1,4 +1,4 @@
-"""What MEnAN trains on: features of one length, speakers, speeds.
+"""What MEnAN trains on: speakers, speeds.
 
 And whom it does not: which epoch unseen speakers would choose for each other.
 
@@ -6,8 +6,6 @@ Reference: "Speaker-Invariant Affective Representation Learning via Adversarial
 Training", Li et al. 2020, sections 4 and 5.
 """
 
-from speechbrain_ser.lobes.features import repeated_or_middle
-from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import Number
 
@@ -37,35 +35,6 @@ class Speed(Number):
     def bounds(self):
         """Returns the bounds in words."""
         return f"{super().bounds()} other than 1"
-
-
-class Reader:
-    """Gives an entry's features, standardised, of one length.
-
-    They are standardised as they are read: where a checkpoint is loaded later,
-    its statistics count. What is held is short: without the repetition.
-
-    Arguments
-    ---------
-    standardisation : Standardisation
-    n_frames : int
-        See `lobes.features.repeated_or_middle`.
-
-    Attributes
-    ----------
-    held : dict
-        Place of the speech, see `utils.audio.place`, to features.
-    """
-
-    def __init__(self, standardisation, n_frames):
-        self.standardisation = standardisation
-        self.n_frames = n_frames
-        self.held = {}
-
-    def __call__(self, entry):
-        """Returns ``[n_frames, dim]``."""
-        frames = self.standardisation(self.held[place(entry)])
-        return repeated_or_middle(frames, self.n_frames)
 
 
 def training_speakers(train):

@@ -45,9 +45,10 @@ def pairs(file, jobs):
         read parts of one run are no pair.
     """
     of = {
-        (row, job.run.fold, job.run.seed): job
+        (row, job.run.fold, seed): job
         for job in jobs
         for row in job.run.rows
+        for seed in job.run.seeds
     }
     found = []
     for job in jobs:

@@ -99,7 +99,8 @@ def make_cell(file, column, runs, joined):
         cell.problems = [problem]
         return cell, sample
     groups, cell.problems = groups_of(file, column, runs)
-    cell.runs = sum(map(len, groups.values()))
+    # a run may stand for several seeds
+    cell.runs = len({id(run) for own in groups.values() for run in own})
     sample = sample_of(file, column, groups, joined)
     cell.unit, cell.mean = sample.kind, sample.mean
     cell.values = list(sample.values.values())
@@ -150,9 +151,9 @@ def places(file, runs):
     """Names runs of one row by seed, and by fold if the table has several."""
     several = len(file.folds) > 1
     names = [
-        f"{file.fold_word} {run.fold}, seed {run.seed}"
+        f"{file.fold_word} {run.fold}, seed {run.seed_text}"
         if several
-        else f"seed {run.seed}"
+        else f"seed {run.seed_text}"
         for run in runs
     ]
     return f"{listed(names, ' and ')} {'has' if len(runs) == 1 else 'have'}"
@@ -188,8 +189,9 @@ def groups_of(file, column, runs):
         except ValueError as error:
             lacking.setdefault(str(error), []).append(run)
         else:
-            unit = run.seed if over_seeds else file.folds.index(run.fold)
-            groups[unit].append(run)
+            own = run.seeds if over_seeds else [file.folds.index(run.fold)]
+            for unit in own:
+                groups[unit].append(run)
     problems = status_problems(runs) + [
         f"{len(own)} of {len(runs)} runs without a value: {reason}"
         for reason, own in lacking.items()

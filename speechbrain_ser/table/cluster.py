@@ -198,6 +198,9 @@ class ClusterWorkers:
             print(f"the cluster's jobs go on: {names}")
         self.jobs = []
 
+    def close(self):
+        """Nothing was started beside the jobs."""
+
 
 def exit_code(job, ticket):
     """Returns a job's exit code, 1 where the job itself broke off."""

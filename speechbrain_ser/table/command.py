@@ -187,7 +187,8 @@ def write_table(file, settings, jobs):
     bool
         Whether every cell that runs belong in has a number.
     """
-    plan = jobs[0].plan
+    own = [job for job in jobs if job.run.row not in file.recipes]
+    plan = (own or jobs)[0].plan
     changes = counted(plan.path, settings.overrides)
     changes.pop("corpus_name", None)
     folder = os.path.join(

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 import speechbrain_ser
 from speechbrain_ser.table.finished import look_up
+from speechbrain_ser.table.forks import Forks, can_fork
 from speechbrain_ser.table.layout import DONE, FAILED, FOREIGN, MISSING, RUNNING
 from speechbrain_ser.utils.files import Lock
 
@@ -20,7 +21,7 @@ ERROR = re.compile(r"^(\[rank\d+\]: )?(error: |[\w.]*(Error|Exception)\b)")
 ENDED = (DONE, FAILED, FOREIGN)
 
 
-def launch(command, folder, lock, processes=1, environment=()):
+def launch(command, folder, lock, processes=1, environment=(), forks=None):
     """Starts a recipe; what it prints goes to its log.
 
     Arguments
@@ -35,28 +36,43 @@ def launch(command, folder, lock, processes=1, environment=()):
         More than one are started by torchrun.
     environment : iterable of tuple
         Variables and their values, besides those of this process.
+    forks : Forks, optional
+        Forks it, of a single process.
 
     Returns
     -------
-    subprocess.Popen
+    subprocess.Popen or Fork
     """
+    variables = variables_with(environment)
+    path = os.path.join(folder, LOG)
+    if forks is not None:
+        with open(path, "ab") as log:
+            return forks.start(command, log, lock, variables)
     starter = [sys.executable]
     if processes > 1:
         starter += ["-m", "torch.distributed.run", "--standalone"]
         starter += [f"--nproc_per_node={processes}"]
-    # the package that planned the run, whatever else is installed
-    home = os.path.dirname(os.path.dirname(speechbrain_ser.__file__))
-    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    variables = {"PYTHONPATH": os.pathsep.join(paths)} | dict(environment)
-    with open(os.path.join(folder, LOG), "ab") as log:
+    with open(path, "ab") as log:
         return subprocess.Popen(
             [*starter, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | variables,
+            env=variables,
             pass_fds=lock.inherited(),
         )
+
+
+def variables_with(environment):
+    """Returns this process's variables with others, for what it starts.
+
+    Its modules are those of the package that planned the runs, whatever else is
+    installed.
+    """
+    home = os.path.dirname(os.path.dirname(speechbrain_ser.__file__))
+    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
+    named = {"PYTHONPATH": os.pathsep.join(paths)}
+    return dict(os.environ) | named | dict(environment)
 
 
 def log_tail(folder, n_lines=TAIL):
@@ -95,6 +111,9 @@ def share_done(job):
 class LocalWorkers:
     """Runs on this machine, so many side by side.
 
+    Several runs of a process each, without a GPU, share what they import: see
+    `table.server`.
+
     Arguments
     ---------
     n_jobs : int
@@ -109,6 +128,7 @@ class LocalWorkers:
         self.n_jobs = n_jobs
         self.processes = processes
         self.slots = {}
+        self.forks = None
 
     def start(self, jobs):
         """Starts some of these jobs; returns those that it took.
@@ -116,6 +136,8 @@ class LocalWorkers:
         A run that another command is making is left.
         """
         started = []
+        if len(jobs) > 1 and self.forks is None and self.can_fork():
+            self.forks = Forks(variables_with(self.environment(0)))
         for job in jobs:
             if len(self.slots) == self.n_jobs:
                 break
@@ -132,12 +154,17 @@ class LocalWorkers:
                     lock,
                     self.processes,
                     self.environment(slot),
+                    self.forks,
                 )
                 job.run.status = RUNNING
                 self.slots[slot] = (job, process)
                 started.append(job)
             lock.release()
         return started
+
+    def can_fork(self):
+        """Whether runs can be forked where all is imported."""
+        return self.processes == 1 and can_fork() and not visible_gpus()
 
     def environment(self, slot):
         """Returns threads, and the GPUs of a slot where there are several."""
@@ -171,9 +198,9 @@ class LocalWorkers:
         for job, _ in self.slots.values():
             job.run.status = MISSING
         for how, seconds in (
-            (subprocess.Popen.poll, 3),
+            (lambda process: process.poll(), 3),
             (interrupt, 20),
-            (subprocess.Popen.kill, 5),
+            (lambda process: process.kill(), 5),
         ):
             for process in processes:
                 if process.poll() is None:
@@ -183,6 +210,12 @@ class LocalWorkers:
                 p.poll() is None for p in processes
             ):
                 time.sleep(0.05)
+
+    def close(self):
+        """Ends what was started for the runs beside them."""
+        if self.forks is not None:
+            self.forks.close()
+        self.forks = None
 
 
 def interrupt(process):
@@ -277,6 +310,7 @@ def execute(jobs, workers, progress=True):
         raise
     finally:
         bar.close()
+        workers.close()
 
 
 def finish(job, code):

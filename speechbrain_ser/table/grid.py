@@ -78,12 +78,14 @@ class Job:
         return [*self.recipe, *folder, *self.arguments]
 
 
-def import_recipe(file):
-    """Imports the recipe of a table file.
+def import_recipe(file, row=None):
+    """Imports the recipe of a table file, or that of one of its rows.
 
     Arguments
     ---------
     file : TableFile
+    row : str, optional
+        One that names a recipe of its own.
 
     Returns
     -------
@@ -97,19 +99,22 @@ def import_recipe(file):
     InputError
         If it has none.
     """
-    name, suffix = os.path.splitext(os.path.basename(file.script))
+    script, place = file.script, ("script",)
+    if row is not None:
+        script, place = file.recipes[row][0], ("rows", row, "script")
+    name, suffix = os.path.splitext(os.path.basename(script))
     if suffix != ".py":
         raise InputError(
-            f"{file.where('script')}: {file.script} is no Python file: name a "
+            f"{file.where(*place)}: {script} is no Python file: name a "
             "recipe's script"
         )
-    spec = importlib.util.spec_from_file_location(name, file.script)
+    spec = importlib.util.spec_from_file_location(name, script)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
     if not hasattr(module, "plan"):
         raise InputError(
-            f"{file.where('script')}: {file.script} has no function "
+            f"{file.where(*place)}: {script} has no function "
             "plan(path, overrides), which tells the table a run's settings and "
             "split: name a recipe that has one"
         )
@@ -126,7 +131,8 @@ def make_jobs(file, settings, module):
     file : TableFile
     settings : Settings
     module : module
-        Of `import_recipe`.
+        Of `import_recipe`; those of rows with a recipe of their own are
+        imported here.
 
     Returns
     -------
@@ -142,22 +148,24 @@ def make_jobs(file, settings, module):
         difference, runs of one cell with different splits, another protocol.
     """
     check_settings(file, settings)
+    modules = recipes_of(file, module)
     shorten(file, settings, getattr(module, "CORPUS_FOLDERS", CORPUS_FOLDERS))
     found = finished_runs(settings.results_folder)
     jobs = []
     for row in file.rows:
         for fold in file.folds:
             planned = [
-                plan_run(file, settings, module, row, fold, seed)
+                plan_run(file, settings, modules[row], row, fold, seed)
                 for seed in file.seeds
             ]
             check_splits(file, row, fold, planned)
             jobs += planned
     check_protocols(file, jobs)
-    shares = getattr(module, "SHARES", ())
-    check_columns(file, jobs, [*getattr(module, "METRICS", ()), *shares])
+    known = {row: metrics_of(own) for row, own in modules.items()}
+    check_columns(file, jobs, known)
     for name, column in file.columns.items():
-        share = column.metric in shares
+        shares = [getattr(own, "SHARES", ()) for own in modules.values()]
+        share = any(column.metric in own for own in shares)
         file.columns[name] = dataclasses.replace(column, share=share)
     jobs = join_rows(file, jobs)
     for job in jobs:
@@ -170,13 +178,40 @@ def make_jobs(file, settings, module):
     return jobs
 
 
+def recipes_of(file, module):
+    """Imports the recipes that rows name; each script once.
+
+    Returns
+    -------
+    dict
+        Row to module.
+    """
+    modules = {file.script: module}
+    for row, (script, _) in file.recipes.items():
+        if script not in modules:
+            modules[script] = import_recipe(file, row)
+    return {row: modules[file.recipe_of(row)[0]] for row in file.rows}
+
+
+def metrics_of(module):
+    """Lists the metrics that a recipe names besides those of all recipes."""
+    return [*getattr(module, "METRICS", ()), *getattr(module, "SHARES", ())]
+
+
 def plan_run(file, settings, module, row, fold, seed):
     """Plans one run; errors name the row's line."""
-    chosen = file.overrides | settings.overrides | file.rows[row]
-    chosen = chosen | file.settings_of(fold) | {"seed": seed}
+    script, hparams = file.script, settings.hparams
+    if row in file.recipes:
+        script, hparams = file.recipes[row]
+    chosen = {
+        name: value
+        for name, value in (file.overrides | settings.overrides).items()
+        if name not in file.unknown.get(row, ())
+    }
+    chosen = chosen | file.rows[row] | file.settings_of(fold) | {"seed": seed}
     text = with_overrides("", **chosen)
     try:
-        plan = module.plan(settings.hparams, text)
+        plan = module.plan(hparams, text)
     except InputError as error:
         place = f"row {row}"
         if file.conditions:
@@ -186,7 +221,7 @@ def plan_run(file, settings, module, row, fold, seed):
         ) from None
     decisive = settings.run_opts, settings.processes
     key = plan.key(*decisive)
-    stem = os.path.splitext(os.path.basename(file.script))[0]
+    stem = os.path.splitext(os.path.basename(script))[0]
     folder = os.path.join(settings.results_folder, "runs", stem, key[:16])
     arguments = []
     for name, value in chosen.items():
@@ -194,7 +229,7 @@ def plan_run(file, settings, module, row, fold, seed):
     arguments += [*settings.arguments, "--noprogressbar"]
     run = Run(row, fold, seed, key, folder, fold_word=file.fold_word)
     run.report = plan.report_key(*decisive)
-    return Job(run, plan, [file.script, settings.hparams], arguments)
+    return Job(run, plan, [script, hparams], arguments)
 
 
 def shorten(file, settings, corpus_folders):
@@ -230,6 +265,8 @@ def shorten(file, settings, corpus_folders):
 def join_rows(file, jobs):
     """Joins rows that read different parts of the same run.
 
+    And the seeds of a run in which nothing is drawn.
+
     Arguments
     ---------
     file : TableFile
@@ -252,12 +289,17 @@ def join_rows(file, jobs):
         first = owner.setdefault(run.key, job).run
         if first is run:
             continue
-        if (first.fold, first.seed) != (run.fold, run.seed):
+        seedless = getattr(job.plan, "seedless", False)
+        if first.fold != run.fold or (first.seed != run.seed and not seedless):
             what = "the condition" if file.conditions else file.fold_setting
             raise InputError(
                 f"{file.where_fold(run.fold)}: {run.name}, is the same run as "
                 f"{first.name}: {what} makes no difference there"
             )
+        if run.seed not in first.seeds:
+            first.more_seeds += (run.seed,)
+        if run.row in first.rows:
+            continue
         for other in first.rows:
             if file.same_reading(run.row, other):
                 raise InputError(

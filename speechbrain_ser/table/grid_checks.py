@@ -11,33 +11,56 @@ TABLES_OWN = ("seed", "output_folder", "save_folder")
 
 
 def check_settings(file, settings):
-    """Refuses overrides that the hparams file has no such setting for."""
-    known = peek(settings.hparams, "")
-    places = {
-        ("overrides", name): value for name, value in file.overrides.items()
+    """Refuses overrides that the hparams files have no such setting for.
+
+    What is set for all rows may be unknown to a row with a hparams file of its
+    own, which is noted, not to all of them. What names the fold or condition
+    must be known to all.
+    """
+    of_row = {
+        row: file.recipes[row][1] if row in file.recipes else settings.hparams
+        for row in file.rows
     }
+    known = {path: peek(path, "") for path in of_row.values()}
     for row, overrides in file.rows.items():
-        places |= {("rows", row, name): v for name, v in overrides.items()}
+        for name, value in overrides.items():
+            place = ("rows", row, name)
+            check_setting(
+                place_of(file, *place), of_row[row], known, name, value
+            )
     for fold in file.folds:
         group = ("conditions", fold) if file.conditions else ("folds",)
-        places |= {(*group, n): v for n, v in file.settings_of(fold).items()}
-    for place, value in places.items():
-        if place[-1] in TABLES_OWN:
-            raise InputError(
-                f"{file.where(*place)}: {place[-1]} is set by the table "
-                "itself: take it out"
-            )
-        check_setting(
-            file.where(*place), settings.hparams, known, place[-1], value
-        )
+        for name, value in file.settings_of(fold).items():
+            where = place_of(file, *group, name)
+            for path in known:
+                check_setting(where, path, known, name, value)
     own = [*file.rows.values(), *map(file.settings_of, file.folds)]
     taken = set(TABLES_OWN).union(*own)
-    for name, value in settings.overrides.items():
+    for name in settings.overrides:
         if name in taken:
             raise InputError(
                 f"--{name} can't be given for all rows: {file.path} sets it"
             )
-        check_setting(f"--{name}", settings.hparams, known, name, value)
+    shared = {n: place_of(file, "overrides", n) for n in file.overrides}
+    shared |= {name: f"--{name}" for name in settings.overrides}
+    values = file.overrides | settings.overrides
+    for name, where in shared.items():
+        having = [path for path in known if name in known[path]]
+        for path in having or list(known)[:1]:
+            check_setting(where, path, known, name, values[name])
+    for row in file.recipes:
+        missing = [name for name in values if name not in known[of_row[row]]]
+        file.unknown[row] = missing
+
+
+def place_of(file, *place):
+    """Names a setting's place; refuses one that the table sets itself."""
+    where = file.where(*place)
+    if place[-1] in TABLES_OWN:
+        raise InputError(
+            f"{where}: {place[-1]} is set by the table itself: take it out"
+        )
+    return where
 
 
 def check_setting(where, hparams, known, name, value):
@@ -50,7 +73,7 @@ def check_setting(where, hparams, known, name, value):
     hparams : str
         The hparams file.
     known : dict
-        Its settings.
+        Hparams file to its settings.
     name : str
     value : object
 
@@ -58,6 +81,7 @@ def check_setting(where, hparams, known, name, value):
     ------
     InputError
     """
+    known = known[hparams]
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         meant = f" (is {near[0]} meant?)" if near else ""
@@ -90,9 +114,11 @@ def check_splits(file, row, fold, jobs):
 def check_protocols(file, jobs):
     """Refuses a protocol that is not the file's, or not one in all folds.
 
-    Conditions may have protocols of their own, each a single one.
+    Conditions may have protocols of their own, each a single one. A row with a
+    recipe of its own has the protocol of the others.
     """
     first = {}
+    check_references(file, jobs)
     for job in jobs:
         run = job.run
         own = file.protocol_of(run.fold, job.plan.protocol)
@@ -114,11 +140,44 @@ def check_protocols(file, jobs):
             )
 
 
+def check_references(file, jobs):
+    """Refuses a row whose own recipe has another protocol than the others."""
+    names = {
+        (job.run.row, job.run.fold): job.plan.protocol.split(" with ")[0]
+        for job in jobs
+    }
+    others = [row for row in file.rows if row not in file.recipes]
+    for row in file.recipes if others else ():
+        for fold in file.folds:
+            own, name = names[row, fold], names[others[0], fold]
+            if own != name:
+                raise InputError(
+                    f"{file.where('rows', row)}: row {row} has the protocol "
+                    f"{own}, row {others[0]} has {name}: give both the same, "
+                    "their numbers can't be compared"
+                )
+
+
 def check_columns(file, jobs, metrics):
-    """Refuses a metric or a part that the recipe does not report."""
+    """Refuses a metric or a part that the recipe does not report.
+
+    A metric that a row's own recipe alone does not report is noted.
+
+    Arguments
+    ---------
+    file : TableFile
+    jobs : list of Job
+    metrics : dict
+        Row to the metrics that its recipe names.
+    """
     plans = {(job.run.row, job.run.fold): job.plan for job in jobs}
+    every = {metric for own in metrics.values() for metric in own}
     for fold in file.folds:
-        check_metrics(file, fold, plans[jobs[0].run.row, fold], metrics)
+        check_metrics(file, fold, plans[jobs[0].run.row, fold], every)
+    for row in file.recipes:
+        for name, column in file.columns.items():
+            if column.metric in every.difference(metrics[row]):
+                file.lacking.add((row, name))
     for (row, fold), plan in plans.items():
         check_parts(file, row, fold, plan)
 

@@ -38,7 +38,7 @@ def run_table(table, folder):
         facts = run.metrics or {}
         cells = [tag("th", one_line(row), scope="row")]
         cells += [tag("td", run.fold)] if folds else []
-        cells.append(tag("td", run.seed))
+        cells.append(tag("td", run.seed_text))
         note = one_line(run.note)
         note = tag("span", note, "note") if note else ""
         cells.append(f"<td>{tag('span', run.status, run.status)}{note}</td>")
@@ -110,7 +110,11 @@ def settings(table):
         facts[f"set in condition {name}"] = overrides_text(overrides)
     facts["set in all rows"] = overrides_text(file.overrides)
     for row, overrides in file.rows.items():
-        facts[f"set in {one_line(row)}"] = overrides_text(overrides)
+        own = {}
+        if row in file.recipes:
+            paths = map(os.path.basename, file.recipes[row])
+            own = dict(zip(("recipe", "settings file"), paths))
+        facts[f"set in {one_line(row)}"] = overrides_text(own | overrides)
     for key, name in FACTS.items():
         facts[name] = distinct(run_fact(run, key) for run in table.runs)
     facts = {name: text for name, text in facts.items() if text}

@@ -47,6 +47,8 @@ class Column:
         A part: the number is a difference, run by run, from that of this part.
     share : bool
         Whether the recipe names the metric in its ``SHARES``.
+    given : bool
+        Whether the row's recipe reports such a metric.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Column:
     condition: str = None
     minus: str = None
     share: bool = False
+    given: bool = True
 
     @property
     def from_confusion(self):
@@ -73,7 +76,9 @@ class Column:
     @property
     def reported(self):
         """Whether runs report such a number: last epochs of one part alone."""
-        return self.epochs != "last" or self.splits == ("test",)
+        return self.given and (
+            self.epochs != "last" or self.splits == ("test",)
+        )
 
     @property
     def parts(self):
@@ -137,6 +142,12 @@ class TableFile:
         Row to the row that is drawn beside it, see `table.beside`.
     correction : str
         Of the p-values of two rows over the columns: ``none`` or ``holm``.
+    recipes : dict
+        Row to script and hparams file, of a row that names its own.
+    unknown : dict
+        Row to the settings of all rows that its own hparams file has not.
+    lacking : set of tuple
+        Row and column whose metric the row's own recipe does not report.
     lines : dict
         Place in the file, a tuple of keys, to its line, from 1.
     """
@@ -160,6 +171,9 @@ class TableFile:
     conditions: dict = dataclasses.field(default_factory=dict)
     compared: dict = dataclasses.field(default_factory=dict)
     correction: str = "none"
+    recipes: dict = dataclasses.field(default_factory=dict)
+    unknown: dict = dataclasses.field(default_factory=dict)
+    lacking: set = dataclasses.field(default_factory=set)
     lines: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -188,6 +202,18 @@ class TableFile:
         if self.fold_setting:
             return {self.fold_setting: fold}
         return self.conditions.get(fold, {})
+
+    def recipe_of(self, row):
+        """Gives script and hparams file of a row.
+
+        Example
+        -------
+        >>> file = TableFile("", "", "ipr.py", "ipr.yaml", {}, {}, [])
+        >>> file.recipes = {"probe": ("probe.py", "probe.yaml")}
+        >>> file.recipe_of("probe"), file.recipe_of("IPR")
+        (('probe.py', 'probe.yaml'), ('ipr.py', 'ipr.yaml'))
+        """
+        return self.recipes.get(row, (self.script, self.hparams))
 
     def folds_of(self, column):
         """Gives the folds, or conditions, that a column reads."""
@@ -221,7 +247,10 @@ class TableFile:
         column = self.columns[name]
         parts = tuple(self.part_of(row, split) for split in column.splits)
         minus = self.part_of(row, column.minus)
-        return dataclasses.replace(column, splits=parts, minus=minus)
+        given = (row, name) not in self.lacking
+        return dataclasses.replace(
+            column, splits=parts, minus=minus, given=given
+        )
 
     def same_reading(self, row, other):
         """Whether two rows read the same parts, whatever the column."""
@@ -292,6 +321,8 @@ class Run:
         is reported will do.
     compared : str or None
         Key of the run that its report must show, see `table.beside`.
+    more_seeds : tuple of int
+        Other seeds that it stands for, as none makes a difference.
     """
 
     row: str
@@ -306,6 +337,17 @@ class Run:
     fold_word: str = "fold"
     report: str = None
     compared: str = None
+    more_seeds: tuple = ()
+
+    @property
+    def seeds(self):
+        """All seeds that it stands for."""
+        return (self.seed, *self.more_seeds)
+
+    @property
+    def seed_text(self):
+        """All seeds that it stands for, as words."""
+        return ", ".join(map(str, self.seeds))
 
     @property
     def rows(self):
@@ -317,7 +359,8 @@ class Run:
         """Rows, fold or condition, and seed in words."""
         also = f" (also {', '.join(self.more_rows)})" if self.more_rows else ""
         fold = "" if self.fold is None else f", {self.fold_word} {self.fold}"
-        return f"{self.row}{also}{fold}, seed {self.seed}"
+        word = "seeds" if self.more_seeds else "seed"
+        return f"{self.row}{also}{fold}, {word} {self.seed_text}"
 
 
 @dataclasses.dataclass

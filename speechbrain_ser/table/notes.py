@@ -24,7 +24,7 @@ def notes_of(file, runs, cells, remarks, joined):
     done = done_runs(runs)
     notes = mean_notes(file, cells, len(set(joined)))
     notes += joined_notes(file, joined)
-    notes += reading_notes(file) + condition_notes(file)
+    notes += reading_notes(file) + condition_notes(file) + seed_notes(runs)
     if any(cell.speakers for cell in cells.values()):
         notes.append(
             "over speakers (table.html, table.csv): 95 % interval of the mean "
@@ -36,7 +36,7 @@ def notes_of(file, runs, cells, remarks, joined):
     if any(cell.paper is not None for cell in cells.values()):
         source = f"Paper: {file.source}; the" if file.source else "The"
         notes.append(f"{source} paper's column was measured by its authors.")
-    notes += [*data_notes(file, done), recipe_note(file)]
+    notes += [*data_notes(file, done), *recipe_notes(file)]
     return notes + run_notes(runs)
 
 
@@ -219,12 +219,27 @@ def row_notes(file):
         for name in file.columns
     }
     for name, rows in empty.items():
+        own = [row for row in rows if (row, name) in file.lacking]
+        if own:
+            notes.append(
+                f"{name}: nothing for {', '.join(own)}, whose recipe reports no "
+                f"{file.columns[name].metric}."
+            )
+        rows = [row for row in rows if row not in own]
         if rows:
             notes.append(
                 f"{name}: nothing for {', '.join(rows)}, as runs report a mean "
                 "over the last epochs for the part test alone."
             )
     return notes
+
+
+def seed_notes(runs):
+    """Says which runs stand for several seeds."""
+    rows = listed(row for run in runs if run.more_seeds for row in run.rows)
+    if not rows:
+        return []
+    return [f"{rows}: nothing is drawn there, so that all seeds are one run."]
 
 
 def condition_notes(file):
@@ -286,12 +301,20 @@ def data_notes(file, done):
     return list(dict.fromkeys(notes))
 
 
-def recipe_note(file):
-    """Names script and hparams file, and what is set for all rows."""
+def recipe_notes(file):
+    """Names scripts and hparams files, and what is set for all rows."""
     script, hparams = map(os.path.basename, (file.script, file.hparams))
     changes = changes_text(file.overrides)
     same = f"; in all rows {changes}" if changes else ""
-    return f"Recipe: {script} with {hparams}{same}."
+    notes = [f"Recipe: {script} with {hparams}{same}."]
+    for row, paths in file.recipes.items():
+        script, hparams = map(os.path.basename, paths)
+        without = ""
+        if file.unknown.get(row):
+            names = ", ".join(file.unknown[row])
+            without = f", which has no {names}"
+        notes.append(f"Row {row}: {script} with {hparams}{without}.")
+    return notes
 
 
 def run_notes(runs):

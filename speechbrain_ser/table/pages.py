@@ -101,7 +101,7 @@ def run_lines(table, folder):
         facts = {
             "row": row,
             table.file.fold_word: run.fold,
-            "seed": run.seed,
+            "seed": run.seed_text if run.more_seeds else run.seed,
             "status": run.status,
             "note": one_line(run.note),
             "folder": relative(run.folder, folder),

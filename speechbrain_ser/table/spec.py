@@ -39,6 +39,8 @@ OPTIONAL = (
     "paper",
     "correction",
 )
+# What a row may name beside its settings.
+RECIPE = ("script", "hparams")
 # What a column may choose; the first is the default.
 CHOICES = {
     "epochs": ("selected", "last", "best"),
@@ -118,8 +120,8 @@ def fill_in(table):
         if value is not None or key in REQUIRED
     }
     table.title = text_line(("title",), data["title"])
-    table.script = read_file(table.path, "script", data["script"])
-    table.hparams = read_file(table.path, "hparams", data["hparams"])
+    table.script = read_file(table.path, ("script",), data["script"])
+    table.hparams = read_file(table.path, ("hparams",), data["hparams"])
     if "protocol" in data:
         table.protocol = text_line(("protocol",), data["protocol"])
     table.seeds = read_seeds(data["seeds"])
@@ -137,6 +139,7 @@ def fill_in(table):
     table.overrides = read_settings(
         ("overrides",), data.get("overrides"), taken
     )
+    table.recipes = read_recipes(data["rows"], table)
     table.rows = read_rows(data["rows"], taken)
     table.columns = read_columns(data["columns"], texts, table)
     if "reads" in data:
@@ -158,12 +161,12 @@ def fill_in(table):
         table.source, table.paper = read_paper(data["paper"], texts, table)
 
 
-def read_file(table_path, key, value):
+def read_file(table_path, place, value):
     """The path of an existing file, given from the table's folder."""
-    name = text_line((key,), value)
+    name = text_line(place, value)
     path = os.path.normpath(os.path.join(os.path.dirname(table_path), name))
     message = f"there is no file {path}: give its path from the table's folder"
-    need(os.path.isfile(path), (key,), message)
+    need(os.path.isfile(path), place, message)
     return path
 
 
@@ -230,19 +233,43 @@ def read_settings(place, value, taken):
     return settings
 
 
+def read_recipes(value, table):
+    """Row -> script and hparams file, of rows that name their own."""
+    recipes = {}
+    for row, entry in mapping(("rows",), value).items():
+        own = [
+            key for key in RECIPE if isinstance(entry, dict) and key in entry
+        ]
+        message = (
+            "a script of its own has settings of its own: give the row's "
+            "hparams too"
+        )
+        need(own != ["script"], ("rows", row), message)
+        if own:
+            paths = {
+                key: read_file(table.path, ("rows", row, key), entry[key])
+                for key in own
+            }
+            recipes[row] = paths.get("script", table.script), paths["hparams"]
+    return recipes
+
+
 def read_rows(value, taken):
     """Row -> overrides."""
-    return {
-        name: read_settings(("rows", name), entry, taken)
-        for name, entry in mapping(("rows",), value).items()
-    }
+    rows = {}
+    for name, entry in value.items():
+        if isinstance(entry, dict):
+            entry = {k: v for k, v in entry.items() if k not in RECIPE}
+        rows[name] = read_settings(("rows", name), entry, taken)
+    return rows
 
 
 def check_rows(table):
     """Refuses two rows that read the same of the same run."""
     groups = {}
     for name, overrides in table.rows.items():
-        full = json.dumps({**table.overrides, **overrides}, sort_keys=True)
+        settings = {**table.overrides, **overrides}
+        full = json.dumps([table.recipe_of(name), settings], sort_keys=True)
         others = groups.setdefault(full, [])
         for same in others:
             message = (

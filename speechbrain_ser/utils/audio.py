@@ -68,7 +68,7 @@ def place(entry):
     Example
     -------
     >>> place({"wav": "a.wav", "duration": 1.0})
-    ('a.wav', None, None, 1, None)
+    ('a.wav', None, None, 1, None, None)
     """
     return (
         entry["wav"],
@@ -76,6 +76,7 @@ def place(entry):
         entry.get("stop"),
         entry.get("speed", 1),
         entry.get("channel"),
+        entry.get("copy"),
     )
 
 

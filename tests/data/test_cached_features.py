@@ -6,11 +6,8 @@ import pickle
 import pytest
 import torch
 
-from speechbrain_ser.data.cached_features import (
-    StandardisedReader,
-    cached_features,
-    held_of,
-)
+from speechbrain_ser.data.cached_features import cached_features, held_of
+from speechbrain_ser.data.standardised_reader import StandardisedReader
 from speechbrain_ser.lobes.features import (
     LogMel,
     LogMelPitchEnergy,

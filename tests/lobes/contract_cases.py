@@ -393,6 +393,18 @@ CASES = (
             prepare=fit,
         ),
         Case(
+            "lobes.linear_probe.LinearProbe",
+            f"n_rows: 2\ndim: {DIM // 2}\nn_classes: {CLASSES}\nn_chosen: 2",
+            vectors,
+        ),
+        Case(
+            "lobes.linear_probe.LinearProbe",
+            f"n_rows: 2\ndim: {DIM // 2}\nn_classes: {CLASSES}\nn_chosen: 2\n"
+            "pairwise: True",
+            vectors,
+            "pairwise",
+        ),
+        Case(
             "lobes.prototypes.PrototypeBank",
             f"n_classes: {CLASSES}\ndim: {DIM}\ncenter: all",
             vectors,
@@ -427,6 +439,13 @@ CASES = (
             exempt={"pickle": WEIGHT_NORM},
         ),
         Case(
+            "lobes.whisper.WhisperEncoder",
+            "source: FOLDER/whisper\nsave_path: unused",
+            waves,
+            one_frame=one_frame_of_waves,
+            exempt={OLDER: COMPLEX},
+        ),
+        Case(
             "losses.PrototypeContrastiveLoss",
             "temperature: 0.5",
             pairs,
@@ -449,7 +468,8 @@ def public_modules():
         for name, thing in vars(module).items():
             own = getattr(thing, "__module__", None) == module.__name__
             if own and inspect.isclass(thing) and not name.startswith("_"):
-                if issubclass(thing, torch.nn.Module):
+                whole = not inspect.isabstract(thing)
+                if whole and issubclass(thing, torch.nn.Module):
                     found.append(f"{room}.{name}")
     return found
 

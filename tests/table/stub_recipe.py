@@ -28,6 +28,11 @@ class StubPlan:
     parts: dict = dataclasses.field(default_factory=lambda: dict(PARTS))
 
     @property
+    def seedless(self):
+        """The reference draws nothing."""
+        return self.settings.get("reference") is True
+
+    @property
     def more_parts(self):
         """The strong system's, of the utterances of test."""
         return MORE_PARTS.get(self.settings["system"], ())
@@ -35,6 +40,7 @@ class StubPlan:
     def key(self, run_opts=None, processes=1):
         """SHA-256 of the settings that decide the result."""
         free = ("seconds", "data_folder", "output_folder", "speaker_probe")
+        free += ("seed",) if self.seedless else ()
         decisive = {k: v for k, v in self.settings.items() if k not in free}
         text = json.dumps([decisive, self.split], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Recipe for speech emotion recognition with GMP-ATL on any corpus.
+
+Three stages: a speech model learns emotion and gender, and its frames are clustered at
+several scales into pseudo-labels; it is retrained to predict the
+pseudo-labels of masked frames; it is fine-tuned on utterance emotions with
+AM-softmax. Each stage is kept and shared by all runs that need the same one.
+The equations are in `speechbrain_ser/methods/gmp_atl.py`.
+
+Reference: "GMP-ATL: Gender-augmented Multi-scale Pseudo-label Enhanced Adaptive
+Transfer Learning for Speech Emotion Recognition via HuBERT", Pan et al. 2024
+(https://arxiv.org/abs/2405.02151).
+
+To run it:
+> python train_gmp_atl.py hparams/gmp_atl_whisper.yaml --manifest my.csv
+"""
+
+from speechbrain_ser.corpora.mini.emodb import mini_emodb
+from speechbrain_ser.corpora.protocols.open_corpora import SPEAKERS_OUT
+from speechbrain_ser.experiment.frame import Recipe
+
+
+def make(hparams):
+    """Hangs GMP-ATL's stages and the corpus in the frame."""
+    from speechbrain_ser.evaluation import gmp_atl as found
+    from speechbrain_ser.experiment.staged import Step
+    from speechbrain_ser.methods import gmp_atl_stages as stages
+
+    multitask = Step(
+        "multitask",
+        1,
+        "multi-task training",
+        stages.multitask,
+        inputs=stages.genders_input,
+    )
+    labels = Step(
+        "labels",
+        1,
+        "pseudo-labels",
+        stages.label,
+        found.describe_labels,
+        check=stages.check_labelling,
+    )
+    retrained = Step(
+        "retrained", 2, "retraining", stages.retrain, found.describe_retraining
+    )
+    return hparams["experiment"](
+        script=__file__,
+        method="GMP-ATL",
+        corpus=hparams["reader"],
+        protocols=SPEAKERS_OUT,
+        mini={"data_folder": mini_emodb},
+        brain=hparams["brain"],
+        files=stages.given_files,
+        about=about,
+        steps=(multitask, labels, retrained),
+        last="fine-tuning",
+        inputs=stages.model_input,
+        check_shown=found.check_figure_utterances,
+        tell=found.tell,
+    )
+
+
+def about(settings):
+    """Says which system it is, on which fold."""
+    system = "{loss} without pseudo-labels"
+    if settings["pseudo_labels"] == "on":
+        system = "{loss} with pseudo-labels of layer {layer}"
+    return {"system": system.format(**settings), "fold": settings["fold"]}
+
+
+RECIPE = Recipe(__file__, make)
+plan = RECIPE.plan  # for the table command
+
+if __name__ == "__main__":
+    RECIPE.run()
