@@ -20,6 +20,8 @@ def read_chosen(
     data_folder: Setting(counts=NOTHING) = None,
     manifest: Setting(counts=NOTHING) = None,
     labels: Setting() = None,
+    map: Setting() = None,
+    data_root: Setting(counts=NOTHING) = None,
     names: Values(Word(), counts=NOTHING) = None,
 ):
     """Reads the corpus that is named, or that a manifest lists.
@@ -29,7 +31,7 @@ def read_chosen(
     corpora : dict
         Name -> callable that reads the corpus, given its folder and labels.
     read_manifest : callable
-        The same of a manifest, see `manifest.read_manifest`.
+        See `manifest.read_manifest`.
     corpus : str, optional
         Of the names.
     data_folder : str, optional
@@ -37,6 +39,9 @@ def read_chosen(
     manifest : str, optional
         CSV or JSON.
     labels : list of str, optional
+    map, data_root : optional
+        Of a manifest; of no matter without one, since of two corpora the other
+        one may have it.
     names : dict, optional
         What a user calls these settings where it is not so, for the errors;
         such as ``{"data_folder": "target_folder"}``.
@@ -61,7 +66,7 @@ def read_chosen(
     try:
         check_choice(corpora, corpus, data_folder, manifest)
         if manifest is not None:
-            return read_manifest(manifest, labels)
+            return read_manifest(manifest, labels, map, data_root)
         return corpora[corpus](data_folder, labels)
     except InputError as error:
         raise InputError(renamed(str(error), names)) from None

@@ -35,10 +35,12 @@ def test_a_corpus_is_read_with_its_labels():
 
 
 def test_a_manifest_is_read_with_its_settings():
-    """And with the labels, if there are some."""
-    assert choose(manifest="my.csv") == {"manifest": ("my.csv", None)}
-    found = choose(manifest="my.csv", labels=["x"])
-    assert found == {"manifest": ("my.csv", ["x"])}
+    """All four; a corpus has none of them but the labels."""
+    more = {"labels": ["x"], "map": "a=x", "data_root": "d"}
+    found = choose(manifest="my.csv", **more)
+    assert found == {"manifest": ("my.csv", ["x"], "a=x", "d")}
+    found = choose(corpus="emodb", data_folder="here", **more)
+    assert found == {"emodb": ("here", ["x"])}
 
 
 @pytest.mark.parametrize(

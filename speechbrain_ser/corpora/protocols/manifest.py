@@ -22,7 +22,7 @@ from speechbrain_ser.utils.settings import Labels, Word, checked
 
 N_FOLDS = 5
 VOTES, INTENSITY = "votes", "intensity"
-PRECISE = ["strong", "precise", "yes", "1"]
+PRECISE = ("strong", "precise", "yes", "1")
 
 
 @checked
@@ -86,7 +86,7 @@ def by_column(
     annotation,
     fold,
     ambiguous_column: Word(optional=True) = None,
-    precise_words: Labels() = PRECISE,
+    precise_words: Labels(optional=True) = None,
     enrolment: Enrolment = 0,
 ):
     """Five folds of speakers, divided by what a column says.
@@ -99,8 +99,8 @@ def by_column(
     ambiguous_column : str, optional
         Default: intensity if there is one, else votes, of which the unanimous
         ones for the emotion are precise.
-    precise_words : list of str
-        What stands in the column of a precise utterance; not of votes.
+    precise_words : list of str, optional
+        What stands in the column of a precise utterance; default: `PRECISE`.
     enrolment : int
         See `speaker_folds.enrol`.
 
@@ -125,19 +125,19 @@ def by_column(
                 "another one by --ambiguous_column, or choose another "
                 "protocol."
             )
+    precise = PRECISE if precise_words is None else precise_words
     words = sorted({str(cell(e, column)) for e in annotation.values()})
-    if column != VOTES and not set(words) & set(precise_words):
+    if column != VOTES and not set(words) & set(precise):
         raise InputError(
-            f"--precise_words is {list(precise_words)!r}: give what stands in "
-            f"the column {column} of precise utterances, of "
-            f"{', '.join(words[:9])}"
+            f"--precise_words is {precise_words!r}: give what stands in the "
+            f"column {column} of precise utterances, of {', '.join(words[:9])}"
         )
 
     def is_precise(entry):
         """Whether it is precise."""
         if column == VOTES:
             return agreement(entry)[0] == 1
-        return str(cell(entry, column)) in precise_words
+        return str(cell(entry, column)) in precise
 
     groups = dealt(annotation)
     parts = divide(annotation, *fold_of(annotation, fold, groups))
@@ -247,7 +247,7 @@ AMBIGUOUS = Protocol(
     reading={},
     splitting={
         "ambiguous_column": None,
-        "precise_words": PRECISE,
+        "precise_words": None,
         "enrolment": 0,
     },
     function=by_column,
