@@ -6,6 +6,7 @@ from speechbrain_ser.corpora.protocols.ambiguity import agreement
 from speechbrain_ser.corpora.protocols.checks import (
     check_disjoint,
     check_speakers,
+    warn_once,
 )
 from speechbrain_ser.corpora.protocols.protocol import Protocol
 from speechbrain_ser.corpora.protocols.speaker_folds import (
@@ -139,6 +140,11 @@ def by_column(
             return agreement(entry)[0] == 1
         return str(cell(entry, column)) in precise
 
+    if any("split" in entry for entry in annotation.values()):
+        warn_once(
+            "csv-ambiguous@1 makes folds of its own, whatever the column split "
+            "says; csv-split@1 follows it, with unlabelled as a fourth part"
+        )
     groups = dealt(annotation)
     parts = divide(annotation, *fold_of(annotation, fold, groups))
     return precise_alone(parts, is_precise, enrolment)

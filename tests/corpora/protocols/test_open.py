@@ -494,6 +494,21 @@ def test_what_is_ambiguous_stands_in_a_column():
                 assert all(precise(e) == good for e in entries.values())
 
 
+def test_a_split_that_is_not_followed_is_told(monkeypatch):
+    """Of csv-ambiguous@1, whose folds are its own."""
+    said = []
+    monkeypatch.setattr(manifest, "warn_once", said.append)
+    without = {
+        k: {n: v for n, v in e.items() if n != "split"}
+        for k, e in made_csv().items()
+    }
+    expected = all_folds("csv-ambiguous@1", without)
+    assert said == []
+    for parts, plain in zip(all_folds("csv-ambiguous@1"), expected):
+        assert list(parts["test"]) == list(plain["test"])
+    assert "column split" in said[0] and "csv-split@1" in said[0]
+
+
 def test_a_column_that_is_missing_is_named():
     """And the words that stand in one."""
     split = PROTOCOLS["csv-ambiguous@1"].split
