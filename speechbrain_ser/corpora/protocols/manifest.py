@@ -118,21 +118,8 @@ def by_column(
         be empty.
     """
     column = ambiguous_column or _column(annotation)
-    for key, entry in annotation.items():
-        if cell(entry, column) is None:
-            raise InputError(
-                f"Entry '{key}' has no {column}, which tells precise "
-                "utterances from ambiguous ones: fill in this column, name "
-                "another one by --ambiguous_column, or choose another "
-                "protocol."
-            )
+    _check_column(annotation, column, precise_words)
     precise = PRECISE if precise_words is None else precise_words
-    words = sorted({str(cell(e, column)) for e in annotation.values()})
-    if column != VOTES and not set(words) & set(precise):
-        raise InputError(
-            f"--precise_words is {precise_words!r}: give what stands in the "
-            f"column {column} of precise utterances, of {', '.join(words[:9])}"
-        )
 
     def is_precise(entry):
         """Whether it is precise."""
@@ -148,6 +135,25 @@ def by_column(
     groups = dealt(annotation)
     parts = divide(annotation, *fold_of(annotation, fold, groups))
     return precise_alone(parts, is_precise, enrolment)
+
+
+def _check_column(annotation, column, precise_words):
+    """Refuses a column that is missing, or says of nobody that he is precise."""
+    for key, entry in annotation.items():
+        if cell(entry, column) is None:
+            raise InputError(
+                f"Entry '{key}' has no {column}, which tells precise "
+                "utterances from ambiguous ones: fill in this column, name "
+                "another one by --ambiguous_column, or choose another "
+                "protocol."
+            )
+    words = sorted({str(cell(e, column)) for e in annotation.values()})
+    precise = PRECISE if precise_words is None else precise_words
+    if column != VOTES and not set(words) & set(precise):
+        raise InputError(
+            f"--precise_words is {precise_words!r}: give what stands in the "
+            f"column {column} of precise utterances, of {', '.join(words[:9])}"
+        )
 
 
 def _column(annotation):
