@@ -252,10 +252,10 @@ FIVE_FOLDS = Protocol(
 )
 AMBIGUOUS = Protocol(
     name="csv-ambiguous@1",
-    text="the groups of csv-5fold-speakers@1; precise is what all votes agree "
-    "on, or what has a given word in a given column: it trains and "
-    "validates; the others of who trains are unlabelled, those of the tested "
-    "speakers test",
+    text="the groups of csv-5fold-speakers@1; precise is what has a given word "
+    "in a given column (by default the intensity, if there is one), or what "
+    "all votes agree on: it trains and validates; the others of who trains "
+    "are unlabelled, those of the tested speakers test",
     reading={},
     splitting={
         "ambiguous_column": None,
