@@ -64,7 +64,16 @@ LOBES = {
     "whisper_features": [],
     "whisper_source": ["ssl_source"],
 }
-CORPORA = ("iemocap", "mer2023", "recola", "cmu_mosei")
+CORPORA = (
+    "iemocap",
+    "mer2023",
+    "recola",
+    "cmu_mosei",
+    "emodb",
+    "ravdess",
+    "nemo",
+    "manifest",
+)
 COMMANDS = [
     *sorted(str(path) for path in (ROOT / "recipes").glob("*/*.py")),
     str(HOME / "table" / "__main__.py"),

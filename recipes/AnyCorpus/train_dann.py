@@ -18,7 +18,7 @@ To run it:
 from speechbrain_ser.corpora.mini.emodb import mini_emodb
 from speechbrain_ser.corpora.mini.ravdess import mini_ravdess
 from speechbrain_ser.corpora.pairs import TASKS
-from speechbrain_ser.corpora.protocols.open_corpora import (
+from speechbrain_ser.corpora.protocols.open_lingual import (
     CROSS_LINGUAL,
     MONO_LINGUAL,
 )

@@ -61,7 +61,7 @@ def map_words(entries, where, class_map, labels, said):
     Arguments
     ---------
     entries : dict
-        Id -> entry; those without `emotion` stay.
+        Id -> entry, perhaps with `votes`; those without `emotion` stay.
     where : dict
         Id -> where it stands, such as "row 3".
     class_map : dict
@@ -84,23 +84,14 @@ def map_words(entries, where, class_map, labels, said):
 
     Example
     -------
-    >>> entries = {"a": {"emotion": "happy"}, "b": {"emotion": "fear"}}
-    >>> where = {"a": "row 2", "b": "row 3"}
-    >>> map_words(
-    ...     entries, where, {"happy": "hap", "fear": ""}, ["hap"], "a.csv"
-    ... )
+    >>> entries = {"a": {"emotion": "happy"}}
+    >>> map_words(entries, {"a": "row 2"}, {"happy": "hap"}, None, "a.csv")
     {'a': {'emotion': 'hap'}}
     """
-    words = {e["emotion"] for e in entries.values() if e.get("emotion")}
-    for word in class_map:
-        if word not in words:
-            raise InputError(
-                f"--map has {word!r}, which no emotion of {said} is (there are "
-                f"{', '.join(sorted(words))}): write its words on the left, the "
-                "classes on the right."
-            )
+    _check_map(class_map, _words(entries), said)
     kept, seen = {}, {}
     for key, entry in entries.items():
+        entry = _with_votes(entry, class_map)
         word = entry.get("emotion")
         if word is None:
             kept[key] = entry
@@ -108,22 +99,37 @@ def map_words(entries, where, class_map, labels, said):
         mapped = class_map.get(word, word)
         if not mapped:
             continue
+        here = f"{said}, {where[key]} has the emotion {mapped!r}"
         if labels is not None and mapped not in labels:
             raise InputError(
-                f"{said}, {where[key]} has the emotion {mapped!r}, which is "
-                f"not among the labels {', '.join(labels)}: correct it, add it "
-                f"to --labels, or map it by --map {word}=CLASS (or {word}= to "
-                "leave it out)."
+                f"{here}, which is not among the labels {', '.join(labels)}: "
+                f"correct it, add it to --labels, or map it by --map "
+                f"{word}=CLASS (or {word}= to leave it out)."
             )
         first = seen.setdefault(mapped.casefold(), (mapped, where[key]))
         if first[0] != mapped:
             raise InputError(
-                f"{said}, {where[key]} has the emotion {mapped!r} and "
-                f"{first[1]} {first[0]!r}: write one of them, or give --map "
-                f"{mapped}={first[0]}"
+                f"{here} and {first[1]} {first[0]!r}: write one of them, or "
+                f"give --map {mapped}={first[0]}"
             )
         kept[key] = entry | {"emotion": mapped}
-    found = {word for word, _ in seen.values()}
+    _check_found({word for word, _ in seen.values()}, labels, said)
+    return kept
+
+
+def _check_map(class_map, words, said):
+    """Refuses a word of the map that is nowhere."""
+    for word in class_map:
+        if word not in words:
+            raise InputError(
+                f"--map has {word!r}, which no emotion of {said} is (there are "
+                f"{', '.join(sorted(words))}): write its words on the left, the "
+                "classes on the right."
+            )
+
+
+def _check_found(found, labels, said):
+    """Refuses a class that nobody is of."""
     lacking = [word for word in labels or () if word not in found]
     if lacking or not found:
         there = f"there are {', '.join(sorted(found))}" if found else "none is"
@@ -131,4 +137,22 @@ def map_words(entries, where, class_map, labels, said):
             f"{said} has no utterance of {', '.join(lacking) or 'any class'} "
             f"({there}): correct --labels or --map."
         )
-    return kept
+
+
+def _with_votes(entry, class_map):
+    """An entry whose votes are mapped, if it has some."""
+    if "votes" not in entry:
+        return entry
+    ballots = [[class_map.get(w, w) for w in b] for b in entry["votes"]]
+    return entry | {"votes": [[w for w in b if w] for b in ballots]}
+
+
+def _words(entries):
+    """The words of emotions and votes."""
+    votes = {
+        word
+        for entry in entries.values()
+        for ballot in entry.get("votes", ())
+        for word in ballot
+    }
+    return votes | {e["emotion"] for e in entries.values() if e.get("emotion")}

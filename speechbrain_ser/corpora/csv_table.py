@@ -62,14 +62,7 @@ def read_table(path, aliases, required=()):
             f"'{path}' is empty: give a header, such as "
             f"{','.join(list(aliases)[:3])}, and rows."
         )
-    columns = _columns(path, *lines[0], aliases)
-    for column in required:
-        if column not in columns:
-            raise InputError(
-                f"'{path}', row {lines[0][0]} has no column {column} (there "
-                f"are {', '.join(columns)}): add it; columns that mean "
-                f"something are {', '.join(aliases)}."
-            )
+    columns = _columns(path, *lines[0], aliases, required)
     if not lines[1:]:
         raise InputError(f"'{path}' has a header and no row: add utterances.")
     rows = []
@@ -101,14 +94,15 @@ def _decoded(path):
         if data.startswith(mark):
             encoding = name
             break
+    marked = encoding == "utf-16"
+    what = "text without a mark of its encoding, or no text"
     try:
-        text = data.decode(encoding) if encoding else "\0"
-        if "\0" not in text:
-            return text
-        what = "text without a mark of its encoding, or no text"
+        if marked or (encoding and b"\0" not in data):
+            return data.decode(encoding)
     except UnicodeDecodeError as error:
         row = data[: error.start].count(b"\n") + 1
-        what = f"no UTF-8 (row {row}: {error.reason})"
+        name = "UTF-16" if marked else "UTF-8"
+        what = f"no {name} (row {row}: {error.reason})"
     raise InputError(f"'{path}' is {what}: save it as CSV in UTF-8.")
 
 
@@ -159,7 +153,7 @@ def _plain(name):
     return re.sub(r"[\s_]+", "_", name.strip().lower())
 
 
-def _columns(path, number, cells, aliases):
+def _columns(path, number, cells, aliases, required):
     """The columns of a header."""
     names = [_plain(cell) for cell in cells]
     for column, others in aliases.items():
@@ -179,5 +173,12 @@ def _columns(path, number, cells, aliases):
             raise InputError(
                 f"'{path}', row {number} has two columns {name}: rename or "
                 "delete one."
+            )
+    for column in required:
+        if column not in names:
+            raise InputError(
+                f"'{path}', row {number} has no column {column} (there are "
+                f"{', '.join(names)}): add it; columns that mean something are "
+                f"{', '.join(aliases)}."
             )
     return names

@@ -81,12 +81,7 @@ def read_manifest(
     """
     entries, where = _entries(manifest, data_root)
     said = f"'{manifest}'"
-    mapping = as_mapping(map)
-    for entry in entries.values():
-        if "votes" in entry:
-            ballots = [[mapping.get(w, w) for w in b] for b in entry["votes"]]
-            entry["votes"] = [[w for w in b if w] for b in ballots]
-    kept = map_words(entries, where, mapping, labels, said)
+    kept = map_words(entries, where, as_mapping(map), labels, said)
     if len(kept) < len(entries):
         left = len(entries) - len(kept)
         logger.info("%s: %d utterances left out by --map", said, left)

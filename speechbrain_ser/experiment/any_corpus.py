@@ -8,6 +8,7 @@ from speechbrain_ser.utils.settings import NOTHING, OneOf, Word
 
 CORPORA = {"emodb": "EMO-DB", "ravdess": "RAVDESS", "nemo": "nEMO"}
 MANIFEST = "manifest"
+GIVEN_SPLIT = "csv-split@1"  # of a manifest that has the column
 WAYS = ("train", "speaker", "enrolment")
 
 
@@ -21,7 +22,8 @@ class AnyCorpus(Experiment):
     manifest : str or None
         A table of one's own recordings instead.
     protocol_word : str or None
-        A protocol's name; None: the first of the corpus.
+        A protocol's name; None: the first of the corpus, or a manifest's own
+        split.
     corpus_name : str or None
         For the report; None: the corpus, or the manifest's file.
     standardise_by : str or None
@@ -98,7 +100,17 @@ class AnyCorpus(Experiment):
             more["corpus_name"] = self.corpus_name
         if settings["labels"] is None:
             more["labels"] = self.words()
+        if settings["protocol"] is None and self.has_split():
+            more["protocol"] = GIVEN_SPLIT
         return more | self.own_fill_in(settings | more, parts)
+
+    def has_split(self):
+        """Whether a manifest says who trains and tests, if that can count."""
+        if self.manifest is None or GIVEN_SPLIT not in (
+            protocol.name for protocol in self.protocols[MANIFEST]
+        ):
+            return False
+        return any("split" in entry for entry in self.read().values())
 
     def words(self):
         """Returns the classes: the protocol's, or those of the manifest."""
@@ -141,4 +153,4 @@ def name_of(word, manifest):
     """
     if manifest is not None:
         return os.path.splitext(os.path.basename(manifest))[0]
-    return CORPORA.get(word, "mini")
+    return CORPORA.get(word, "real speech")

@@ -50,7 +50,9 @@ def read_files(paths, optional, stamps, data_root=None):
                 f"The annotation '{path}' is missing: give --{part}_annotation"
             )
         labelled = part not in UNLABELLED
-        annotation = read_annotation(path, data_root, labelled)
+        annotation = read_annotation(
+            path, data_root=data_root, labelled=labelled
+        )
         parts[part] = check_audio(annotation, source=path)
     return parts
 

@@ -144,8 +144,6 @@ def kind_of(source, save_path):
     InputError
         If there is no such folder, or it lacks a file.
     """
-    from transformers import AutoConfig
-
     if os.path.isdir(source):
         check_folder(source)
     elif os.path.isabs(source) or source.count("/") > 1:
@@ -154,9 +152,33 @@ def kind_of(source, save_path):
             "a hub name such as facebook/wav2vec2-base"
         )
     with one_sentence(source):
-        return AutoConfig.from_pretrained(
-            source, cache_dir=save_path
-        ).model_type
+        return config_of(source, save_path).model_type
+
+
+def config_of(source, save_path):
+    """Returns the configuration of a source, transformers' object.
+
+    Arguments
+    ---------
+    source : str
+    save_path : str
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    ValueError
+        If transformers can't make an object of it, by whatever error.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source, cache_dir=save_path)
+    except (OSError, ValueError):
+        raise
+    except Exception as failure:
+        reason = " ".join(str(failure).split())
+        raise ValueError(f"its config.json: {reason}") from failure
 
 
 def load_checked(wrapper, source, save_path):

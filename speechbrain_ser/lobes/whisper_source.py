@@ -14,6 +14,7 @@ from safetensors import safe_open
 from speechbrain_ser.lobes.ssl_source import (
     SHARDED,
     WEIGHTS,
+    config_of,
     kind_of,
     one_sentence,
 )
@@ -51,14 +52,14 @@ def load_whisper(source, save_path):
         If the source can't be loaded, is no Whisper or one of other sizes, or
         the encoder's tensors are not all there, or more, or not finite.
     """
-    from transformers import AutoConfig, WhisperFeatureExtractor
+    from transformers import WhisperFeatureExtractor
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     kind = kind_of(source, save_path)
     if kind != KIND:
         raise InputError(f"{source} is a {kind} model: give a Whisper")
     with one_sentence(source):
-        config = AutoConfig.from_pretrained(source, cache_dir=save_path)
+        config = config_of(source, save_path)
         extractor = WhisperFeatureExtractor.from_pretrained(
             source, cache_dir=save_path
         )

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 
 import speechbrain as sb
-from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.lobes.masked_prediction import PseudoLabelHeads, draw_mask
 from speechbrain_ser.lobes.multitask_head import CosineClassifier
 from speechbrain_ser.losses import AMSoftmaxLoss
@@ -96,20 +95,15 @@ class MultiTaskBrain(StageBrain):
         super().check_parts(parts, settings)
         genders_of(labelled(parts), settings["alpha_e"])
 
-    def make_dataset(self, annotation):
+    def more_of_entries(self):
         """Gives the gender's index too; of an unknown one the first."""
         index = {word: i for i, word in enumerate(self.genders)}
-        return make_dataset(
-            annotation,
-            self.labels,
-            self.sample_rate,
-            more={"gender": lambda _, entry: index.get(entry.get("gender"), 0)},
-        )
+        return {"gender": lambda _, entry: index.get(entry.get("gender"), 0)}
 
     def compute_forward(self, batch, stage):
         """Encodes, pools and classifies twice."""
         batch = batch.to(self.device)
-        frames, lengths = self.modules.encoder(*batch.sig)
+        frames, lengths = self.encode(batch)
         embeddings = self.modules.head(frames, lengths)
         return {
             "logits": self.modules.emotion(embeddings),
@@ -221,15 +215,10 @@ class RetrainingBrain(StageBrain):
                 {k: parts["train"][k] for k in kept}
             )
 
-    def make_dataset(self, annotation):
+    def more_of_entries(self):
         """Gives the frames' pseudo-labels too, ``[time, scales]``."""
         held = self.pseudo_labels
-        return make_dataset(
-            annotation,
-            self.labels,
-            self.sample_rate,
-            more={"frame_labels": lambda key, _: held.read(key)},
-        )
+        return {"frame_labels": lambda key, _: held.read(key)}
 
     def on_stage_start(self, stage, epoch=None):
         """Notes the epoch: masks are drawn anew in each, for training."""
@@ -259,12 +248,17 @@ class RetrainingBrain(StageBrain):
             row[:count] = torch.from_numpy(mask)
         return masked.to(self.device)
 
+    def count_frames(self, inputs, lengths):
+        """Returns how many frames each utterance of a batch has."""
+        counts = (lengths * inputs.shape[1]).round().long()
+        if inputs.ndim == 3:  # kept frames
+            return counts
+        return self.encoder.count_frames(counts)
+
     def compute_forward(self, batch, stage):
         """Classifies the masked frames."""
         batch = batch.to(self.device)
-        wavs, lengths = batch.sig
-        samples = (lengths * wavs.shape[1]).round().long()
-        counts = self.encoder.count_frames(samples).tolist()
+        counts = self.count_frames(*batch.sig).tolist()
         labels, label_lengths = batch.frame_labels
         held = (label_lengths * labels.shape[1]).round().long().tolist()
         for key, count, n_labels in zip(batch.id, counts, held):
@@ -275,7 +269,7 @@ class RetrainingBrain(StageBrain):
                     "again"
                 )
         masked = self.masks(batch.id, counts)
-        frames, _ = self.modules.encoder(wavs, lengths, masked)
+        frames, _ = self.encode(batch, masked)
         return {
             "logits": self.modules.heads(frames[masked]),
             "targets": labels[masked],
@@ -407,7 +401,7 @@ class FineTuningBrain(StageBrain):
     def compute_forward(self, batch, stage):
         """Encodes, pools and classifies."""
         batch = batch.to(self.device)
-        frames, lengths = self.modules.encoder(*batch.sig)
+        frames, lengths = self.encode(batch)
         embeddings = self.modules.head(frames, lengths)
         scores = self.modules.classifier(embeddings)
         return {

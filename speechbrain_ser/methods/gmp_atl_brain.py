@@ -1,12 +1,24 @@
-"""What the three stages of GMP-ATL share: modules, learning rate, its warm-up."""
+"""What the three stages of GMP-ATL share: encoder, learning rate, its warm-up."""
 
 import functools
 
+import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
+from speechbrain_ser.data.dataset import make_dataset
+from speechbrain_ser.data.frame_cache import cached_reader
+from speechbrain_ser.lobes.features import Standardisation
+from speechbrain_ser.methods.gmp_atl_checks import check_trained
 from speechbrain_ser.schedules import warmup_factor
 from speechbrain_ser.utils.distributed import world_size
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.settings import Number, Whole, checked
+from speechbrain_ser.utils.settings import (
+    NOTHING,
+    Number,
+    Switch,
+    Whole,
+    Word,
+    checked,
+)
 
 
 class StageBrain(SERBrain):
@@ -18,7 +30,7 @@ class StageBrain(SERBrain):
     Arguments
     ---------
     modules : dict
-        With ``encoder``, an `SSLEncoder`.
+        With ``encoder``, a `SpeechModel`.
     number_of_epochs : int
         How long it is trained.
     lr : float
@@ -28,6 +40,14 @@ class StageBrain(SERBrain):
         In so many optimizer steps the learning rate rises in a straight line
         from 0 to `lr` (with ``final_lr``: to what it is in that epoch); 0: none,
         as the paper says of none.
+    cache : bool
+        Whether what the encoder's frozen blocks give is computed once and kept,
+        in half precision where that can hold it.
+    cache_folder : str or None
+        Where it is kept; runs can share it.
+    standardise : bool
+        Whether the encoder's channels are standardised: by the frames of the
+        train part, as the encoder gives them when the stage begins.
     checkpointer : callable or None
         Makes the checkpointer, whose folder is not there before; it gets the
         modules.
@@ -43,9 +63,16 @@ class StageBrain(SERBrain):
         lr: Number(above=0),
         opt_class,
         lr_warmup: Whole(0) = 0,
+        cache: Switch() = False,
+        cache_folder: Word(optional=True, counts=NOTHING) = None,
+        standardise: Switch() = False,
         checkpointer=None,
         **kwargs,
     ):
+        check_trained(modules["encoder"])
+        if standardise:
+            lobe = Standardisation(modules["encoder"].dim)
+            modules = modules | {"standardise": lobe}
         super().__init__(
             modules=modules,
             opt_class=functools.partial(opt_class, lr=lr),
@@ -55,6 +82,9 @@ class StageBrain(SERBrain):
         self.number_of_epochs = number_of_epochs
         self.lr_warmup = lr_warmup
         self.encoder = modules["encoder"]  # the module itself, in DDP too
+        self.cache = cache
+        self.cache_folder = cache_folder
+        self.read = None  # entry to frames; None: the waveform
         if self.checkpointer is not None:
             self.checkpointer.add_recoverables(modules)
 
@@ -72,6 +102,62 @@ class StageBrain(SERBrain):
                 f"are {updates}: give a smaller --lr_warmup (or that of the "
                 "stage), or more epochs"
             )
+
+    # Frames
+
+    def set_parts(self, parts):
+        """Makes the datasets; fills the cache of frames if there is one."""
+        if self.cache:
+            self.read = cached_reader(
+                self.cache_folder,
+                self.encoder,
+                self.sample_rate,
+                parts,
+                self.device,
+            )
+        super().set_parts(parts)
+
+    def make_dataset(self, annotation):
+        """Makes a dataset of waveforms, or of kept frames."""
+        return make_dataset(
+            annotation,
+            self.labels,
+            self.sample_rate,
+            self.read,
+            more=self.more_of_entries(),
+        )
+
+    def more_of_entries(self):
+        """Returns what else a dataset gives, see `make_dataset`."""
+        return {}
+
+    def encode(self, batch, masked=None):
+        """Returns the frames of a batch, standardised if they are to be."""
+        frames, lengths = self.modules.encoder(*batch.sig, masked)
+        if "standardise" in self.modules:
+            frames = self.modules.standardise(frames)
+        return frames, lengths
+
+    def on_fit_start(self):
+        """Takes the statistics of the frames, unless a checkpoint had them."""
+        super().on_fit_start()
+        if "standardise" in self.modules and self.optimizer_step == 0:
+            self.modules.standardise.fit(self.frames_that_train())
+
+    def frames_that_train(self):
+        """Yields the encoder's frames of each utterance, ``[time, dim]``."""
+        self.modules.eval()
+        for batch in self.make_dataloader(
+            self.train_set, sb.Stage.TEST, ckpt_prefix=None
+        ):
+            with self.evaluation_ctx:
+                inputs, lengths = batch.to(self.device).sig
+                frames, lengths = self.encoder(inputs, lengths)
+            counts = (lengths * frames.shape[1]).round().long().clamp(min=1)
+            for row, n in zip(frames, counts.tolist()):
+                yield row[:n].float()
+
+    # Training
 
     def on_fit_batch_start(self, batch, should_step):
         """Sets the learning rates of the next step while they rise."""

@@ -112,11 +112,11 @@ def genders_of(annotation, alpha_e):
 
 
 def check_layer(encoder, layer, source):
-    """Refuses a layer that the encoder does not have.
+    """Refuses a layer that the encoder does not have, or that never changes.
 
     Arguments
     ---------
-    encoder : SSLEncoder
+    encoder : SpeechModel
         Read at its last layer.
     layer : int
         -1 is the last.
@@ -132,6 +132,31 @@ def check_layer(encoder, layer, source):
             f"--layer is {layer}, but {source} has {n_layers} transformer "
             f"blocks: give a layer from -{n_layers} (the first) to -1 (the last)"
         )
+    frozen = encoder.frozen_layers
+    if layer % (n_layers + 1) < frozen:
+        raise InputError(
+            f"--layer is {layer}, but the first {frozen} of {n_layers} blocks "
+            "are frozen, which stage 1 does not change: give a layer from "
+            f"{frozen} to {n_layers}, or fewer --frozen_layers"
+        )
+
+
+def check_trained(encoder):
+    """Refuses an encoder of which nothing is trained.
+
+    Arguments
+    ---------
+    encoder : SpeechModel
+
+    Raises
+    ------
+    InputError
+    """
+    if encoder.has_prefix and encoder.frozen_layers == encoder.layer:
+        raise InputError(
+            f"all {encoder.layer} blocks of the encoder are frozen, so that no "
+            "stage could retrain it: give fewer --frozen_layers"
+        )
 
 
 def check_frames(
@@ -141,7 +166,7 @@ def check_frames(
 
     Arguments
     ---------
-    encoder : SSLEncoder
+    encoder : SpeechModel
     annotation : dict
         What k-means is fitted on.
     sizes : list of int

@@ -3,8 +3,11 @@
 import pytest
 
 from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
+from speechbrain_ser.corpora.emodb import read_emodb
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mer2023 import read_mer2023
+from speechbrain_ser.corpora.nemo import read_nemo
+from speechbrain_ser.corpora.ravdess import read_ravdess
 from speechbrain_ser.corpora.recola import read_recola
 from speechbrain_ser.corpora.release import count_table, others
 from speechbrain_ser.corpora.unlabelled import read_folder
@@ -13,8 +16,11 @@ from speechbrain_ser.utils.settings import NOTHING, declared
 
 READERS = {
     read_cmu_mosei: ("data_folder", "labels_file"),
+    read_emodb: ("data_folder",),
     read_iemocap: ("data_folder",),
     read_mer2023: ("data_folder", "audio_folder"),
+    read_nemo: ("data_folder",),
+    read_ravdess: ("data_folder",),
     read_recola: ("data_folder",),
     read_folder: ("audio_folder",),
 }

@@ -174,13 +174,14 @@ def test_free_settings_inside_objects_do_not_count(mini_folder):
     assert contents[0] == contents[1]
     encoder = contents[0]["hparams"]["encoder"]
     assert encoder == {
-        "!new:speechbrain_ser.lobes.ssl.SSLEncoder": {
+        "!apply:speechbrain_ser.lobes.speech_encoder.speech_encoder": {
             "source": "facebook/wav2vec2-base",
             "save_path": None,
             "layer": -1,
             "freeze_feature_extractor": True,
             "frozen_layers": 0,
             "gradient_checkpointing": None,
+            "sample_rate": 16000,
         }
     }
 

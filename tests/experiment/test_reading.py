@@ -3,8 +3,11 @@
 import json
 import os
 
+import pytest
+
 from speechbrain_ser.corpora.annotations import write_annotation
 from speechbrain_ser.experiment import reading
+from speechbrain_ser.utils.errors import InputError
 
 
 def test_own_annotations_are_read_once_while_they_are_the_same(
@@ -35,3 +38,18 @@ def test_own_annotations_are_read_once_while_they_are_the_same(
     third = reading.read_own(paths, ("valid",))
     assert list(third["valid"]) == ["tone1"]
     assert json.dumps(third["train"]) == json.dumps(second["train"])
+
+
+def test_data_root_stands_in_for_itself(tmp_path, tones):
+    """In each part; another folder is another reading."""
+    path = tmp_path / "train.json"
+    folder, name = os.path.split(tones["tone0"]["wav"])
+    entry = tones["tone0"] | {"wav": "{data_root}/" + name}
+    write_annotation(path, {"tone0": entry})
+    paths = {"train": str(path)}
+    read = reading.read_own(paths, (), folder)
+    assert read == {"train": {"tone0": tones["tone0"]}}
+    with pytest.raises(InputError, match="is missing"):
+        reading.read_own(paths, (), "/nowhere")
+    with pytest.raises(InputError, match="write the folder .* in its place"):
+        reading.read_own(paths, ())

@@ -12,7 +12,7 @@ import pickle
 import pytest
 import torch
 
-from conftest import save_ssl_model
+from conftest import save_ssl_model, save_whisper
 from tests.lobes import contract_processes
 from tests.lobes.contract_cases import (
     BATCH,
@@ -35,8 +35,9 @@ TRAINED = [case for case in CASES if "gradient" not in case.exempt]
 
 @pytest.fixture(scope="module")
 def ssl_folder(tmp_path_factory):
-    """A tiny model, of the kind that padding does not matter to."""
+    """A tiny model that padding does not matter to; below it a Whisper."""
     folder = tmp_path_factory.mktemp("ssl")
+    save_whisper(folder / "whisper", encoder_layers=1)
     return save_ssl_model(folder, norm="layer", layers=1)
 
 

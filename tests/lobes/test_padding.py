@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conftest import save_ssl_model
+from conftest import save_ssl_model, save_whisper
 from speechbrain_ser.lobes.codebook import Codebook
 from speechbrain_ser.lobes.conv_attention import (
     ConvAttentionEncoder,
@@ -17,6 +17,7 @@ from speechbrain_ser.lobes.multitask_head import BLSTMHead
 from speechbrain_ser.lobes.pooling import MaxPooling, StatisticsPooling
 from speechbrain_ser.lobes.speaker_invariant import MEnANEncoder
 from speechbrain_ser.lobes.ssl import SSLEncoder
+from speechbrain_ser.lobes.whisper import WhisperEncoder
 from tests.lobes.helpers import KINDS, without_dropout
 
 # Each of two utterances, the second is a third shorter.
@@ -47,6 +48,12 @@ ON_WAVES = {
         save_ssl_model(folder, kind, "layer"), "unused", layer=2
     )
     for kind in KINDS
+}
+ON_WAVES |= {
+    f"Whisper, padded {padded}": lambda folder, padded=padded: WhisperEncoder(
+        save_whisper(folder), None, padded=padded
+    )
+    for padded in (False, True)
 }
 NO_GRADIENT = ("LogMelPitchEnergy",)  # its pitch has none
 

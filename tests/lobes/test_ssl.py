@@ -226,18 +226,6 @@ def test_mask_embedding_is_trained_on_request_alone(tmp_path, kind, drawn):
             )
 
 
-def test_frames_are_not_masked_before_frozen_blocks(small_wav2vec2):
-    """It would be the cached prefix that had to know the mask."""
-    with pytest.raises(ValueError, match="frozen blocks"):
-        SSLEncoder(
-            small_wav2vec2, "unused", frozen_layers=1, mask_embedding=True
-        )
-    encoder = SSLEncoder(small_wav2vec2, "unused", frozen_layers=1)
-    masked = torch.ones(1, 49, dtype=torch.bool)
-    with pytest.raises(ValueError, match="frozen blocks"):
-        encoder(torch.randn(1, 4000), torch.ones(1), masked)
-
-
 def save_base_strides(folder):
     """A tiny model with the convolutions of HuBERT base: 400 samples, 320."""
     config = transformers.HubertConfig(

@@ -75,7 +75,9 @@ def test_a_row_runs_its_own_recipe_once_for_all_seeds(folder):
     check_ledger(folder, 8)
     page = pages(folder, "stub+number_of_epochs=3")["table.md"].decode()
     assert "Recipe: stub_recipe.py with stub.yaml" in page
-    named = "Row probe: plain.py with plain.yaml, which has no number_of_epochs."
+    named = (
+        "Row probe: plain.py with plain.yaml, which has no number_of_epochs."
+    )
     assert named in page
     assert "probe, wide probe: nothing is drawn there" in page
     runs = pages(folder, "stub+number_of_epochs=3")["runs.csv"].decode()

@@ -53,6 +53,20 @@ def test_load_refuses_what_it_cannot_use(tmp_path):
     path = write(tmp_path / "a.wav", np.stack([TONE, TONE], axis=1))
     with pytest.raises(InputError, match="2 channels"):
         load_audio({"wav": path})
+    with pytest.raises(InputError, match="is missing"):
+        load_audio({"wav": str(tmp_path / "no.wav"), "channel": "mix"})
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_channels_are_mixed_where_an_entry_says_so(tmp_path, channels):
+    """Their mean, of a part of the file too, before it is resampled."""
+    tones = np.stack([TONE * (1 + k) / 9 for k in range(channels)], axis=1)
+    path = write(tmp_path / "a.wav", tones, subtype="FLOAT")
+    entry = {"wav": path, "channel": "mix", "start": 10, "stop": 300}
+    expected = torch.tensor(tones[10:300].mean(axis=1), dtype=torch.float32)
+    torch.testing.assert_close(load_audio(entry), expected)
+    assert load_audio(entry, 8000).shape == (145,)
+    assert check_audio({"a": entry | {"duration": 290 / 16000}})
 
 
 # Speed
@@ -174,15 +188,16 @@ def test_copies_follow_their_utterance(tmp_path):
 
 
 def test_place_names_the_speech():
-    """File, part and speed, and nothing else of an entry."""
+    """File, part, speed and channel, and nothing else of an entry."""
     entry = {"wav": "a.wav", "start": 5, "stop": 9, "duration": 1.0}
     others = [
         entry | {"wav": "b.wav"},
         entry | {"start": 6},
         entry | {"stop": 10},
+        entry | {"channel": "mix"},
         *with_speeds({"a": entry}, SPEEDS).values(),
     ]
-    assert len({place(entry) for entry in others}) == 8
+    assert len({place(entry) for entry in others}) == 9
     assert place(entry | {"emotion": "sad", "duration": 2.0}) == place(entry)
     assert place(entry | {"speed": 1}) == place(entry)
     assert place({"wav": "a.wav"}) == place({"wav": "a.wav", "speaker": "A"})

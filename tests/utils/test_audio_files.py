@@ -11,6 +11,7 @@ from speechbrain_ser.utils.audio_files import (
     AudioInfo,
     check_audio,
     inspect_audio,
+    inspect_each,
     inspect_files,
 )
 from speechbrain_ser.utils.errors import InputError
@@ -171,6 +172,13 @@ def test_several_channels(tmp_path, suffix, channels):
     message = refusal(path)
     assert f"has {channels} channels" in message
     assert "`sox in.wav -c 1 out.wav`" in message
+    found = inspect_audio(path, mixed=True)
+    assert found.channels == channels and found.frames == len(TONE)
+    assert inspect_each([path], mixed={path}) == ({path: found}, {})
+    assert list(inspect_each([path])[1]) == [path]
+    with pytest.raises(InputError, match=f"has {channels} channels"):
+        check_audio({"a": {"wav": path}})
+    assert check_audio({"a": {"wav": path, "channel": "mix"}})
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8", "PCM_24", "FLOAT"])
@@ -207,7 +215,9 @@ def test_inspects_each_file_once(tmp_path, monkeypatch):
     calls = []
     inspect = audio_files.inspect_audio
     monkeypatch.setattr(
-        audio_files, "inspect_audio", lambda p: calls.append(p) or inspect(p)
+        audio_files,
+        "inspect_audio",
+        lambda p, m: calls.append(p) or inspect(p, m),
     )
     annotation = {str(i): {"wav": path} for i in range(3)}
     assert check_audio(annotation) is annotation

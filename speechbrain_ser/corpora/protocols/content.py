@@ -13,7 +13,7 @@ from speechbrain_ser.utils.audio_files import inspect_audio
 from speechbrain_ser.utils.errors import InputError
 
 LABELLED = ("train", "valid", "test")
-HIDDEN = ("unlabelled", "target")  # they train without labels
+HIDDEN = ("unlabelled", "target", "enrolment")  # they serve without labels
 
 
 def check_content(parts, transductive=False, files=None):

@@ -1,6 +1,6 @@
 """Which protocols a recipe for any corpus has, of each corpus the default first."""
 
-from speechbrain_ser.corpora.protocols import emodb, nemo, ravdess
+from speechbrain_ser.corpora.protocols import emodb, manifest, nemo, ravdess
 
 # One label an utterance, strangers test.
 SPEAKERS_OUT = {
@@ -12,12 +12,14 @@ SPEAKERS_OUT = {
         ravdess.DEV_SIX_FOLDS,
     ],
     "nemo": [nemo.LEAVE_ONE_OUT],
+    "manifest": [manifest.FIVE_FOLDS, manifest.LEAVE_ONE_OUT, manifest.GIVEN],
 }
 # Precise utterances train, others besides, without their labels.
 PRECISE_AND_OTHERS = {
     "emodb": [emodb.AGREEMENT],
     "ravdess": [ravdess.INTENSITY, ravdess.DEV_INTENSITY],
     "nemo": [nemo.RANDOM],
+    "manifest": [manifest.AMBIGUOUS],
 }
 # For references, which stand beside any method. Of the unlabelled part they
 # take nothing.

@@ -87,7 +87,7 @@ def test_another_segment_of_one_file_is_other_audio(parts):
         check_content(parts)
 
 
-@pytest.mark.parametrize("hidden", ["unlabelled", "target"])
+@pytest.mark.parametrize("hidden", ["unlabelled", "target", "enrolment"])
 def test_tested_audio_trains_only_where_the_protocol_says_so(parts, hidden):
     """Without its label too; what else is in there is no matter."""
     parts[hidden] = parts["train"] | parts["valid"]
@@ -137,10 +137,23 @@ def test_audio_is_read_only_where_lengths_are_alike(parts, monkeypatch):
     assert check_content(parts) == [] and len(read) == 2
 
 
-def test_the_protocol_of_dann_alone_is_transductive():
-    """And says so in its text."""
+def test_several_channels_are_compared_mixed(tmp_path, parts):
+    """A stereo copy of what is tested, in one that trains."""
+    entry = parts["test"]["test0"]
+    samples, rate = soundfile.read(
+        entry["wav"], start=entry.get("start", 0), stop=entry.get("stop")
+    )
+    path = str(tmp_path / "two.wav")
+    soundfile.write(path, np.stack([samples, samples], axis=1), rate)
+    parts["train"]["two"] = {"wav": path, "channel": "mix", "emotion": "sad"}
+    with pytest.raises(InputError, match="two of train .* as test0 of test"):
+        check_content(parts)
+
+
+def test_the_protocols_of_dann_alone_are_transductive():
+    """And say so in their text."""
     named = [n for n, p in PROTOCOLS.items() if p.transductive]
-    assert named == ["cross-lingual@1"]
+    assert named == ["cross-lingual@1", "open-cross-lingual@1"]
     assert [
         n for n, p in PROTOCOLS.items() if "transductive" in p.text
     ] == named

@@ -8,6 +8,7 @@ from speechbrain_ser.corpora.protocols import named as named_protocols
 from speechbrain_ser.corpora.protocols.ambiguity import ambiguity_split
 from speechbrain_ser.corpora.protocols.checks import split_fingerprint
 from speechbrain_ser.utils.errors import InputError
+from tests.corpora.protocols import test_open, test_open_lingual
 from tests.corpora.protocols.made import corpus
 from tests.references import menan
 
@@ -23,6 +24,9 @@ PINNED = {
     "mono-lingual@1": "3c0ec99d",
     "cmu-mosei-four-classes@1": "e3c67b83",
 }
+# Those of open corpora and of a CSV are tested on their own.
+OPEN = {**test_open.PINNED, **test_open_lingual.PINNED}
+OTHERS = [name for name in named_protocols.PROTOCOLS if name not in OPEN]
 SMALL = {"iemocap-ambiguity@1": {"test_size": 40}}
 # The same with split_by speaker, which numbers are also told of.
 BY_SPEAKER = {"cross-lingual@1": "b49d8d81", "mono-lingual@1": "eb849bf0"}
@@ -37,6 +41,11 @@ RATINGS = [
     {"disgust": 1 / 3, "anger": 1 / 3},
     {"fear": 1 / 3},
 ]
+
+
+def test_every_protocol_is_pinned():
+    """Once, by its name."""
+    assert list(named_protocols.PROTOCOLS) == [*PINNED, *OPEN]
 
 
 def parts_of(name, fold=1, **changes):
@@ -63,7 +72,7 @@ def rated_corpus():
     return made
 
 
-@pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
+@pytest.mark.parametrize("name", OTHERS)
 def test_a_protocol_never_changes_under_its_name(name):
     """The split of a corpus is what it was when the protocol was named."""
     found = split_fingerprint(parts_of(name))
@@ -255,7 +264,7 @@ def import_settings():
 
 
 @pytest.mark.parametrize("left_out", ["session 2", "speaker 2F", "session 5"])
-@pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
+@pytest.mark.parametrize("name", OTHERS)
 def test_a_fold_tests_whom_its_number_says(name, left_out):
     """In a corpus that is not whole as in the whole one, or it is refused."""
     protocol = named_protocols.PROTOCOLS[name]
@@ -293,7 +302,7 @@ def sessions_tested(protocol, annotation, fold):
     return {entry["session"] for entry in found.values()}
 
 
-@pytest.mark.parametrize("name", named_protocols.PROTOCOLS)
+@pytest.mark.parametrize("name", OTHERS)
 def test_one_speaker_alone_is_refused(name):
     """Where strangers are to be tested, by one sentence."""
     protocol = named_protocols.PROTOCOLS[name]

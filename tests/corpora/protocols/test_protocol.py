@@ -10,18 +10,28 @@ from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import check_values
 
 PACKAGE = "speechbrain_ser.corpora.protocols"
-CORPORA = ("iemocap", "mer2023", "cross_lingual", "cmu_mosei")
+CORPORA = (
+    "iemocap",
+    "mer2023",
+    "cross_lingual",
+    "cmu_mosei",
+    "emodb",
+    "ravdess",
+    "nemo",
+    "manifest",
+)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_each_setting_is_declared_and_its_own_value_fits(protocol):
     """And the fold, where there are folds."""
     declared = protocol.declarations()
-    folds = ["fold"] if protocol.folds > 1 else []
+    folds = ["fold"] if protocol.folds != 1 else []
     assert list(declared) == [*protocol.splitting, *folds]
     check_values(declared, protocol.splitting | dict.fromkeys(folds, 1))
     if folds:
-        for fold in (0, protocol.folds + 1, None, "1"):
+        beyond = [protocol.folds + 1] if protocol.folds else []
+        for fold in (0, *beyond, None, "1"):
             with pytest.raises(InputError, match="--fold is .*: give a whole"):
                 check_values(declared, {"fold": fold})
 
@@ -37,5 +47,5 @@ def test_a_protocol_loads_no_other_and_no_reader(corpus):
     assert f"{PACKAGE}.{corpus}" in loaded
     others = {f"{PACKAGE}.{name}" for name in (*CORPORA, "named")}
     assert not loaded & (others - {f"{PACKAGE}.{corpus}"})
-    corpora = {"iemocap", "mer2023", "recola", "cmu_mosei", "unlabelled"}
+    corpora = {*CORPORA, "recola", "unlabelled", "recordings", "pairs"}
     assert not loaded & {f"speechbrain_ser.corpora.{name}" for name in corpora}
