@@ -177,7 +177,7 @@ import numpy as np
 import torch
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 
-seed = int(sys.argv[3])
+seed = int(sys.argv[2])
 random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
 layers = torch.nn.Linear(8, 64), torch.nn.Dropout(0.5), torch.nn.Linear(64, 3)
 model = torch.nn.Sequential(*layers)
@@ -187,7 +187,7 @@ optimizer = torch.optim.Adam(model.parameters())
 for batch in [batch for _ in range(5) for batch in loader]:
     model(batch * random.random()).square().mean().backward()
     optimizer.step()
-torch.save(model.state_dict(), sys.argv[4])
+torch.save(model.state_dict(), sys.argv[3])
 print(torch.get_num_threads(), torch.initial_seed())
 """
 
