@@ -117,8 +117,8 @@ class AnyCorpus(Experiment):
         named = self.protocol.reading.get("labels") if self.protocol else None
         if named is not None:
             return named
-        emotions = {entry["emotion"] for entry in self.read().values()}
-        return sorted(emotions)
+        found = (entry.get("emotion") for entry in self.read().values())
+        return sorted({word for word in found if word is not None})
 
     def check_settings(self, settings):
         """Refuses an enrolment that nobody gives; see `Experiment`."""
