@@ -99,7 +99,8 @@ class Forks:
         modules = modules_of(*command[:2])
         missing = [name for name in modules if name not in self.loaded]
         if missing:
-            self.asked.send(json.dumps({"modules": missing}).encode())
+            told = {"modules": missing, "recipe": command[:2]}
+            self.asked.send(json.dumps(told).encode())
             self.loaded.update(missing)
         request = {
             "command": command,

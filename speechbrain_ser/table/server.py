@@ -1,6 +1,7 @@
 """Makes runs one after the other, or side by side, without importing each time.
 
-A process of its own, without threads, imports what the runs need once. For each
+A process of its own, without threads, imports what the runs need once: what it
+is told, and what the first run of a recipe had imported when it ended. For each
 run it forks: so a run is a process as one that is started anew, with its own
 generators, caches, log and lock, and only the seconds of the imports are saved.
 
@@ -9,6 +10,7 @@ generators, caches, log and lock, and only the seconds of the imports are saved.
 is what `table.forks` starts; NUMBER is the socket that it is asked through.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -18,6 +20,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 
 LARGEST = 2**20  # bytes of a request
 DESCRIPTORS = 8  # that a request may bring
@@ -54,12 +57,16 @@ def serve(asked):
     dict or None
         None: nobody asks any more. The runs go on.
     """
-    running = set()
+    running = {}  # process to the file of what it imported, perhaps
+    known = set()  # recipes of which a run has told that
     while True:
         ready, _, _ = select.select([asked], [], [], PAUSE)
         for pid, code in ended(running):
-            running.remove(pid)
             answer(asked, {"pid": pid, "code": code})
+            file = running.pop(pid)
+            if file is not None:
+                load(modules_in(file))
+                describe_once()
         if not ready:
             continue
         text, files, _, _ = socket.recv_fds(asked, LARGEST, DESCRIPTORS)
@@ -68,14 +75,21 @@ def serve(asked):
         request = json.loads(text)
         if "modules" in request:
             load(request["modules"])
+            read_code(*request["recipe"])
             continue
+        told, recipe = None, tuple(request["command"][:2])
+        if recipe not in known:
+            told = tempfile.TemporaryFile("w+", encoding="utf-8")
+            known.add(recipe)
         pid = os.fork()
         if pid == 0:
             asked.close()
+            if told is not None:
+                atexit.register(tell_modules, told)
             return request | {"files": files}
         for file in files:
             os.close(file)
-        running.add(pid)
+        running[pid] = told
         answer(asked, {"pid": pid})
 
 
@@ -88,11 +102,31 @@ def answer(asked, message):
 def ended(running):
     """Lists the processes that ended, each with its exit code."""
     found = []
-    for pid in running:
+    for pid in list(running):
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             found.append((pid, os.waitstatus_to_exitcode(status)))
     return found
+
+
+def tell_modules(file):
+    """Writes down what this process has imported."""
+    names = [
+        name
+        for name, module in list(sys.modules.items())
+        if getattr(module, "__spec__", None) is not None
+        and module.__spec__.name == name
+    ]
+    file.write("\n".join(names))
+    file.flush()
+
+
+def modules_in(file):
+    """Reads what a process had imported; nothing of one that was killed."""
+    with file:
+        file.seek(0)
+        names = file.read().split("\n")
+    return [name for name in names if name and name not in sys.modules]
 
 
 def load(modules):
@@ -100,6 +134,29 @@ def load(modules):
     for name in modules:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+
+
+def read_code(script, hparams):
+    """Reads the code that a run is known by, as a process reads it once."""
+    from speechbrain_ser.experiment.identity import code_version
+
+    with contextlib.suppress(Exception):
+        for report in (False, True):
+            code_version(script, hparams, report)
+
+
+def describe_once():
+    """Has pip list what is installed once, for all runs' logs.
+
+    SpeechBrain asks it in each experiment.
+    """
+    logger = sys.modules.get("speechbrain.utils.logger")
+    asks = getattr(logger, "get_environment_description", None)
+    if asks is not None and not hasattr(asks, "text"):
+        with contextlib.suppress(Exception):
+            text = asks()
+            logger.get_environment_description = lambda: text
+            logger.get_environment_description.text = text
 
 
 def make_run(request):
