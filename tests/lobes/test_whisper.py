@@ -51,10 +51,15 @@ def models(request, small_whisper):
 
 
 def short(seconds):
-    """Speech-like noise of so many seconds, with a mean."""
+    """Noise of so many seconds, louder and louder, after silence.
+
+    The silence shows the floor of the features.
+    """
     generator = torch.Generator().manual_seed(round(1000 * seconds))
     wav = torch.randn(round(16000 * seconds), generator=generator)
-    return 0.1 * wav * torch.linspace(0, 1, len(wav)) + 0.01
+    wav = 0.1 * wav * torch.linspace(0, 1, len(wav)) + 0.01
+    wav[: len(wav) // 4] = 0
+    return wav
 
 
 def test_padded_is_transformers_own(models):

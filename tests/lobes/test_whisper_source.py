@@ -97,11 +97,6 @@ def test_half_whole_and_sharded_are_one_encoder(tmp_path, monkeypatch):
     whole = save_whisper(tmp_path / "whole", whole=True)
     half = save_whisper(tmp_path / "half", whole=True)
 
-    def rounded(state):
-        """float32 numbers that float16 can hold, as the hub's are."""
-        return {name: value.half().float() for name, value in state.items()}
-
-    rewrite(whole, rounded)
     rewrite(half, lambda state: {n: v.half() for n, v in state.items()})
     model = transformers.WhisperForConditionalGeneration.from_pretrained(whole)
     features = transformers.WhisperFeatureExtractor.from_pretrained(whole)
@@ -124,10 +119,15 @@ def test_half_whole_and_sharded_are_one_encoder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(whisper_source, "safe_open", watched)
     found = [encoded(str(folder)) for folder in (whole, half, sharded, alone)]
-    for frames, digest in found:
+    for folder, (frames, digest) in zip("whsa", found):
         assert frames.dtype == torch.float32
+        # also of float32 numbers that float16 has to round
         assert digest == found[0][1]
-        torch.testing.assert_close(frames, found[0][0])
+        if folder == "h":
+            assert not torch.equal(frames, found[0][0])
+            torch.testing.assert_close(frames, found[0][0], atol=0.01, rtol=0)
+        else:
+            assert torch.equal(frames, found[0][0])
     # shards of the decoder alone stay closed
     shards = {path for path in read if path.startswith(f"{sharded}/")}
     index = json.loads((sharded / "model.safetensors.index.json").read_text())
