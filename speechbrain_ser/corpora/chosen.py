@@ -40,7 +40,8 @@ def read_chosen(
         CSV or JSON.
     labels : list of str, optional
     map, data_root : optional
-        Of the manifest.
+        Of a manifest; of no matter without one, since of two corpora the other
+        one may have it.
     names : dict, optional
         What a user calls these settings where it is not so, for the errors;
         such as ``{"data_folder": "target_folder"}``.
@@ -63,7 +64,7 @@ def read_chosen(
     {'a': {'wav': 'EMO-DB'}}
     """
     try:
-        check_choice(corpora, corpus, data_folder, manifest, map, data_root)
+        check_choice(corpora, corpus, data_folder, manifest)
         if manifest is not None:
             return read_manifest(manifest, labels, map, data_root)
         return corpora[corpus](data_folder, labels)
@@ -71,14 +72,12 @@ def read_chosen(
         raise InputError(renamed(str(error), names)) from None
 
 
-def check_choice(
-    corpora, corpus, data_folder, manifest, map=None, data_root=None
-):
+def check_choice(corpora, corpus, data_folder, manifest):
     """Refuses settings of which it is not clear what to read.
 
     Arguments
     ---------
-    corpora, corpus, data_folder, manifest, map, data_root
+    corpora, corpus, data_folder, manifest
         See `read_chosen`.
 
     Raises
@@ -98,16 +97,9 @@ def check_choice(
             if value is not None:
                 raise InputError(
                     f"--manifest '{manifest}' and --{name} '{value}' are given: "
-                    "give the manifest alone (its audio is found by "
-                    "--data_root), or the corpus without it."
+                    "give the manifest alone, or the corpus without it."
                 )
         return
-    for name, value in (("map", map), ("data_root", data_root)):
-        if value is not None:
-            raise InputError(
-                f"--{name} is {value!r}, and there is no manifest that it is "
-                "of: give --manifest, or leave it out."
-            )
     if corpus is None:
         has = " that lies there" if data_folder is not None else ""
         raise InputError(

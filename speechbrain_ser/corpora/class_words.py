@@ -1,7 +1,10 @@
 """The class words of a corpus of one's own: mapped, chosen, told apart."""
 
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.logger import LateLogger
 from speechbrain_ser.utils.settings import Setting
+
+logger = LateLogger(__name__)
 
 SIGN = "="
 
@@ -79,8 +82,8 @@ def map_words(entries, where, class_map, labels, said):
     Raises
     ------
     InputError
-        If a word is no class, two differ in their case alone, or a word of the
-        map or a class is nowhere.
+        If a word is no class, two differ in their case alone, or a class is
+        nowhere.
 
     Example
     -------
@@ -118,14 +121,16 @@ def map_words(entries, where, class_map, labels, said):
 
 
 def _check_map(class_map, words, said):
-    """Refuses a word of the map that is nowhere."""
-    for word in class_map:
-        if word not in words:
-            raise InputError(
-                f"--map has {word!r}, which no emotion of {said} is (there are "
-                f"{', '.join(sorted(words))}): write its words on the left, the "
-                "classes on the right."
-            )
+    """Warns of words of the map that are nowhere: it may be of two corpora."""
+    unused = [word for word in class_map if word not in words]
+    if unused:
+        logger.warning(
+            "--map has %s, which no emotion of %s is (there are %s); its words "
+            "stand on the left, the classes on the right",
+            ", ".join(unused),
+            said,
+            ", ".join(sorted(words)),
+        )
 
 
 def _check_found(found, labels, said):

@@ -132,7 +132,7 @@ def by_words(annotation, side, dimension, words, threshold=None):
                     f"The {side}'s utterance {key} has the emotion "
                     f"{entry['emotion']!r}, which is in neither "
                     + " nor ".join(f"--{end}_{dimension}" for end in ends)
-                    + ": add it to one of them, or leave it out of --labels."
+                    + ": add it to one of them, or leave it out of --emotions."
                 )
         made[key] = entry | {"emotion": classes[upper]}
     return Read(made, odd_rows(annotation))

@@ -1,6 +1,7 @@
 """Augmented copies of utterances, whose frames can be kept."""
 
 import hashlib
+import random
 
 import torch
 
@@ -76,12 +77,19 @@ class AugmentedCopies:
         torch.Tensor
             ``[samples]``.
         """
-        # the draws of the training stay what they are without copies
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(hashed(name)[:15], 16))
-            return augment_copies(
-                self.augmenter, wav.unsqueeze(0), torch.ones(1)
-            )[0]
+        seed = int(hashed(name)[:15], 16)
+        # the draws of the training stay what they are without copies; the
+        # order of the parts is drawn from Python's generator
+        state = random.getstate()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                random.seed(seed)
+                return augment_copies(
+                    self.augmenter, wav.unsqueeze(0), torch.ones(1)
+                )[0]
+        finally:
+            random.setstate(state)
 
     def _fingerprint(self):
         """Hashes what becomes of short signals, rounded to 16 bits."""

@@ -198,8 +198,7 @@ class FrameCache:
         Arguments
         ---------
         entry : dict
-            With ``wav`` and optionally ``start``, ``stop``, ``speed`` and
-            ``channel`` and ``copy``.
+            ``wav``; perhaps ``start``, ``stop``, ``speed``, ``channel``, ``copy``.
 
         Returns
         -------
@@ -217,10 +216,7 @@ class FrameCache:
                 "correct its path in the annotation"
             ) from failure
         part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
-        if "speed" in entry:
-            part += (entry["speed"],)
-        if "channel" in entry:
-            part += (entry["channel"],)
+        part += tuple(entry[k] for k in ("speed", "channel") if k in entry)
         if "copy" in entry:
             part += (entry["copy"], self.copies.fingerprint)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())

@@ -18,6 +18,7 @@ QUIET = (
     "speechbrain.utils.quirks",
     "speechbrain.nnet.schedulers",
 )
+CLASS_WORDS = "--labels"
 
 
 def run(recipe, words):
@@ -90,6 +91,8 @@ def of_a_number(error):
 def whole_values(words):
     """Quotes the values that YAML would not take whole, such as ``x #2``.
 
+    And each of the class words of ``--labels``, which may be called 1 or true.
+
     Arguments
     ---------
     words : list of str
@@ -103,8 +106,36 @@ def whole_values(words):
     -------
     >>> whole_values(["a.yaml", "--output_folder", "x #2", "--seed=3"])
     ['a.yaml', '--output_folder', '"x #2"', '--seed=3']
+    >>> whole_values(["--labels", "[1, yes]"])
+    ['--labels', '["1", "yes"]']
     """
-    return [quoted(word) for word in words]
+    made = []
+    for place, word in enumerate(words):
+        if word.startswith(f"{CLASS_WORDS}="):
+            name, _, value = word.partition("=")
+            made.append(f"{name}={in_quotes(value)}")
+        elif place and words[place - 1] == CLASS_WORDS:
+            made.append(in_quotes(word))
+        else:
+            made.append(quoted(word))
+    return made
+
+
+def in_quotes(value):
+    """Quotes each word of a list in brackets; what is none stays as it is.
+
+    Example
+    -------
+    >>> in_quotes("[01, true, ang]"), in_quotes("null")
+    ('["01", "true", "ang"]', 'null')
+    """
+    try:
+        read = YAML(typ="base", pure=True).load(value)
+    except YAMLError:
+        return quoted(value)
+    if not isinstance(read, list) or not all(isinstance(w, str) for w in read):
+        return quoted(value)
+    return json.dumps(read, ensure_ascii=False).replace("=", "\\u003d")
 
 
 def quoted(word):

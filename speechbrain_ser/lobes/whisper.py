@@ -172,6 +172,10 @@ class WhisperEncoder(SpeechModel):
             digest.update(value.detach().cpu().half().numpy().tobytes())
         return digest.hexdigest()
 
+    def about_prefix(self):
+        """Returns for a person what the prefix is."""
+        return super().about_prefix() | {"padded": self.padded}
+
     def count_frames(self, samples):
         """Returns how many frames so many samples give, at least 1.
 

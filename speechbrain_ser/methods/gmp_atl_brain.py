@@ -2,6 +2,8 @@
 
 import functools
 
+import torch
+
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import make_dataset
@@ -150,7 +152,7 @@ class StageBrain(SERBrain):
         for batch in self.make_dataloader(
             self.train_set, sb.Stage.TEST, ckpt_prefix=None
         ):
-            with self.evaluation_ctx:
+            with torch.no_grad(), self.evaluation_ctx:
                 inputs, lengths = batch.to(self.device).sig
                 frames, lengths = self.encoder(inputs, lengths)
             counts = (lengths * frames.shape[1]).round().long().clamp(min=1)

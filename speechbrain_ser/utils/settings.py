@@ -225,6 +225,10 @@ class Labels(ListOf):
     def mend(self, value):
         """Returns an example, or which word stands twice."""
         mend = super().mend(value)
+        if isinstance(value, (list, tuple)):
+            others = [word for word in value if not isinstance(word, str)]
+            if mend is not None and others:
+                return f'{mend}; write it in quotes, as "{others[0]}"'
         if mend is None and value and len(set(value)) < len(value):
             twice = next(word for word in value if value.count(word) > 1)
             return f"give each word once ({twice} stands there twice)"

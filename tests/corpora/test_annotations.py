@@ -79,7 +79,31 @@ def test_data_root(tmp_path):
     path = save(tmp_path / "a.json", {"a": {**ENTRY, "wav": "{data_root}/a"}})
     assert read_annotation(path, data_root="/corpus")["a"]["wav"] == "/corpus/a"
     message = refusal(path)
-    assert "entry 'a'" in message and "set data_root" in message
+    assert "entry 'a'" in message and "folder that holds the audio" in message
+
+
+def test_keys_of_speechbrains_recipes(tmp_path):
+    """`length`, `emo`, `spk_id`; the package's own come first."""
+    entry = {"wav": "/a.wav", "length": 2.5, "emo": "sad", "spk_id": "s"}
+    path = save(tmp_path / "a.json", {"a": entry, "b": entry | ENTRY})
+    expected = {"wav": "/a.wav", "duration": 2.5, "emotion": "sad"}
+    read = read_annotation(path)
+    assert read["a"] == expected | {"speaker": "s"}
+    wav = read["b"].pop("wav")
+    assert wav.endswith(ENTRY["wav"])
+    assert read["b"] == {k: v for k, v in ENTRY.items() if k != "wav"} | {
+        "speaker": "s"
+    }
+
+
+def test_a_channel_is_mixed_or_nothing(tmp_path):
+    """No other word, no number."""
+    mixed = ENTRY | {"channel": "mix"}
+    path = save(tmp_path / "a.json", {"a": mixed})
+    assert read_annotation(path)["a"]["channel"] == "mix"
+    for value in ("left", 0, None):
+        path = save(tmp_path / "a.json", {"a": ENTRY | {"channel": value}})
+        assert "as 'channel': give \"mix\"" in refusal(path)
 
 
 def test_missing_file(tmp_path):

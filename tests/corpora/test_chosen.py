@@ -19,8 +19,8 @@ def fail(*given):
 CORPORA = {"emodb": tell("emodb"), "nemo": fail}
 TARGET = {
     name: f"target_{name.removeprefix('data_')}"
-    for name in ("corpus", "data_folder", "manifest", "map", "data_root")
-} | {"data_root": "target_root"}
+    for name in ("corpus", "data_folder", "manifest")
+}
 
 
 def choose(**settings):
@@ -35,9 +35,12 @@ def test_a_corpus_is_read_with_its_labels():
 
 
 def test_a_manifest_is_read_with_its_settings():
-    """All four."""
-    found = choose(manifest="my.csv", labels=["x"], map="a=x", data_root="d")
+    """All four; a corpus has none of them but the labels."""
+    more = {"labels": ["x"], "map": "a=x", "data_root": "d"}
+    found = choose(manifest="my.csv", **more)
     assert found == {"manifest": ("my.csv", ["x"], "a=x", "d")}
+    found = choose(corpus="emodb", data_folder="here", **more)
+    assert found == {"emodb": ("here", ["x"])}
 
 
 @pytest.mark.parametrize(
@@ -57,14 +60,6 @@ def test_a_manifest_is_read_with_its_settings():
         (
             {"data_folder": "x", "manifest": "my.csv"},
             "--manifest 'my.csv' and --data_folder 'x' are given",
-        ),
-        (
-            {"corpus": "emodb", "data_folder": "x", "map": "a=b"},
-            "--map is 'a=b', and there is no manifest",
-        ),
-        (
-            {"corpus": "emodb", "data_folder": "x", "data_root": "d"},
-            "--data_root is 'd', and there is no manifest",
         ),
         ({"corpus": "nemo", "data_folder": "x"}, "--data_folder 'x' is no"),
         ({"corpus": 3}, "--corpus is 3: give a word"),
@@ -88,6 +83,6 @@ def test_what_is_unclear_is_refused(settings, reason):
 def test_the_choice_is_checked_before_anything_is_read():
     """By names alone."""
     assert check_choice(CORPORA, "emodb", "x", None) is None
-    assert check_choice(CORPORA, None, None, "my.csv", "a=b", "d") is None
+    assert check_choice(CORPORA, None, None, "my.csv") is None
     with pytest.raises(InputError, match="is 'x': give one of"):
         check_choice(CORPORA, "x", "x", None)

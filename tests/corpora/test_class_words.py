@@ -2,6 +2,7 @@
 
 import pytest
 
+from speechbrain_ser.corpora import class_words
 from speechbrain_ser.corpora.class_words import ClassMap, as_mapping, map_words
 from speechbrain_ser.utils.errors import InputError
 
@@ -87,7 +88,6 @@ def test_what_is_no_map_is_refused(value, mend):
             ["happy", "angry", "fear"],
             "row 2 has the emotion 'hap'",
         ),
-        ("hap=happy", None, "--map has 'hap', which no emotion"),
         ("happy=Fear", None, "row 4 has the emotion 'fear' and row 2 'Fear'"),
         ("happy=,angry=,fear=", None, "has no utterance of any class"),
         (None, ["happy", "angry", "fear", "sad"], "has no utterance of sad"),
@@ -98,3 +98,19 @@ def test_words_that_do_not_fit_are_refused(class_map, labels, reason):
     with pytest.raises(InputError) as error:
         mapped(class_map, labels)
     assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+def test_words_of_the_map_that_are_nowhere_are_told(monkeypatch):
+    """A map may be of two corpora; one that is the wrong way round is seen."""
+    said = []
+    monkeypatch.setattr(
+        class_words.logger,
+        "warning",
+        lambda text, *more: said.append(text % more),
+    )
+    assert mapped("hap=happy,angry=ang")["a"]["emotion"] == "happy"
+    assert said == [
+        "--map has hap, which no emotion of 'my.csv' is (there are angry, "
+        "fear, happy); its words stand on the left, the classes on the right"
+    ]
+    assert mapped("happy=hap") and len(said) == 1

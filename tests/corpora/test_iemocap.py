@@ -167,10 +167,10 @@ def test_opens_each_file_once(tree, monkeypatch):
     """One inspection an utterance, none for utterances left out."""
     opened = []
 
-    def count(path):
+    def count(path, mixed):
         """Counts and inspects."""
         opened.append(os.path.basename(path)[:-4])
-        return inspect(path)
+        return inspect(path, mixed)
 
     inspect = audio_files.inspect_audio
     monkeypatch.setattr(audio_files, "inspect_audio", count)

@@ -57,7 +57,7 @@ def test_lists_of_words_are_settings():
     assert said == (
         "The source's utterance z has the emotion 'fear', which is in neither "
         "--low_arousal nor --high_arousal: add it to one of them, or leave it "
-        "out of --labels."
+        "out of --emotions."
     )
     read = read_two(
         lambda: fear, corpus("b"), high_arousal=["fear", *WORDS[:2]]

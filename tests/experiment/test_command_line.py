@@ -116,3 +116,27 @@ def test_a_missing_hparams_file_is_named(tmp_path):
     """Both places that were looked at."""
     with pytest.raises(SystemExit, match="no hparams file none.yaml, neither"):
         run(failing(AssertionError()), ["none.yaml"])
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        ("[1, 2]", ["1", "2"]),
+        (
+            "[01, 1.0, yes, No, on, off]",
+            ["01", "1.0", "yes", "No", "on", "off"],
+        ),
+        ("[true, null, 'a b', \"x=y\"]", ["true", "null", "a b", "x=y"]),
+        ("[ang, sad]", ["ang", "sad"]),
+        ("[]", []),
+        ("null", None),
+    ],
+)
+def test_class_words_stay_words(value, words, joined):
+    """Numbers, yes and no, in a list of --labels; null is none."""
+    given = [f"--labels={value}"] if joined else ["--labels", value]
+    _, _, overrides = sb.parse_arguments(whole_values(["a.yaml", *given]))
+    assert read_overrides(overrides)["labels"] == words
+    other = ["a.yaml", "--milestones", "[1, 2]"]
+    assert whole_values(other) == other

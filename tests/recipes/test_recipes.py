@@ -29,6 +29,13 @@ CODE = [
 ]
 # Rows whose code is another row's; tools/check_speechbrain.sh runs all rows.
 ALIKE = (
+    "recipes/AnyCorpus/hparams/dann_logmel.yaml",
+    "recipes/AnyCorpus/hparams/egemaps_svm.yaml",
+    "recipes/AnyCorpus/hparams/gmp_atl_logmel.yaml",
+    "recipes/AnyCorpus/hparams/ipr_logmel.yaml",
+    "recipes/AnyCorpus/hparams/lpmn_logmel.yaml",
+    "recipes/AnyCorpus/hparams/menan_logmel.yaml",
+    "recipes/AnyCorpus/hparams/probe_logmel.yaml",
     "recipes/IEMOCAP/hparams/gmp_atl.yaml",
     "recipes/IEMOCAP/hparams/lpmn_as_printed.yaml",
     "recipes/IEMOCAP/hparams/menan_as_printed.yaml",
@@ -47,6 +54,7 @@ FOLDERS = {
         "iemocap_folder": "IEMOCAP_full_release",
     },
     "recipes/CMU-MOSEI": {"data_folder": "CMU-MOSEI"},
+    "recipes/AnyCorpus": {},
 }
 # What SpeechBrain's recipe tests read in the column of checks.
 FILES = re.compile(r"file_exists=\[([^\]]+)\]")

@@ -6,6 +6,7 @@ from speechbrain_ser.corpora.protocols.ambiguity import agreement
 from speechbrain_ser.corpora.protocols.checks import (
     check_disjoint,
     check_speakers,
+    warn_once,
 )
 from speechbrain_ser.corpora.protocols.protocol import Protocol
 from speechbrain_ser.corpora.protocols.speaker_folds import (
@@ -21,7 +22,8 @@ from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import Labels, Word, checked
 
 N_FOLDS = 5
-VOTES = "votes"
+VOTES, INTENSITY = "votes", "intensity"
+PRECISE = ("strong", "precise", "yes", "1")
 
 
 @checked
@@ -96,11 +98,10 @@ def by_column(
         Id -> entry with `speaker` and the column.
     fold : int
     ambiguous_column : str, optional
-        Default: votes, of which the unanimous ones for the emotion are
-        precise.
+        Default: intensity if there is one, else votes, of which the unanimous
+        ones for the emotion are precise.
     precise_words : list of str, optional
-        What stands in the column of a precise utterance; needed for every
-        column but votes.
+        What stands in the column of a precise utterance; default: `PRECISE`.
     enrolment : int
         See `speaker_folds.enrol`.
 
@@ -113,10 +114,31 @@ def by_column(
     Raises
     ------
     InputError
-        If the column is missing, no word is given for it, or a part would be
-        empty.
+        If the column is missing, no utterance has such a word, or a part would
+        be empty.
     """
-    column = ambiguous_column or VOTES
+    column = ambiguous_column or _column(annotation)
+    _check_column(annotation, column, precise_words)
+    precise = PRECISE if precise_words is None else precise_words
+
+    def is_precise(entry):
+        """Whether it is precise."""
+        if column == VOTES:
+            return agreement(entry)[0] == 1
+        return str(cell(entry, column)) in precise
+
+    if any("split" in entry for entry in annotation.values()):
+        warn_once(
+            "csv-ambiguous@1 makes folds of its own, whatever the column split "
+            "says; csv-split@1 follows it, with unlabelled as a fourth part"
+        )
+    groups = dealt(annotation)
+    parts = divide(annotation, *fold_of(annotation, fold, groups))
+    return precise_alone(parts, is_precise, enrolment)
+
+
+def _check_column(annotation, column, precise_words):
+    """Refuses a column that is missing, or says of nobody that he is precise."""
     for key, entry in annotation.items():
         if cell(entry, column) is None:
             raise InputError(
@@ -125,22 +147,19 @@ def by_column(
                 "another one by --ambiguous_column, or choose another "
                 "protocol."
             )
-    if column != VOTES and not precise_words:
-        words = sorted({str(cell(e, column)) for e in annotation.values()})
+    words = sorted({str(cell(e, column)) for e in annotation.values()})
+    precise = PRECISE if precise_words is None else precise_words
+    if column != VOTES and not set(words) & set(precise):
         raise InputError(
             f"--precise_words is {precise_words!r}: give what stands in the "
             f"column {column} of precise utterances, of {', '.join(words[:9])}"
         )
 
-    def is_precise(entry):
-        """Whether it is precise."""
-        if column == VOTES:
-            return agreement(entry)[0] == 1
-        return str(cell(entry, column)) in precise_words
 
-    groups = dealt(annotation)
-    parts = divide(annotation, *fold_of(annotation, fold, groups))
-    return precise_alone(parts, is_precise, enrolment)
+def _column(annotation):
+    """The column that is there."""
+    there = any(INTENSITY in entry for entry in annotation.values())
+    return INTENSITY if there else VOTES
 
 
 def cell(entry, column):
@@ -233,10 +252,10 @@ FIVE_FOLDS = Protocol(
 )
 AMBIGUOUS = Protocol(
     name="csv-ambiguous@1",
-    text="the groups of csv-5fold-speakers@1; precise is what all votes agree "
-    "on, or what has a given word in a given column: it trains and "
-    "validates; the others of who trains are unlabelled, those of the tested "
-    "speakers test",
+    text="the groups of csv-5fold-speakers@1; precise is what has a given word "
+    "in a given column (by default the intensity, if there is one), or what "
+    "all votes agree on: it trains and validates; the others of who trains "
+    "are unlabelled, those of the tested speakers test",
     reading={},
     splitting={
         "ambiguous_column": None,

@@ -459,12 +459,12 @@ def test_groups_of_speakers_are_even_and_balanced():
 
 
 def test_what_is_ambiguous_stands_in_a_column():
-    """Votes by default; else a column and its words."""
+    """Intensity or votes by default; else a column and its words."""
     name = "csv-ambiguous@1"
     for changes, precise in (
         ({}, lambda e: e["votes"][0] == e["votes"][1]),
         (
-            {"ambiguous_column": "sure", "precise_words": ["yes"]},
+            {"ambiguous_column": "sure"},
             lambda e: e["columns"]["sure"] == "yes",
         ),
         (
@@ -476,10 +476,37 @@ def test_what_is_ambiguous_stands_in_a_column():
         if "gender" in changes.values():
             for number, entry in enumerate(annotation.values()):
                 entry["gender"] = "FM"[number % 2]
+        if not changes:
+            strong = {k: dict(e) for k, e in annotation.items()}
+            for entry in strong.values():
+                entry["intensity"] = "strong" if precise(entry) else "weak"
+                entry["votes"] = [["x"], ["y"]]
+            assert [
+                {part: list(p) for part, p in parts.items()}
+                for parts in all_folds(name, strong)
+            ] == [
+                {part: list(p) for part, p in parts.items()}
+                for parts in all_folds(name, annotation)
+            ]
         for parts in all_folds(name, annotation, **changes):
             for part, entries in parts.items():
                 good = part in ("train", "valid")
                 assert all(precise(e) == good for e in entries.values())
+
+
+def test_a_split_that_is_not_followed_is_told(monkeypatch):
+    """Of csv-ambiguous@1, whose folds are its own."""
+    said = []
+    monkeypatch.setattr(manifest, "warn_once", said.append)
+    without = {
+        k: {n: v for n, v in e.items() if n != "split"}
+        for k, e in made_csv().items()
+    }
+    expected = all_folds("csv-ambiguous@1", without)
+    assert said == []
+    for parts, plain in zip(all_folds("csv-ambiguous@1"), expected):
+        assert list(parts["test"]) == list(plain["test"])
+    assert "column split" in said[0] and "csv-split@1" in said[0]
 
 
 def test_a_column_that_is_missing_is_named():
@@ -487,10 +514,14 @@ def test_a_column_that_is_missing_is_named():
     split = PROTOCOLS["csv-ambiguous@1"].split
     with pytest.raises(InputError, match="no mood.*--ambiguous_column"):
         split(made_csv(), 1, ambiguous_column="mood", precise_words=["a"])
-    with pytest.raises(InputError, match="--precise_words is None.*no, yes"):
-        split(made_csv(), 1, ambiguous_column="sure")
-    with pytest.raises(InputError, match="have no precise utterance"):
+    with pytest.raises(InputError, match="--precise_words is .*'ja'.*no, yes"):
         split(made_csv(), 1, ambiguous_column="sure", precise_words=["ja"])
+    mixed = made_csv()
+    for entry in mixed.values():
+        entry["columns"]["sure"] = "yes" if entry["speaker"] == "A" else "no"
+    with pytest.raises(InputError, match="have no precise utterance"):
+        for fold in range(1, 6):
+            split(mixed, fold, ambiguous_column="sure")
     without = {
         k: {n: v for n, v in e.items() if n != "votes"}
         for k, e in made_csv().items()
