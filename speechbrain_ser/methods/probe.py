@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
@@ -264,7 +265,15 @@ class ProbeBrain(SERBrain):
         if judged:
             name = f"held_out_{self.kind.judged_by}"
             worth = {name: judged[rows][penalty]}
-        return {"layer": rows[0], "C": penalty} | worth
+        loss = self.loss_on(vectors, labels)
+        return {"train_loss": loss, "layer": rows[0], "C": penalty} | worth
+
+    @torch.no_grad()
+    def loss_on(self, vectors, labels):
+        """Returns the cross entropy of what was fitted on, for the log."""
+        vectors = torch.tensor(vectors).float().flatten(1).to(self.device)
+        logits = self.modules.probe(vectors).cpu()
+        return float(F.cross_entropy(logits, torch.tensor(labels)))
 
     def note(self, rows, penalty, judged):
         """Keeps what was chosen, and among what, for the report."""
