@@ -19,11 +19,11 @@ PRECISE_AND_OTHERS = {
     "emodb": [emodb.AGREEMENT],
     "ravdess": [ravdess.INTENSITY, ravdess.DEV_INTENSITY],
     "nemo": [nemo.RANDOM],
-    "manifest": [manifest.AMBIGUOUS],
+    "manifest": [manifest.AMBIGUOUS, manifest.GIVEN],
 }
 # For references, which stand beside any method. Of the unlabelled part they
 # take nothing.
 ALL_PROTOCOLS = {
-    corpus: SPEAKERS_OUT.get(corpus, []) + PRECISE_AND_OTHERS.get(corpus, [])
-    for corpus in SPEAKERS_OUT | PRECISE_AND_OTHERS
+    corpus: list(dict.fromkeys(first + PRECISE_AND_OTHERS[corpus]))
+    for corpus, first in SPEAKERS_OUT.items()
 }
