@@ -176,7 +176,7 @@ def test_a_recipe_is_short_and_names_three_keys(path):
     text = path.read_text(encoding="utf-8")
     assert 40 <= len(text.splitlines()) <= 80
     named = set(re.findall(r'hparams\["(\w+)"\]', text))
-    assert named <= {"brain", "corpus", "experiment"}
+    assert named <= {"brain", "corpus", "experiment", "reader"}
     assert "Reference:" in ast.get_docstring(ast.parse(text))
 
 

@@ -29,13 +29,7 @@ def make(hparams):
         protocols=PRECISE_AND_OTHERS,
         mini={"data_folder": mini_emodb},
         brain=hparams["brain"],
-        about=about,
     )
-
-
-def about(settings):
-    """Says which system it is, on which fold."""
-    return {name: settings[name] for name in ("system", "fold")}
 
 
 RECIPE = Recipe(__file__, make)

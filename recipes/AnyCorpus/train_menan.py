@@ -31,13 +31,7 @@ def make(hparams):
         mini={"data_folder": mini_emodb},
         brain=hparams["brain"],
         fill_in=fill_in,
-        about=about,
     )
-
-
-def about(settings):
-    """Says which system it is, on which fold."""
-    return {name: settings[name] for name in ("system", "fold")}
 
 
 RECIPE = Recipe(__file__, make)

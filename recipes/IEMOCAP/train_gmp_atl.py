@@ -23,27 +23,9 @@ from speechbrain_ser.experiment.frame import Recipe
 def make(hparams):
     """Hangs GMP-ATL's stages and IEMOCAP in the frame."""
     from speechbrain_ser.evaluation import gmp_atl as found
-    from speechbrain_ser.experiment.staged import Step
+    from speechbrain_ser.experiment.staged import steps_of
     from speechbrain_ser.methods import gmp_atl_stages as stages
 
-    multitask = Step(
-        "multitask",
-        1,
-        "multi-task training",
-        stages.multitask,
-        inputs=stages.genders_input,
-    )
-    labels = Step(
-        "labels",
-        1,
-        "pseudo-labels",
-        stages.label,
-        found.describe_labels,
-        check=stages.check_labelling,
-    )
-    retrained = Step(
-        "retrained", 2, "retraining", stages.retrain, found.describe_retraining
-    )
     return hparams["experiment"](
         script=__file__,
         method="GMP-ATL",
@@ -52,21 +34,13 @@ def make(hparams):
         mini={"data_folder": mini_iemocap},
         brain=hparams["brain"],
         files=stages.given_files,
-        about=about,
-        steps=(multitask, labels, retrained),
+        about=found.about,
+        steps=steps_of(stages.STEPS, found.DESCRIBED),
         last="fine-tuning",
         inputs=stages.model_input,
         check_shown=found.check_figure_utterances,
         tell=found.tell,
     )
-
-
-def about(settings):
-    """Says which system it is, on which fold."""
-    system = "{loss} without pseudo-labels"
-    if settings["pseudo_labels"] == "on":
-        system = "{loss} with pseudo-labels of layer {layer}"
-    return {"system": system.format(**settings), "fold": settings["fold"]}
 
 
 RECIPE = Recipe(__file__, make)

@@ -22,7 +22,6 @@ import speechbrain_ser
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data.reading import file_digest, progress
-from speechbrain_ser.lobes.speech_model import SpeechModel, check_rate
 from speechbrain_ser.utils.audio import load_audio, place
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import replacing, write_json
@@ -406,46 +405,3 @@ def fill_once(cache, encoder, annotations, device, what):
         f"{len(speech) - computed} were in {cache.folder}"
     )
     return speech
-
-
-def cached_reader(folder, encoder, sample_rate, parts, device):
-    """Fills a cache for a recipe's parts.
-
-    Arguments
-    ---------
-    folder : str
-        Where caches are kept.
-    encoder : SpeechModel
-    sample_rate : int
-        In Hz.
-    parts : dict
-        Part to annotation.
-    device : str or None
-        None: SpeechBrain's best guess.
-
-    Returns
-    -------
-    callable
-        Entry to its frames, the `read` of `dataset.make_dataset`.
-
-    Raises
-    ------
-    InputError
-        If there is no folder, nothing that is frozen, or the encoder takes
-        another sampling rate.
-    """
-    if folder is None:
-        raise InputError(
-            "the frames of the frozen blocks need a folder: give "
-            "--cache_folder, or --cache False"
-        )
-    if not isinstance(encoder, SpeechModel):
-        raise InputError(
-            f"{type(encoder).__name__} has no frozen blocks whose frames could "
-            "be kept: give --cache False"
-        )
-    check_rate(encoder, sample_rate)
-    cache = FrameCache(folder, encoder, sample_rate)
-    what = "frames of the frozen blocks"
-    fill_once(cache, encoder, parts.values(), device, what)
-    return cache.read

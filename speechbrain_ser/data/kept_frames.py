@@ -1,8 +1,9 @@
 """What frozen blocks give of a run's speech: read instead of waveforms."""
 
 from speechbrain_ser.data.cached_features import cached_features
-from speechbrain_ser.data.frame_cache import cached_reader
+from speechbrain_ser.data.frame_cache import FrameCache, fill_once
 from speechbrain_ser.data.standardised_reader import WAYS, StandardisedReader
+from speechbrain_ser.lobes.speech_model import SpeechModel, check_rate
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import NOTHING, OneOf, Whole, Word
 
@@ -94,3 +95,46 @@ class KeptFrames:
         )
         self.standardised.fit(parts)
         return self.standardised
+
+
+def cached_reader(folder, encoder, sample_rate, parts, device):
+    """Fills a cache for a recipe's parts.
+
+    Arguments
+    ---------
+    folder : str
+        Where caches are kept.
+    encoder : SpeechModel
+    sample_rate : int
+        In Hz.
+    parts : dict
+        Part to annotation.
+    device : str or None
+        None: SpeechBrain's best guess.
+
+    Returns
+    -------
+    callable
+        Entry to its frames, the `read` of `dataset.make_dataset`.
+
+    Raises
+    ------
+    InputError
+        If there is no folder, nothing that is frozen, or the encoder takes
+        another sampling rate.
+    """
+    if folder is None:
+        raise InputError(
+            "the frames of the frozen blocks need a folder: give "
+            "--cache_folder, or --cache False"
+        )
+    if not isinstance(encoder, SpeechModel):
+        raise InputError(
+            f"{type(encoder).__name__} has no frozen blocks whose frames could "
+            "be kept: give --cache False"
+        )
+    check_rate(encoder, sample_rate)
+    cache = FrameCache(folder, encoder, sample_rate)
+    what = "frames of the frozen blocks"
+    fill_once(cache, encoder, parts.values(), device, what)
+    return cache.read

@@ -350,3 +350,15 @@ def tell(facts):
             f"  epoch {facts['epoch']}, valid: UA of the emotion "
             f"{100 * facts['valid_UA']:.1f} %"
         )
+
+
+# Stage to what draws it and returns its facts.
+DESCRIBED = {"labels": describe_labels, "retrained": describe_retraining}
+
+
+def about(settings):
+    """Says which system it is, on which fold."""
+    system = "{loss} without pseudo-labels"
+    if settings["pseudo_labels"] == "on":
+        system = "{loss} with pseudo-labels of layer {layer}"
+    return {"system": system.format(**settings), "fold": settings["fold"]}

@@ -31,6 +31,8 @@ class AnyCorpus(Experiment):
         protocol's setting of that name.
     protocols : dict
         Name of a corpus, or `MANIFEST`, to its protocols.
+    about : callable or None
+        See `Experiment`; None: `system_and_fold`.
     **kwargs : dict
         Of `Experiment`, but for `protocol`. Of `protocol_settings` those count
         that the protocol has.
@@ -46,6 +48,7 @@ class AnyCorpus(Experiment):
         protocols=None,
         mini=None,
         protocol_settings=None,
+        about=None,
         **kwargs,
     ):
         self.corpus_word = corpus_word
@@ -61,6 +64,7 @@ class AnyCorpus(Experiment):
             protocol=protocol,
             protocol_settings={k: v for k, v in settings.items() if k in known},
             mini={} if asked_for else mini,
+            about=about or system_and_fold,
             **kwargs,
         )
         self.mini_settings = {"corpus": next(iter(CORPORA))}
@@ -141,6 +145,17 @@ class AnyCorpus(Experiment):
         if self.standardise_by is not None:
             facts["standardise_by"] = self.standardise_by
         return facts
+
+
+def system_and_fold(settings):
+    """Says which system it is, on which fold.
+
+    Example
+    -------
+    >>> system_and_fold({"system": "ipr", "fold": 1, "seed": 2})
+    {'system': 'ipr', 'fold': 1}
+    """
+    return {name: settings[name] for name in ("system", "fold")}
 
 
 def name_of(word, manifest):

@@ -76,6 +76,26 @@ class Step:
         return f"stage {self.number} ({self.words})"
 
 
+def steps_of(made, described):
+    """Returns the steps of a method.
+
+    Arguments
+    ---------
+    made : dict
+        Name to the other attributes of a `Step`, but for `describe`.
+    described : dict
+        Name to `describe`, where there is one.
+
+    Returns
+    -------
+    tuple of Step
+    """
+    return tuple(
+        Step(name, describe=described.get(name, nothing), **attributes)
+        for name, attributes in made.items()
+    )
+
+
 class StagedExperiment(Experiment):
     """An experiment whose last stage is trained and reported as any other run.
 

@@ -7,7 +7,7 @@ import torch
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.dataset import make_dataset
-from speechbrain_ser.data.frame_cache import cached_reader
+from speechbrain_ser.data.kept_frames import cached_reader
 from speechbrain_ser.lobes.features import Standardisation
 from speechbrain_ser.methods.gmp_atl_checks import check_trained
 from speechbrain_ser.schedules import warmup_factor

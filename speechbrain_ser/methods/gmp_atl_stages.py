@@ -331,3 +331,22 @@ def given_files(settings):
             "of stage 1: give --retraining_start pretrained"
         )
     return {"pseudo_label_folder": labels.path}
+
+
+# The stages before the last, in order; what each one's keys are is said in
+# `experiment.staged.Step`.
+STEPS = {
+    "multitask": {
+        "number": 1,
+        "words": "multi-task training",
+        "make": multitask,
+        "inputs": genders_input,
+    },
+    "labels": {
+        "number": 1,
+        "words": "pseudo-labels",
+        "make": label,
+        "check": check_labelling,
+    },
+    "retrained": {"number": 2, "words": "retraining", "make": retrain},
+}

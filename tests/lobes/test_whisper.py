@@ -14,7 +14,8 @@ from transformers.models.whisper.modeling_whisper import (
 
 import speechbrain as sb
 from conftest import save_whisper
-from speechbrain_ser.data.frame_cache import FrameCache, cached_reader
+from speechbrain_ser.data.frame_cache import FrameCache
+from speechbrain_ser.data.kept_frames import cached_reader
 from speechbrain_ser.lobes.whisper import WhisperEncoder
 from speechbrain_ser.lobes.whisper_features import reflected
 from speechbrain_ser.utils.errors import InputError
