@@ -13,6 +13,7 @@ Recognition", Sun et al. 2024 (https://arxiv.org/abs/2408.00325).
 To run it:
 > python train_ipr.py hparams/ipr_whisper.yaml --corpus ravdess --data_folder RAVDESS
 > python train_ipr.py hparams/ipr_whisper.yaml --manifest my.csv
+> python train_ipr.py hparams/ipr_logmel.yaml  # on synthetic voices
 """
 
 from speechbrain_ser.corpora.mini.emodb import mini_emodb

@@ -13,6 +13,7 @@ Research and Affective Computing", Eyben et al. 2016, for the functionals.
 To run it:
 > python train_probe.py hparams/probe.yaml --corpus emodb --data_folder EMO-DB
 > python train_probe.py hparams/egemaps_svm.yaml --manifest my.csv
+> python train_probe.py hparams/probe_logmel.yaml  # on synthetic voices
 """
 
 from speechbrain_ser.corpora.mini.emodb import mini_emodb

@@ -93,10 +93,10 @@ def test_without_a_corpus_a_mini_one_takes_its_place():
 def test_what_is_transductive_is_said():
     """Each speaker on himself; neither enrolment nor the train part."""
     for by, said in (("train", 0), ("enrolment", 0), ("speaker", 1)):
-        facts = make(standardise_by=by).facts({})
+        facts = make(standardise_by=by).facts({"system": "x", "fold": 1})
         assert facts["transductive"] == bool(said)
         assert facts["standardise_by"] == by
-    assert "standardise_by" not in make().facts({})
+    assert "standardise_by" not in make().facts({"system": "x", "fold": 1})
 
 
 def test_unfit_choices_are_refused():
