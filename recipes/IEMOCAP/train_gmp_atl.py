@@ -35,7 +35,7 @@ def make(hparams):
         brain=hparams["brain"],
         files=stages.given_files,
         about=found.about,
-        steps=steps_of(stages.STEPS, found.DESCRIBED),
+        steps=steps_of(stages.STEPS, found.DESCRIPTIONS),
         last="fine-tuning",
         inputs=stages.model_input,
         check_shown=found.check_figure_utterances,

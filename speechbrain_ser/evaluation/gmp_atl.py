@@ -353,7 +353,7 @@ def tell(facts):
 
 
 # Stage to what draws it and returns its facts.
-DESCRIBED = {"labels": describe_labels, "retrained": describe_retraining}
+DESCRIPTIONS = {"labels": describe_labels, "retrained": describe_retraining}
 
 
 def about(settings):
