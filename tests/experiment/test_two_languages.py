@@ -62,7 +62,7 @@ def test_parts_say_their_domain(languages, tmp_path):
     assert tested.keys() == parts["target"].keys() == languages["target"].keys()
     for name, domain in zip(parts, (0, 1, 1, 1)):
         assert {entry["domain"] for entry in parts[name].values()} == {domain}
-    kept = {"wav", "start", "stop", "duration", "domain"}
+    kept = {"wav", "start", "stop", "duration", "domain", "speaker"}
     assert {k for e in parts["target"].values() for k in e} == kept
     assert all("domain" not in e for e in languages["source"].values())
 
