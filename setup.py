@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         "cluster": ["submitit"],
+        "opensmile": ["opensmile"],  # free for research alone
         "test": [
             "codespell",
             "onnx",
