@@ -128,7 +128,8 @@ class Labelling:
         -1 is the last.
     clusters : list of int or str
         Of each scale.
-    corpus_name : str
+    corpus_name : str or None
+        For who looks at the pseudo-labels later.
     cache_folder : str
         Where the layer's frames are kept.
     sample_rate : int
@@ -149,7 +150,7 @@ class Labelling:
         source: Word(),
         layer: Whole(),
         clusters: Clusters(),
-        corpus_name: Word(),
+        corpus_name: Word(optional=True),
         cache_folder: Word(needed="for the layer's frames", counts=NOTHING),
         sample_rate: Whole(1) = 16000,
         seed: Whole(0, 2**32 - 1) = 0,

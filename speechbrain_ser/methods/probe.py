@@ -130,12 +130,13 @@ class ProbeBrain(SERBrain):
             len(self.candidates[0]),
             self.kind.pairwise,
         )
+        # whatever the batches, it is fitted on all utterances at once
         super().__init__(
             labels=labels,
             modules={"probe": probe},
             model_selection="last",
             checkpointer=checkpointer,
-            **kwargs,
+            **{"batch_size": 1} | kwargs,
         )
         if checkpointer is not None:
             checkpointer.add_recoverable("probe", probe)

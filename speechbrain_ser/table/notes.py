@@ -324,7 +324,9 @@ def run_notes(runs):
     for run in done:
         code = str(run.metrics.get("code"))
         codes.setdefault(code[:8], []).append(run)
-    if len(codes) > 1:
+    # another recipe has another code, as it should
+    recipes = {run.metrics.get("hparams") for run in done}
+    if len(codes) > len(recipes):
         shown = "; ".join(
             f"{code} {len(own)} of {len(done)} "
             f"(rows {listed(row for run in own for row in run.rows)})"

@@ -257,11 +257,12 @@ def test_penalty_is_of_the_kernels(build, penalty, system):
 
 
 def test_the_split_hides_the_labels():
-    """All of the target's speech is there, with nothing but where it is."""
+    """All of the target's speech is there, with nothing but where it is and who speaks."""
     parts, target = split(), corpus("t", 17)
     assert set(parts["target"]) == set(target)
     for key, entry in parts["target"].items():
-        kept = {"wav": target[key]["wav"], "duration": 1.0}
+        known = ("wav", "duration", "speaker")
+        kept = {name: target[key][name] for name in known}
         assert entry == kept | {"domain": 1}
     for part, domain in (("train", 0), ("valid", 1), ("test", 1)):
         assert {e["domain"] for e in parts[part].values()} == {domain}

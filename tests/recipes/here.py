@@ -20,6 +20,9 @@ class Here:
     def __init__(self, patch):
         self.patch, self.ended, self.made = patch, [], []
 
+    def close(self):
+        """Has nothing that is open."""
+
     def start(self, jobs):
         """Makes those that are not done."""
         for job in jobs:
