@@ -102,12 +102,23 @@ def walk(node):
         yield from walk(item)
 
 
-def arguments_of(function, node):
-    """Returns the arguments that a YAML node gives to a function, as nodes."""
+def arguments_of(function, node, names=()):
+    """Returns the arguments that a YAML node gives to a function, as nodes.
+
+    Arguments
+    ---------
+    function : callable or None
+        None: one of a library.
+    node : object
+    names : iterable of str
+        A library's first arguments, in order.
+    """
     if isinstance(node, dict):
         return dict(node)
     if isinstance(node, list):
-        return dict(zip(inspect.signature(function).parameters, node))
+        if function is not None:
+            names = inspect.signature(function).parameters
+        return dict(zip(names, node))
     return {}
 
 
@@ -334,7 +345,9 @@ def check_node(path, root, node, value):
     if function is not None:
         declarations = declared(function)
     if declarations is not None:
-        given, values = (arguments_of(function, x) for x in (node, value))
+        given, values = (
+            arguments_of(function, x, declarations) for x in (node, value)
+        )
         names, fit = {}, {}
         for argument, item in values.items():
             names |= names_in(root, argument, given[argument])

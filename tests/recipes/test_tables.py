@@ -63,8 +63,9 @@ def any_folders(path, folder, cache):
     if path.stem.endswith("nemo"):
         for speaker in nemo.SPEAKERS:
             for emotion in nemo.FOUR_CLASSES["labels"]:
-                wav = folder / f"{speaker}_{emotion}_1.wav"
-                soundfile.write(wav, [0.1] * 8000, 16000)
+                for sentence in range(3):
+                    wav = folder / f"{speaker}_{emotion}_{sentence}.wav"
+                    soundfile.write(wav, [0.1] * 800, 16000)
         return ["--data_folder", folder]
     arguments = ["--data_folder", mini_emodb(cache)]
     if path.stem.endswith("ravdess"):
