@@ -10,7 +10,8 @@ from tests.recipes.helpers import ROOT
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not {".venv", "results"} & set(path.relative_to(ROOT).parts)
+    if path.is_relative_to(ROOT / "docs")
+    or not {".venv", "results"} & set(path.relative_to(ROOT).parts)
 )
 BLOCKS = [
     (path, block)
