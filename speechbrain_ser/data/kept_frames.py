@@ -2,7 +2,11 @@
 
 from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.frame_cache import FrameCache, fill_once
-from speechbrain_ser.data.standardised_reader import WAYS, StandardisedReader
+from speechbrain_ser.data.standardised_reader import (
+    WAYS,
+    StandardisedReader,
+    check_size,
+)
 from speechbrain_ser.lobes.speech_model import SpeechModel, check_rate
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import NOTHING, OneOf, Whole, Word
@@ -57,6 +61,7 @@ class KeptFrames:
                     "which are then not to be standardised: give --frozen_layers "
                     "as many as --layer, or standardisation: null"
                 )
+            check_size(encoder, standardisation)
             self.standardised = StandardisedReader(standardisation, by=by)
 
     def prepare(self, parts, device):

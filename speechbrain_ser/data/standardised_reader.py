@@ -140,6 +140,28 @@ class StandardisedReader:
         return self.__dict__ | {"_kept": {}, "_buffers": [], "_versions": []}
 
 
+def check_size(features, standardise):
+    """Refuses statistics of another size than the frames.
+
+    Arguments
+    ---------
+    features : torch.nn.Module
+        With ``prefix_dim``.
+    standardise : Standardisation
+
+    Raises
+    ------
+    InputError
+        Naming both sizes.
+    """
+    given, dim = len(standardise.mean), features.prefix_dim
+    if given != dim:
+        raise InputError(
+            f"frame_dim is {given}, but the encoder's frames have {dim} "
+            f"channels: set --frame_dim {dim}"
+        )
+
+
 def speaker_of(entry, name, by):
     """Returns who speaks, or says what is missing.
 

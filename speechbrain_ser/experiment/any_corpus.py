@@ -86,6 +86,11 @@ class AnyCorpus(Experiment):
         kind = MANIFEST if self.manifest is not None else self.corpus_word
         if kind is None:
             return None
+        if kind not in self.protocols:
+            raise InputError(
+                f"--corpus is {kind!r}: give one of {', '.join(CORPORA)}, or "
+                "--manifest"
+            )
         known = {protocol.name: protocol for protocol in self.protocols[kind]}
         if word is None:
             return next(iter(known.values()))

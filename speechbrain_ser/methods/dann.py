@@ -27,7 +27,10 @@ from speechbrain_ser.data.domains import (
     completed,
     of_domain,
 )
-from speechbrain_ser.data.standardised_reader import StandardisedReader
+from speechbrain_ser.data.standardised_reader import (
+    StandardisedReader,
+    check_size,
+)
 from speechbrain_ser.lobes.domain_norm import STATISTICS
 from speechbrain_ser.lobes.features import fixed_length
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate
@@ -135,6 +138,8 @@ class DANNBrain(SERBrain):
         self.features = features
         self.cache_folder = cache_folder
         finish = functools.partial(fixed_length, n_frames=n_frames)
+        for standardise in (source_standardisation, target_standardisation):
+            check_size(features, standardise)
         by = "train" if standardise_by == "corpus" else standardise_by
         self.readers = [
             StandardisedReader(standardise, finish, by)

@@ -120,8 +120,8 @@ class IPRBrain(IPRParts, SERBrain):
         self.precise_per_batch = precise_per_batch
         self.agreement_curve = agreement_curve
         self.warmup = None
-        self.check_embedding(embedding_dim)
         self.keep_frames(kept_frames, n_copies)
+        self.check_embedding(embedding_dim)
 
     def check_embedding(self, embedding_dim):
         """Refuses an embedding size that encoder and pooling do not give.

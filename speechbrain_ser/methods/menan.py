@@ -15,7 +15,11 @@ from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.dataset import make_dataset
-from speechbrain_ser.data.standardised_reader import WAYS, StandardisedReader
+from speechbrain_ser.data.standardised_reader import (
+    WAYS,
+    StandardisedReader,
+    check_size,
+)
 from speechbrain_ser.lobes.features import repeated_or_middle
 from speechbrain_ser.lobes.speaker_invariant import standardised
 from speechbrain_ser.losses import MaxEntropyLoss, entropy
@@ -129,6 +133,7 @@ class MEnANBrain(SERBrain):
         self.standardisation = standardisation
         n_samples = torch.tensor(round(duration * self.sample_rate))
         n_frames = int(features.count_frames(n_samples))
+        check_size(features, standardisation)
         # kept without the repetition, which is long
         self.reader = StandardisedReader(
             standardisation,

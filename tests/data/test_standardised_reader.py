@@ -164,6 +164,13 @@ def test_trained_blocks_are_given_what_they_know(small_wav2vec2, tmp_path):
     assert KeptFrames(frozen, tmp_path, standardisation=Standardisation(32))
 
 
+def test_another_size_is_said(small_wav2vec2, tmp_path):
+    """Of an encoder that has more or fewer channels."""
+    encoder = SSLEncoder(small_wav2vec2, "unused", frozen=True)
+    with pytest.raises(InputError, match="32 channels: set --frame_dim 32"):
+        KeptFrames(encoder, tmp_path, standardisation=Standardisation(512))
+
+
 def test_kept_frames_are_the_encoders(small_wav2vec2, tones, tmp_path):
     """Standardised by those that train; without a standardisation as they are."""
     encoder = SSLEncoder(small_wav2vec2, "unused", frozen=True).eval()

@@ -103,6 +103,8 @@ def test_unfit_choices_are_refused():
     """With those that there are."""
     with pytest.raises(InputError, match="for EMO-DB: give one of emodb-loso"):
         make("emodb", protocol="ravdess-loso@1")
+    with pytest.raises(InputError, match="--corpus is 'emod': give one of emo"):
+        make("emod")
     with pytest.raises(InputError, match="give --enrolment 10, or"):
         make(standardise_by="enrolment").check_settings({"n_classes": 2})
     settings = {"enrolment": 10}
