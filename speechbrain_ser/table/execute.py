@@ -1,5 +1,6 @@
 """Makes the runs of a grid, side by side, each once."""
 
+import contextlib
 import os
 import re
 import signal
@@ -46,7 +47,8 @@ def launch(command, folder, lock, processes=1, environment=(), forks=None):
     variables = variables_with(environment)
     path = os.path.join(folder, LOG)
     if forks is not None:
-        with open(path, "ab") as log:
+        # where its server is gone a run has a process of its own
+        with open(path, "ab") as log, contextlib.suppress(OSError):
             return forks.start(command, log, lock, variables)
     starter = [sys.executable]
     if processes > 1:
