@@ -2,6 +2,7 @@
 
 import os
 
+from speechbrain_ser.data.standardised_reader import WAYS
 from speechbrain_ser.experiment.experiment import Experiment
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import NOTHING, OneOf, Word
@@ -9,7 +10,6 @@ from speechbrain_ser.utils.settings import NOTHING, OneOf, Word
 CORPORA = {"emodb": "EMO-DB", "ravdess": "RAVDESS", "nemo": "nEMO"}
 MANIFEST = "manifest"
 GIVEN_SPLIT = "csv-split@1"  # of a manifest that has the column
-WAYS = ("train", "speaker", "enrolment")
 
 
 class AnyCorpus(Experiment):
