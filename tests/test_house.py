@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "corpora": LOWEST | {"corpora"},
     "experiment": EXPERIMENT | {"corpora"},
     "table": EXPERIMENT | {"figures", "table"},
+    "inference": EXPERIMENT | {"corpora", "inference", "methods"},
     "_torch_pair": set(),
     "__init__": {"_torch_pair"},
 }
