@@ -109,9 +109,7 @@ def trained_run(run, source=None, device=None):
     settings = dict(peek(path, overrides))
     cls, arguments, made = KINDS[kind](brain, node, settings)
     model = cls(**arguments).to(brain.device).eval().requires_grad_(False)
-    return TrainedRun(
-        model, made, arguments, brain, metrics_of(run), settings
-    )
+    return TrainedRun(model, made, arguments, brain, metrics_of(run), settings)
 
 
 def overrides_of(run):
@@ -205,7 +203,7 @@ def of_gmp_atl(brain, node, settings):
             "with": {"input_size": size, "n_classes": n},
         }
     made = {
-        "encoder": node["encoder"],
+        "encoder": (node["encoder"], {}),
         "head": (node["head"], {"input_size": encoder.dim}),
         "classifier": of_classes,
     }
