@@ -10,12 +10,7 @@ import functools
 import io
 import math
 
-from speechbrain_ser.inference.allowed import (
-    CALLS,
-    PLACES,
-    PRE_TRAINED,
-    called,
-)
+from speechbrain_ser.inference.allowed import CALLS, PLACES, PRE_TRAINED, called
 from speechbrain_ser.utils.errors import InputError
 
 DEEPEST = 20

@@ -1,7 +1,6 @@
 """From a run's folder to its trained model: what is used of each method's Brain."""
 
 import dataclasses
-import functools
 import json
 import os
 import random
