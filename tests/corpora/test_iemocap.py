@@ -167,10 +167,10 @@ def test_opens_each_file_once(tree, monkeypatch):
     """One inspection an utterance, none for utterances left out."""
     opened = []
 
-    def count(path, mixed):
+    def count(path):
         """Counts and inspects."""
         opened.append(os.path.basename(path)[:-4])
-        return inspect(path, mixed)
+        return inspect(path)
 
     inspect = audio_files.inspect_audio
     monkeypatch.setattr(audio_files, "inspect_audio", count)
