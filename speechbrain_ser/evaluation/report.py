@@ -295,7 +295,8 @@ class Report:
 
     def print_all(self, title, scores):
         """Prints the table and what else a user wants to know at once."""
-        print(f"\n{title}, epoch {self.epoch}")
+        epoch = "" if self.epoch is None else f", epoch {self.epoch}"
+        print(f"\n{title}{epoch}")
         if scores:
             print(metrics_table(scores))
         self.print_more(scores)

@@ -17,7 +17,8 @@ Z = 1.96  # standard deviations of a 95 % interval
 def plot_reliability(path, panels, title):
     """Draws the share of right answers by confidence, in panels side by side.
 
-    Below each stands how many utterances there are. A model that says how sure
+    Confidence is the largest posterior. Below each panel stands how many
+    utterances there are. A model that says how sure
     it may be is on the diagonal; below it, it is too sure.
 
     Arguments
@@ -43,7 +44,7 @@ def plot_reliability(path, panels, title):
     >>> target.exists()
     True
     """
-    figure = new_figure(1.2 + 3.3 * len(panels), 4.8)
+    figure = new_figure(max(5, 1.2 + 3.1 * len(panels)), 5)
     grid = figure.subplots(
         2,
         len(panels),
@@ -56,10 +57,11 @@ def plot_reliability(path, panels, title):
         handles = draw_shares(upper, rows)
         upper.set_title(plain_text(name, 34))
         draw_counts(lower, rows)
+        lower.set_xlabel("confidence (%)")
     grid[0, 0].set_ylabel("right (%)")
     grid[1, 0].set_ylabel("utterances")
-    figure.supxlabel("confidence (%): the largest posterior", fontsize=10)
-    legend_below(figure, handles.values(), handles.keys(), ncols=3)
+    columns = 3 if len(panels) > 1 else 1
+    legend_below(figure, handles.values(), handles.keys(), ncols=columns)
     return finish(figure, path, title)
 
 
@@ -99,7 +101,6 @@ def draw_shares(axes, rows):
     )
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 102)
-    axes.set_aspect("equal")
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     return {

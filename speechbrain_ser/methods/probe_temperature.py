@@ -49,16 +49,9 @@ def held_out_temperature(
         negative log-likelihood of the held-out labels with and without it; or a
         temperature of None and the ``reason``.
     """
-    if None in speakers:
-        return without("an utterance that trains has no speaker")
-    groups = speaker_groups(speakers, n_groups)
-    if len(set(groups)) < 2:
-        return without("one speaker alone trains")
-    for group in set(groups):
-        if len(set(labels[groups != group])) < n_classes:
-            return without(
-                "some class is said by one group of the speakers alone"
-            )
+    groups, reason = groups_to_fit(labels, speakers, n_groups, n_classes)
+    if reason is not None:
+        return without(reason)
     posteriors = np.empty((len(labels), n_classes))
     for group in set(groups):
         held = groups == group
@@ -84,6 +77,26 @@ def held_out_temperature(
     }
     facts = {"temperature": fitted, "fitted_on": HELD_OUT} | about | losses
     return facts | ({"note": note} if note else {})
+
+
+def groups_to_fit(labels, speakers, n_groups, n_classes):
+    """Returns the group of each utterance, or why there are none.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        ``[n]``.
+    str or None
+    """
+    if None in speakers:
+        return None, "an utterance that trains has no speaker"
+    groups = speaker_groups(speakers, n_groups)
+    if len(set(groups)) < 2:
+        return None, "one speaker alone trains"
+    for group in set(groups):
+        if len(set(labels[groups != group])) < n_classes:
+            return None, "some class is said by one group of speakers alone"
+    return groups, None
 
 
 @torch.no_grad()
