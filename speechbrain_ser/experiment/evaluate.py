@@ -62,13 +62,15 @@ def evaluate(run, parts, folder, run_opts=None):
     return Report(brain, folder).write(facts, f"{name} on other speech")
 
 
-def load_run(run, folder):
+def load_run(run, folder, **more):
     """Builds a run's objects: its checkpoints are read, `folder` is written.
 
     Arguments
     ---------
     run : str
     folder : str
+    **more : dict
+        Further settings, say where the pre-trained encoder lies now.
 
     Returns
     -------
@@ -79,6 +81,7 @@ def load_run(run, folder):
         text_of(os.path.join(run, OVERRIDES)),
         output_folder=folder,
         save_folder=os.path.join(run, CHECKPOINTS),
+        **more,
     )
     return load(os.path.join(run, HPARAMS), overrides)
 
