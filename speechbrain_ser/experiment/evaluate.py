@@ -83,13 +83,15 @@ class OtherSpeech(Report):
         return run_temperature(self.run)
 
 
-def load_run(run, folder):
+def load_run(run, folder, **more):
     """Builds a run's objects: its checkpoints are read, `folder` is written.
 
     Arguments
     ---------
     run : str
     folder : str
+    **more : dict
+        Further settings, say where the pre-trained encoder lies now.
 
     Returns
     -------
@@ -100,6 +102,7 @@ def load_run(run, folder):
         text_of(os.path.join(run, OVERRIDES)),
         output_folder=folder,
         save_folder=os.path.join(run, CHECKPOINTS),
+        **more,
     )
     return load(os.path.join(run, HPARAMS), overrides)
 

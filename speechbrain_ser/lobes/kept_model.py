@@ -41,6 +41,10 @@ class KeptModel:
                 "transformers' format has no place for the weights of layers: "
                 "export an encoder with weighted False"
             )
+        self.export_blocks(folder)
+
+    def export_blocks(self, folder):
+        """Writes the same but for the weights of layers, if there are any."""
         write_model(folder, self.model, self.feature_extractor, self.layer)
 
     @mark_as_saver

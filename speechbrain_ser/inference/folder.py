@@ -1,0 +1,185 @@
+"""A portable model folder: what it says of itself, and the model in it.
+
+It is read as JSON and safetensors alone. The ``hyperparams.yaml`` beside them
+is for SpeechBrain's ``from_hparams`` and is never looked at here.
+"""
+
+import json
+import os
+
+from speechbrain_ser.inference import models
+from speechbrain_ser.inference.description import build
+from speechbrain_ser.inference.encoder_place import check_encoder, place_of
+from speechbrain_ser.inference.models import EmotionModel
+from speechbrain_ser.inference.tensors import WEIGHTS, load_tensors
+from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import Labels, Number, Whole, Word
+
+CONFIG = "config.json"
+FORMAT = 1  # of config.json; raised when an earlier reader would misread it
+LARGEST = 1 << 22  # bytes of a config.json
+MODELS = {
+    name: value
+    for name, value in vars(models).items()
+    if isinstance(value, type) and issubclass(value, EmotionModel)
+}
+# What config.json must say, and what that may be.
+FIELDS = {
+    "name": Word(),
+    "labels": Labels(),
+    "sample_rate": Whole(1, 10**6),
+    "temperature": Number(0.001, 1000, optional=True),
+    "max_seconds": Number(1, 10**5),
+    "batch_size": Whole(1, 10**5),
+}
+MEND = "copy the folder again, or export the model again with ser-export"
+
+
+def read_config(folder):
+    """Reads what a model folder says of itself.
+
+    Arguments
+    ---------
+    folder : str
+
+    Returns
+    -------
+    dict
+        ``config.json``, its fields checked.
+
+    Raises
+    ------
+    InputError
+        If it is no model folder, of another version, or says what can't be.
+    """
+    path = os.path.join(folder, CONFIG)
+    if not os.path.isdir(folder):
+        raise InputError(
+            f"there is no model folder {folder}: give one that ser-export wrote"
+        )
+    if not os.path.isfile(path):
+        raise InputError(
+            f"{folder} holds no {CONFIG}: give a folder that ser-export wrote"
+        )
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise ValueError("it is larger than 4 MB")
+        config = json.loads(text.decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as failure:
+        reason = str(failure)[:100]
+        raise InputError(f"{path} can't be read ({reason}): {MEND}") from None
+    check_config(path, config)
+    return config
+
+
+def check_config(path, config):
+    """Refuses what is no description of a model of this version."""
+    if not isinstance(config, dict) or "format" not in config:
+        raise InputError(
+            f"{path} is no model's: give a folder that ser-export wrote"
+        )
+    if config["format"] != FORMAT:
+        raise InputError(
+            f"{path} has the format {str(config['format'])[:20]}, and this "
+            f"version of speechbrain_ser reads {FORMAT}: export the model "
+            "again, or take the version that wrote it"
+        )
+    for name, setting in FIELDS.items():
+        if name not in config:
+            raise InputError(f"{path} lacks {name}: {MEND}")
+        mend = setting.mend(config[name])
+        if mend:
+            raise InputError(
+                f"{path}: {name} is {str(config[name])[:40]!r}, {mend}"
+            )
+    encoder = config.get("encoder")
+    fit = encoder is None or (
+        isinstance(encoder, dict)
+        and isinstance(encoder.get("name"), str)
+        and isinstance(encoder.get("copied"), bool)
+        and isinstance(encoder.get("prefix_sha256"), (str, type(None)))
+    )
+    if not fit:
+        raise InputError(f"{path}: encoder is no encoder's description: {MEND}")
+
+
+def load_folder(folder, encoder_folder=None):
+    """Builds the model of a folder and loads its weights.
+
+    Arguments
+    ---------
+    folder : str
+    encoder_folder : str, optional
+        Where a copy of its pre-trained encoder lies.
+
+    Returns
+    -------
+    config : dict
+    model : EmotionModel
+        On the CPU, in eval mode.
+
+    Raises
+    ------
+    InputError
+        If anything in it is missing, too much, or not what it says.
+    """
+    config = read_config(folder)
+    source = place_of(folder, config.get("encoder"), encoder_folder)
+    try:
+        model = model_of(config.get("model"), source)
+    except InputError as failure:
+        if source is not None and encoder_folder is None:
+            check_there(folder, config["encoder"], failure)
+        raise InputError(
+            f"the model in {folder} can't be built, {failure}"
+        ) from None
+    check_encoder(model, config.get("encoder"), source)
+    load_tensors(os.path.join(folder, WEIGHTS), model, config["labels"])
+    return config, model.eval()
+
+
+def check_there(folder, told, failure):
+    """Says which encoder is needed, where it could not be loaded by name."""
+    if not told["copied"] and "can't be loaded" in str(failure):
+        raise InputError(
+            f"the model in {folder} needs the encoder {told['name']}, which is "
+            "not here and could not be fetched: give --encoder_folder the "
+            "folder of a copy of it"
+        ) from None
+
+
+def model_of(told, source=None):
+    """Builds a model; its weights are what they are drawn as.
+
+    Arguments
+    ---------
+    told : dict
+        ``class``, one of `MODELS`, and ``with``, its arguments, described as
+        `description` says.
+    source : dict, optional
+        Of `encoder_place.place_of`.
+
+    Returns
+    -------
+    EmotionModel
+    """
+    import torch
+
+    known = isinstance(told, dict) and set(told) == {"class", "with"}
+    if not known or not isinstance(told["with"], dict):
+        raise InputError("its config.json says no model (class, with)")
+    name = told["class"]
+    if not isinstance(name, str) or name not in MODELS:
+        raise InputError(f"there is no class {str(name)[:80]} of models")
+    with torch.random.fork_rng(devices=[]):
+        arguments = {k: build(v, source) for k, v in told["with"].items()}
+        return made_model(name, arguments)
+
+
+def made_model(name, arguments):
+    """Calls a class of `MODELS`."""
+    from speechbrain_ser.inference.description import made
+
+    return made(name, MODELS[name], [], arguments)
