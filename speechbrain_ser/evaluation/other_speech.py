@@ -55,8 +55,8 @@ class OtherSpeechReport(Report):
     ---------
     answers : Answers
     output_folder : str
-    temperature : float or None
-        The model's own; None: it has none.
+    fitted : dict
+        What is said of the model's own temperature, see `trust.fitted_on`.
     min_confidence : float or None
         What is less sure than this, at that temperature, is "unsure"; the
         scores of the rest are told beside those of all.
@@ -68,20 +68,18 @@ class OtherSpeechReport(Report):
         self,
         answers,
         output_folder,
-        temperature=None,
+        fitted=None,
         min_confidence=None,
         own=(),
     ):
         super().__init__(answers, output_folder)
-        self.temperature = temperature
+        self.fitted = fitted or no_temperature("the model has none")
         self.min_confidence = min_confidence
         self.own = list(own)
 
     def fit_temperature(self, predictions):
         """Returns the model's own temperature: none is fitted here."""
-        if self.temperature is None:
-            return no_temperature("the model has none")
-        return {"temperature": self.temperature, "fitted_on": "the model's own"}
+        return self.fitted
 
     def confidences(self, part="test"):
         """Returns the largest posterior of what has a label, tempered."""
@@ -108,10 +106,13 @@ class OtherSpeechReport(Report):
         return score
 
     def findings(self):
-        """Says how much it is sure of, and right in."""
-        if self.min_confidence is None or not self.scores:
+        """Says how sure it would be at best, how much it is sure of, and right."""
+        if not self.scores:
             return {}
-        return {"sure": self.sure()}
+        found = {"temperature_of_these_labels": self.trust.best()}
+        if self.min_confidence is not None:
+            found["sure"] = self.sure()
+        return found
 
     def sure(self):
         """Returns the scores of what is sure enough, of ``test``."""
@@ -183,6 +184,9 @@ class OtherSpeechReport(Report):
             ends = rows[0], rows[-1]
             worst, best = (f"{100 * row['UA']:.2f}" for row in ends)
             print(f"UA of the {len(rows)} speakers: {worst} to {best}")
+        best = self.trust.best()
+        if best is not None:
+            print(f"by these labels the best temperature were {best:.2f}")
         if self.min_confidence is not None:
             found = self.sure()
             of = ""

@@ -22,15 +22,15 @@ def coverage_curve(confidences, right):
     Returns
     -------
     dict
-        ``confidence``, falling; ``coverage``: the share of utterances with that
-        one or more; ``accuracy``: the share of these that is right. Equal
-        confidences are one step.
+        ``confidence``, falling; ``n``: utterances of that one or more;
+        ``coverage``: their share; ``accuracy``: the share of them that is
+        right. Equal confidences are one step.
 
     Example
     -------
     >>> found = coverage_curve([0.9, 0.5, 0.5, 0.3], [True, True, False, False])
-    >>> [(step, share) for step, share in zip(*list(found.values())[1:])]
-    [(0.25, 1.0), (0.75, 0.6666666666666666), (1.0, 0.5)]
+    >>> [(step, share) for step, share in zip(found["n"], found["accuracy"])]
+    [(1, 1.0), (3, 0.6666666666666666), (4, 0.5)]
     """
     confidences = np.asarray(confidences, dtype=float)
     order = np.argsort(-confidences, kind="stable")
@@ -40,6 +40,7 @@ def coverage_curve(confidences, right):
     count = np.arange(1, len(falling) + 1)[last]
     return {
         "confidence": falling[last].tolist(),
+        "n": count.tolist(),
         "coverage": (count / len(falling)).tolist(),
         "accuracy": (hits[last] / count).tolist(),
     }

@@ -53,7 +53,14 @@ class Trust:
             name: calibration(posteriors, index)
             for name, posteriors in self.posteriors(part).items()
         }
-        return {"n": len(index), "tempered": None} | found
+        return {"n": len(index), "raw": None, "tempered": None} | found
+
+    def best(self, part="test"):
+        """Returns the temperature that a part's own labels would have.
+
+        It says how far off the fitted one is, and is used for nothing.
+        """
+        return trusted_temperature(*self.held[part])[0]
 
     def draw(self, path, title, part="test"):
         """Draws ``reliability.png`` of a part, if it has labels."""

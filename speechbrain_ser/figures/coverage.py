@@ -8,6 +8,8 @@ from speechbrain_ser.figures.style import (
     new_figure,
 )
 
+FEW = 10  # utterances; the share of fewer is left out, it jumps
+
 
 def plot_coverage(path, curve, title, least=None):
     """Draws the share of right answers by the share that is answered.
@@ -31,18 +33,21 @@ def plot_coverage(path, curve, title, least=None):
     Example
     -------
     >>> target = getfixture("tmp_path") / "coverage.png"
-    >>> curve = {"confidence": [0.9, 0.4], "coverage": [0.5, 1.0]}
-    >>> _ = plot_coverage(target, curve | {"accuracy": [1.0, 0.6]}, "test", 0.6)
+    >>> curve = {"confidence": [0.9, 0.4], "n": [10, 20]}
+    >>> curve |= {"coverage": [0.5, 1.0], "accuracy": [1.0, 0.6]}
+    >>> _ = plot_coverage(target, curve, "test", 0.6)
     >>> target.exists()
     True
     """
-    figure = new_figure(5, 4)
+    figure = new_figure(5.2, 4)
     axes = figure.add_subplot()
     coverage = [100 * value for value in curve["coverage"]]
     accuracy = [100 * value for value in curve["accuracy"]]
+    few = min(FEW, curve["n"][-1])
+    first = next(i for i, n in enumerate(curve["n"]) if n >= few)
     handles = {}
     (handles["the surest ones"],) = axes.plot(
-        coverage, accuracy, color=BLUE, linewidth=1.8, drawstyle="steps-pre"
+        coverage[first:], accuracy[first:], color=BLUE, linewidth=1.8
     )
     handles["all of it"] = axes.axhline(
         accuracy[-1], color="black", linewidth=1, linestyle="--"
@@ -54,8 +59,8 @@ def plot_coverage(path, curve, title, least=None):
             coverage[place], accuracy[place], "o", color=RED, markersize=7
         )
         handles[f"confidence of {least:g} or more"] = mark
-    axes.set_xlim(0, 101)
-    axes.set_ylim(max(0, min(accuracy) - 5), 101)
+    axes.set_xlim(0, 102)
+    axes.set_ylim(max(0, min(accuracy[first:]) - 5), 102)
     axes.set_xlabel("answered (%)")
     axes.set_ylabel("of that right (%)")
     axes.grid(alpha=0.3)

@@ -13,7 +13,8 @@ from speechbrain_ser.inference.other_corpus import (
 )
 from speechbrain_ser.utils.errors import InputError
 
-SPEAKERS = ("no", "column", "all")
+# Choice of --speakers to by whom features are standardised.
+STANDARDISED = {"no": "train", "column": "speaker", "all": "all"}
 
 
 def evaluate(recognizer, corpus, given):
@@ -54,7 +55,7 @@ def evaluate(recognizer, corpus, given):
         "model_sha256": recognizer.digest,
         "temperature": recognizer.temperature,
         "corpus": name,
-        "speakers": speakers,
+        "standardise_by": STANDARDISED[speakers],
         "min_confidence": given.min_confidence,
         "speech": digest([[k, e["emotion"]] for k, e in kept.items()]),
     }
@@ -133,16 +134,28 @@ def write_report(recognizer, predictions, folder, seconds, facts):
     device = getattr(recognizer, "device", "cpu")
     answers = Answers(recognizer.labels, str(device), seconds)
     answers.datasets = {"test": predictions}
-    fitted = recognizer.temperature
     report = OtherSpeechReport(
         answers,
         folder,
-        None if fitted == 1 else fitted,
+        temperature_of(recognizer),
         facts["min_confidence"],
         recognizer.own,
     )
     title = f"{recognizer.name} on {facts['corpus']}"
     report.write(facts, title)
+
+
+def temperature_of(recognizer):
+    """Returns what is said of a model's temperature, None if it has none."""
+    if recognizer.temperature == 1:
+        return None
+    known = recognizer.card.get("calibration") or {}
+    on = known.get("fitted_on") or "what its folder does not say"
+    of = recognizer.card.get("corpus")
+    return {
+        "temperature": recognizer.temperature,
+        "fitted_on": f"{on} of {of}" if of else on,
+    }
 
 
 # What is said
@@ -158,7 +171,7 @@ def say(name, kept, classes, recognizer):
     print(f"{name}: {len(kept)} utterances ({shown})")
     if classes["left_out"]:
         shown = ", ".join(f"{w} {n}" for w, n in classes["left_out"].items())
-        print(f"left out, the model has no such class here: {shown}")
+        print(f"left out, of classes that are none of these: {shown}")
     if classes["classes_without_speech"]:
         print(
             f"nobody shows {', '.join(classes['classes_without_speech'])}: left "
@@ -233,7 +246,7 @@ def arguments(words):
     )
     add(
         "--speakers",
-        choices=SPEAKERS,
+        choices=STANDARDISED,
         help="by whom features are standardised: no, by what trained; column, "
         "each speaker by all that he says here; all, as if one spoke (default: "
         "as the model was made)",
