@@ -180,13 +180,16 @@ class OtherSpeechReport(Report):
         rows = self.speaker_rows(self.brain.datasets["test"])
         if 1 < len(rows) <= SHOWN:
             print(metrics_table({row["speaker"]: row for row in rows}))
-        elif rows:
+        elif len(rows) > SHOWN:
             ends = rows[0], rows[-1]
             worst, best = (f"{100 * row['UA']:.2f}" for row in ends)
             print(f"UA of the {len(rows)} speakers: {worst} to {best}")
         best = self.trust.best()
         if best is not None:
-            print(f"by these labels the best temperature were {best:.2f}")
+            print(
+                f"by these labels a temperature of {best:.2f} would be the best; "
+                "it is used for nothing"
+            )
         if self.min_confidence is not None:
             found = self.sure()
             of = ""
