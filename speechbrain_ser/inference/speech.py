@@ -332,8 +332,7 @@ def _samples(path, first, last, info):
                     f"The audio file '{path}' was changed while this went on: "
                     "label it once more."
                 )
-            if first:
-                audio.seek(first)
+            audio.seek(first)  # from 0 too: MP3 then has other last bits
             count = -1 if last == info.frames else last - first
             return audio.read(count, "float32", always_2d=True)
 
