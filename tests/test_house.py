@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "experiment": EXPERIMENT | {"corpora"},
     "table": EXPERIMENT | {"figures", "table"},
     "inference": EXPERIMENT | {"corpora", "inference", "methods"},
+    "label": {"inference"},
     "_torch_pair": set(),
     "__init__": {"_torch_pair"},
 }

@@ -54,6 +54,7 @@ FIGURES = {
     "embedding.png",
     "prototype_similarity.png",
     "pseudo_label_agreement.png",
+    "reliability.png",
 }
 
 

@@ -1,0 +1,265 @@
+"""Labels speech on the command line: `ser-label`.
+
+Nothing here reads YAML, and nothing is unpickled.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+
+from speechbrain_ser.inference.arguments import parse, settings_of
+from speechbrain_ser.utils.errors import InputError
+
+READY = os.path.join(os.path.dirname(__file__), "ready")
+FEW = 50  # rows that go on the screen beside a file
+NOTHING, STOPPED = 2, 130  # exit codes
+
+
+def main(words=None, load=None):
+    """Labels what the command line names.
+
+    Arguments
+    ---------
+    words : list of str, optional
+        Default: those of this process.
+    load : callable, optional
+        Options to model; default: from the folder ``--model``.
+
+    Returns
+    -------
+    int
+        The exit code: 0, all is labelled; 1, something is not; 2, nothing was
+        done.
+    """
+    options = parse(sys.argv[1:] if words is None else words)
+    try:
+        return Command(options, load or load_model).run()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # whoever reads the standard output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        kept = not options.no_journal
+        goes_on = "goes on from here" if kept else "begins anew"
+        print(f"\nstopped; the same command {goes_on}", file=sys.stderr)
+        return STOPPED
+    return NOTHING
+
+
+def load_model(options):
+    """Loads the model of a command line."""
+    folder = options.model or READY
+    if options.model is None and not os.path.isdir(READY):
+        raise InputError(
+            "this installation has no ready model: give --model, a folder that "
+            "ser-export made"
+        )
+    from speechbrain_ser.inference.recognizer import EmotionRecognizer
+
+    return EmotionRecognizer.from_folder(
+        folder, options.encoder_folder, options.device
+    )
+
+
+class Command:
+    """One command: its sources, its model, its journal, its outputs.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        Of `arguments.parse`.
+    load : callable
+        Given them, gives the model.
+    """
+
+    def __init__(self, options, load):
+        from speechbrain_ser.inference.outputs import STDOUT, outputs_of
+
+        self.options = options
+        self.load = load
+        self.outputs = outputs_of(options)
+        # what is for another program has the standard output alone
+        piped = STDOUT in self.outputs.values()
+        self.told = sys.stderr if piped else sys.stdout
+
+    def say(self, text):
+        """Prints a line."""
+        print(text, file=self.told, flush=True)
+
+    def run(self):
+        """Labels; returns the exit code."""
+        from speechbrain_ser.inference.outputs import write_outputs
+        from speechbrain_ser.inference.rows import Rows
+        from speechbrain_ser.inference.summary import remarks, summary
+
+        options = self.options
+        speech = self.sources()
+        model = self.load(options)
+        if options.speakers not in (None, "no") and model.by != "speaker":
+            model.standardise_by_speaker()
+        temperature = options.temperature or model.temperature
+        model.temperature = 1.0  # what is kept is before it
+        began = time.perf_counter()
+        sounds, said, computed = self.label(model, speech)
+        took = time.perf_counter() - began
+        made = Rows(model, speech, temperature, options.min_confidence)
+        seconds = [getattr(sound, "duration", None) for sound in sounds]
+        rows = [made.make(*each) for each in zip(speech, seconds, said)]
+        write_outputs(self.outputs, rows, sys.stdout)
+        self.save_settings()
+        self.show(rows, model)
+        for line in remarks(sounds, model.card, model.sample_rate):
+            self.say(line)
+        spoken = sum(seconds[index] for index in computed)
+        for line in summary(rows, spoken, took, options.min_confidence):
+            self.say(line)
+        return int(any(row["error"] is not None for row in rows))
+
+    def sources(self):
+        """Finds the speech, with its speakers; checks where outputs go."""
+        from speechbrain_ser.inference.outputs import check_outputs
+        from speechbrain_ser.inference.sources import gather
+
+        options = self.options
+        found = gather(
+            options.paths, options.list, options.channel, options.language
+        )
+        if found.twice:
+            self.say(f"{found.twice} are named twice, and count once")
+        if found.others:
+            self.say(f"{found.others} files have no name of audio: passed over")
+        read = [speech.path for speech in found.speech] + found.read
+        check_outputs(self.outputs, read)
+        return with_speakers(found.speech, options.speakers)
+
+    def label(self, model, speech):
+        """Labels what is not in the journal.
+
+        Returns
+        -------
+        sounds : list
+            Of `speech.open_all`.
+        said : list of Said
+        computed : list of int
+            Which of them were labelled now.
+        """
+        from speechbrain_ser.inference.ffmpeg import MachineError
+        from speechbrain_ser.inference.journal import Said, file_key
+        from speechbrain_ser.inference.plan import Plan
+        from speechbrain_ser.inference.speech import open_all
+        from speechbrain_ser.inference.stream import labelled
+
+        keys = [file_key(each) for each in speech]
+        journal = self.journal(model)
+        journal.read(set(keys), self.options.again)
+        known = {
+            index: journal.infos[key]
+            for index, key in enumerate(keys)
+            if key in journal.infos
+        }
+        sounds = open_all(speech, known)
+        plan = Plan(model, sounds, self.options.batch_size)
+        contexts = plan.contexts(keys)
+        said = [journal.get(*each) for each in zip(keys, contexts)]
+        done = {i for i, each in enumerate(said) if each is not None}
+        computed = []
+        stream = labelled(model, sounds, done, plan=plan)
+        try:
+            for index, outcome in self.bar(stream, len(speech) - len(done)):
+                if isinstance(outcome, InputError):
+                    said[index] = Said([], {}, str(outcome))
+                else:
+                    posterior = list(outcome.posterior.values())
+                    said[index] = Said(posterior, dict(outcome.own))
+                    computed.append(index)
+                if not isinstance(sounds[index], InputError) and not isinstance(
+                    outcome, MachineError
+                ):
+                    info = sounds[index].info
+                    where = keys[index], contexts[index]
+                    journal.add(*where, info, said[index])
+        finally:
+            stream.close()
+            journal.close()
+        return sounds, said, computed
+
+    def journal(self, model):
+        """Opens the journal of a model and of what else decides."""
+        from speechbrain_ser import __version__
+        from speechbrain_ser.inference.journal import Journal, journal_folder
+
+        folder = self.options.journal or journal_folder()
+        if self.options.no_journal:
+            folder = None
+        device = str(getattr(model, "device", "cpu")).partition(":")[0]
+        deciding = [model.digest, __version__, model.by, device]
+        return Journal(folder, deciding, self.say)
+
+    def bar(self, stream, count):
+        """Shows how far it is, where there is much to do."""
+        if count <= FEW:
+            return stream
+        from tqdm import tqdm
+
+        return tqdm(stream, "labelling", count, disable=None, unit="file")
+
+    def save_settings(self):
+        """Writes the settings beside the first output."""
+        from speechbrain_ser.inference.outputs import settings_path
+        from speechbrain_ser.inference.speech import printable
+        from speechbrain_ser.utils.files import write_text
+
+        path = settings_path(self.outputs)
+        if path is None:
+            return
+        held = settings_of(self.options)
+        text = json.dumps(held, indent=2, ensure_ascii=False)
+        if printable(text) != text:
+            text = json.dumps(held, indent=2)
+        write_text(path, text + "\n")
+
+    def show(self, rows, model):
+        """Prints the table, unless it is long and stands in a file."""
+        if self.told is sys.stderr or (self.outputs and len(rows) > FEW):
+            return
+        from speechbrain_ser.inference.outputs import as_screen
+
+        self.say(as_screen(rows, list(model.labels), list(model.own)))
+
+
+def with_speakers(speech, way):
+    """Says of each who speaks.
+
+    Arguments
+    ---------
+    speech : list of Speech
+    way : str or None
+        ``column``: as a table says it; ``folder``: all that lies in one
+        folder; ``all``: one speaker.
+
+    Returns
+    -------
+    list of Speech
+
+    Raises
+    ------
+    InputError
+        If one has no speaker in its column.
+    """
+    if way == "column":
+        for each in speech:
+            if each.speaker is None:
+                raise InputError(
+                    f"--speakers column needs a speaker of '{each.name}': give "
+                    "a table with the column speaker, or --speakers folder"
+                )
+        return speech
+    named = {
+        "no": lambda each: None,
+        "folder": lambda each: os.path.dirname(each.path),
+        "all": lambda each: "all",
+    }.get(way, lambda each: each.speaker)
+    return [dataclasses.replace(each, speaker=named(each)) for each in speech]

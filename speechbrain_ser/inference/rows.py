@@ -1,0 +1,146 @@
+"""A row of the table: what a model said, tempered, in four digits."""
+
+import csv
+import io
+import json
+
+from speechbrain_ser.inference.speech import printable
+
+UNSURE = "unsure"
+DIGITS = 4
+
+
+def tempered(posterior, temperature):
+    """Makes posteriors less or more sure, in the same order.
+
+    Arguments
+    ---------
+    posterior : list of float
+    temperature : float
+        Above 1: less sure.
+
+    Returns
+    -------
+    list of float
+        ``posterior ** (1 / temperature)``, with the sum 1.
+
+    Example
+    -------
+    >>> tempered([0.8, 0.2], 1.0), tempered([0.9, 0.1], 0.5)[0] > 0.98
+    ([0.8, 0.2], True)
+    """
+    if temperature == 1:
+        return list(posterior)
+    largest = max(posterior)
+    powers = [(value / largest) ** (1 / temperature) for value in posterior]
+    return [value / sum(powers) for value in powers]
+
+
+class Rows:
+    """Makes the rows of a table, with the same columns in all.
+
+    Arguments
+    ---------
+    recognizer : EmotionRecognizer
+        Its classes, name and own columns.
+    speech : list of Speech
+        All of them: whether a column is needed is seen by them.
+    temperature : float
+    min_confidence : float, optional
+        Below it a label is `UNSURE`.
+    """
+
+    def __init__(self, recognizer, speech, temperature, min_confidence=None):
+        self.labels = list(recognizer.labels)
+        self.own = list(recognizer.own)
+        self.model = recognizer.name
+        self.temperature = temperature
+        self.min_confidence = min_confidence
+        self.parts = any(s.start is not None or s.stop for s in speech)
+        self.channels = any(s.channel is not None for s in speech)
+
+    def make(self, speech, seconds, said):
+        """Makes a row.
+
+        Arguments
+        ---------
+        speech : Speech
+        seconds : float or None
+            Its duration, if it could be looked at.
+        said : Said
+
+        Returns
+        -------
+        dict
+            Column to text, number or None.
+        """
+        row = {"file": printable(speech.name)}
+        if self.parts:
+            row |= {"start": speech.start, "stop": speech.stop}
+        if self.channels:
+            row |= {"channel": speech.channel}
+        row |= {"label": None, "confidence": None}
+        row |= dict.fromkeys(map(self.column, self.labels))
+        row |= dict.fromkeys(self.own)
+        row["seconds"] = None if seconds is None else round(seconds, 3)
+        row |= {"model": self.model, "error": said.error}
+        if said.error is None:
+            row |= self.answer(said)
+        return row
+
+    def answer(self, said):
+        """The columns of what the model said."""
+        posterior = tempered(said.posterior, self.temperature)
+        best = max(range(len(posterior)), key=posterior.__getitem__)
+        sure = (
+            self.min_confidence is None
+            or posterior[best] >= self.min_confidence
+        )
+        found = {
+            "label": self.labels[best] if sure else UNSURE,
+            "confidence": round(posterior[best], DIGITS),
+        }
+        for word, value in zip(self.labels, posterior):
+            found[self.column(word)] = round(value, DIGITS)
+        for name in self.own:
+            if name in said.own:
+                found[name] = round(said.own[name], DIGITS)
+        return found
+
+    @staticmethod
+    def column(word):
+        """The column of a class' posterior."""
+        return f"posterior_{word}"
+
+
+def as_csv(rows):
+    """Writes rows as CSV.
+
+    Example
+    -------
+    >>> as_csv([{"file": "a,b.wav", "seconds": 1.5, "error": None}])
+    'file,seconds,error\\n"a,b.wav",1.5,\\n'
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_jsonl(rows):
+    """Writes rows as lines of JSON; what is not there is left out.
+
+    Example
+    -------
+    >>> as_jsonl([{"file": "ä.wav", "label": None, "error": "gone"}])
+    '{"file": "ä.wav", "error": "gone"}\\n'
+    """
+    lines = (
+        json.dumps(
+            {name: value for name, value in row.items() if value is not None},
+            ensure_ascii=False,
+        )
+        for row in rows
+    )
+    return "".join(f"{line}\n" for line in lines)
