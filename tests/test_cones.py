@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from tests.inference.model_folders import write_model
 from tests.recipes.helpers import ROOT
 
 HOME = ROOT / "speechbrain_ser"
@@ -251,10 +250,10 @@ def test_help_is_light(script):
     assert python(HELP, script, json.dumps(HEAVY)).strip() == "[]"
 
 
-def test_labels_come_without_what_is_slow(tmp_path):
+def test_labels_come_without_what_is_slow(model_folder):
     """Whatever the modules of inference: what few need loads where it is used."""
-    folder = write_model(tmp_path / "model")
-    said = python(LABELS, HOME / "inference", folder, json.dumps(SLOW))
+    home = HOME / "inference"
+    said = python(LABELS, home, model_folder, json.dumps(SLOW))
     names, found = json.loads(said)
     assert {"recognizer", "folder", "pretrained"} <= set(names)
     assert found == {}
