@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from speechbrain_ser.data.domains import SOURCE, TARGET
+from speechbrain_ser.inference.emotion_model import EmotionModel
 from speechbrain_ser.inference.models import (
     DANNModel,
-    EmotionModel,
     GMPATLModel,
     IPRModel,
     LPMNModel,
