@@ -31,8 +31,8 @@ SUFFIXES = (
 KEPT = 4  # decoded files, which are read piece by piece
 
 
-class FfmpegMissing(InputError):
-    """The program is not there: of the machine, not of the file."""
+class MachineError(InputError):
+    """Something of the machine: the same file may be read another time."""
 
 
 def decode(path):
@@ -52,14 +52,14 @@ def decode(path):
 
     Raises
     ------
-    FfmpegMissing
+    MachineError
         If there is no ffmpeg on PATH.
     InputError
         If it finds no sound in the file, or not all that was promised.
     """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        raise FfmpegMissing(
+        raise MachineError(
             f"The file '{path}' needs the program ffmpeg, which is not on "
             "PATH: install it (`apt install ffmpeg` or `conda install -c "
             "conda-forge ffmpeg`), or convert the file to WAV."

@@ -9,8 +9,8 @@ import os
 
 from speechbrain_ser.inference import models
 from speechbrain_ser.inference.description import build
+from speechbrain_ser.inference.emotion_model import EmotionModel
 from speechbrain_ser.inference.encoder_place import check_encoder, place_of
-from speechbrain_ser.inference.models import EmotionModel
 from speechbrain_ser.inference.tensors import WEIGHTS, load_tensors
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import Labels, Number, Whole, Word
@@ -21,7 +21,9 @@ LARGEST = 1 << 22  # bytes of a config.json
 MODELS = {
     name: value
     for name, value in vars(models).items()
-    if isinstance(value, type) and issubclass(value, EmotionModel)
+    if isinstance(value, type)
+    and issubclass(value, EmotionModel)
+    and value.__module__ == models.__name__
 }
 # What config.json must say, and what that may be.
 FIELDS = {

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from speechbrain_ser.data.domains import SOURCE, TARGET
+from speechbrain_ser.inference.emotion_model import EmotionModel
 from speechbrain_ser.inference.models import (
     DANNModel,
-    EmotionModel,
     GMPATLModel,
     IPRModel,
     LPMNModel,
@@ -107,7 +107,7 @@ def trained_run(run, source=None, device=None):
         )
     settings = dict(peek(path, overrides))
     cls, arguments, made = KINDS[kind](brain, node, settings)
-    model = cls(**arguments).to(brain.device).eval().requires_grad_(False)
+    model = cls(**arguments).to(brain.device).eval()
     return TrainedRun(model, made, arguments, brain, metrics_of(run), settings)
 
 

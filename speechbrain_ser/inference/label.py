@@ -146,6 +146,7 @@ class Command:
         computed : list of int
             Which of them were labelled now.
         """
+        from speechbrain_ser.inference.ffmpeg import MachineError
         from speechbrain_ser.inference.journal import Said, file_key
         from speechbrain_ser.inference.plan import Plan
         from speechbrain_ser.inference.speech import open_all
@@ -174,7 +175,9 @@ class Command:
                     posterior = list(outcome.posterior.values())
                     said[index] = Said(posterior, dict(outcome.own))
                     computed.append(index)
-                if not isinstance(sounds[index], InputError):
+                if not isinstance(sounds[index], InputError) and not isinstance(
+                    outcome, MachineError
+                ):
                     info = sounds[index].info
                     where = keys[index], contexts[index]
                     journal.add(*where, info, said[index])
@@ -255,6 +258,7 @@ def with_speakers(speech, way):
                 )
         return speech
     named = {
+        "no": lambda each: None,
         "folder": lambda each: os.path.dirname(each.path),
         "all": lambda each: "all",
     }.get(way, lambda each: each.speaker)

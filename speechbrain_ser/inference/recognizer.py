@@ -369,9 +369,8 @@ class EmotionRecognizer:
         if isinstance(speech, (str, os.PathLike)):
             from speechbrain_ser.inference.speech import Speech
 
-            return Speech(os.fspath(speech), channel=channel).read(
-                self.sample_rate
-            )
+            path = os.path.abspath(os.fspath(speech))
+            return Speech(path, channel=channel).read(self.sample_rate)
         return checked_signal(speech, rate, self.sample_rate, channel)
 
     def cut(self, signal):

@@ -9,6 +9,7 @@ import soundfile
 
 from speechbrain_ser.corpora.protocols.checks import SHORTEST
 from speechbrain_ser.inference import ffmpeg
+from speechbrain_ser.inference.ffmpeg import MachineError
 from speechbrain_ser.utils.audio_files import AudioInfo, inspect_audio
 from speechbrain_ser.utils.errors import InputError
 
@@ -22,9 +23,8 @@ class Speech:
     Arguments
     ---------
     path : str
-        Absolute.
-    name : str
-        What the table calls it.
+    name : str, optional
+        What the table calls it; default: its path.
     start, stop : float, optional
         Seconds; default: the whole file.
     channel : int, optional
@@ -33,17 +33,26 @@ class Speech:
     """
 
     path: str
-    name: str
+    name: str = None
     start: float = None
     stop: float = None
     channel: int = None
     speaker: str = None
     language: str = None
 
+    def __post_init__(self):
+        """Takes the path for the name where there is none."""
+        if self.name is None:
+            object.__setattr__(self, "name", self.path)
+
     @property
     def place(self):
         """What of which file it is."""
         return self.path, self.start, self.stop, self.channel
+
+    def read(self, sample_rate):
+        """Looks at it and reads it; see `opened` and `Sound.read`."""
+        return opened(self).read(sample_rate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +130,7 @@ class Sound:
         first = begin if first is None else first
         last = end if last is None else last
         path = self.speech.path
-        samples = _samples(path, first, last, self.info.frames)
+        samples = _samples(path, first, last, self.info)
         if len(samples) < last - first:
             raise InputError(
                 f"The audio file '{path}' is truncated (its header promises "
@@ -282,7 +291,7 @@ def _inspected(path):
         except RuntimeError:
             pass
     if not needs_ffmpeg(path) or not os.path.isfile(path):
-        return inspect_audio(path, mixed=True)
+        return inspect_audio(path)
     if os.path.getsize(path) == 0:
         raise InputError(
             f"The audio file '{path}' is empty (0 bytes): copy it again from "
@@ -310,29 +319,39 @@ def _look_at_decoded(path, file):
     return info
 
 
-def _samples(path, first, last, frames):
+def _samples(path, first, last, info):
     """Samples of a file, ``[time, channels]``, float32."""
-    count = -1 if last == frames else last - first
-    part = {"frames": count, "start": first, "dtype": "float32"}
-    part["always_2d"] = True
 
     def read(file):
-        """Of a file that ffmpeg decoded."""
-        return soundfile.read(file.fileno(), closefd=False, **part)[0]
+        """Of a name, or of what ffmpeg decoded."""
+        given = file if isinstance(file, str) else file.fileno()
+        with soundfile.SoundFile(given, closefd=False) as audio:
+            now = AudioInfo(audio.frames, audio.samplerate, audio.channels)
+            if now != info:
+                raise MachineError(
+                    f"The audio file '{path}' was changed while this went on: "
+                    "label it once more."
+                )
+            audio.seek(first)  # from 0 too: MP3 then has other last bits
+            count = -1 if last == info.frames else last - first
+            return audio.read(count, "float32", always_2d=True)
 
     try:
         if needs_ffmpeg(path):
             return ffmpeg.DECODED.use(path, read)
-        return soundfile.read(path, **part)[0]
+        return read(path)
     except RuntimeError as error:
-        inspect_audio(path, mixed=True)  # gone, or changed, since
+        if not os.access(path, os.R_OK):
+            raise MachineError(
+                f"The audio file '{path}' can't be read any more: restore it."
+            ) from None
         reason = str(error).rpartition(": ")[2].rstrip(".")
         raise InputError(
             f"The audio file '{path}' can't be read ({reason}): copy it again "
             "from its source."
         ) from None
     except OSError as error:
-        raise InputError(
+        raise MachineError(
             f"The audio file '{path}' can't be read ({error.strerror}): give "
             "a file that you may read."
         ) from None

@@ -45,9 +45,7 @@ def labelled(
         if isinstance(sound, InputError) and index not in done:
             yield index, sound
     plan = plan or Plan(recognizer, sounds, batch_size)
-    stream = _Stream(recognizer, plan, done, ahead)
-    with torch.no_grad():
-        yield from stream.rows()
+    yield from _Stream(recognizer, plan, done, ahead).rows()
 
 
 def read_ahead(read, groups, ahead, threads=None):
@@ -89,6 +87,36 @@ def read_ahead(read, groups, ahead, threads=None):
             yield group, [jobs.pop(0).result() for _ in group]
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class Streamed:
+    """What is gone through once, and whose first can be looked at before.
+
+    Arguments
+    ---------
+    first : object
+    others : iterator
+
+    Example
+    -------
+    >>> held = Streamed(1, iter([2, 3]))
+    >>> held[0], list(held)
+    (1, [1, 2, 3])
+    """
+
+    def __init__(self, first, others):
+        self.first, self.others = first, others
+
+    def __getitem__(self, place):
+        """Gives the first."""
+        if place != 0:
+            raise IndexError(place)
+        return self.first
+
+    def __iter__(self):
+        """Yields all."""
+        yield self.first
+        yield from self.others
 
 
 class _Stream:
@@ -161,18 +189,24 @@ class _Stream:
 
     def statistics_of(self, who):
         """Of one speaker; None if nothing of him can be read."""
-        made = []
+        held = self.spoken_by(who)
+        first = next(held, None)
+        if first is None:
+            return None
+        return self.recognizer.statistics(Streamed(first, held))
+
+    def spoken_by(self, who):
+        """Yields the frames of all that a speaker says, one piece at a time."""
         groups = [[number] for number in self.plan.spoken[who]]
         for (number,), (signal,) in read_ahead(self.read, groups, self.ahead):
             result = self.frames(number, signal)
             if isinstance(result, InputError):
                 continue
-            made.append(result[0])
             size = result[0].numel() * result[0].element_size()
             if size <= self.room:
                 self.room -= size
                 self.kept[number] = result
-        return self.recognizer.statistics(made) if made else None
+            yield result[0]
 
     def classify(self, batch, read, statistics):
         """What the model says of each piece of a batch, or its error."""

@@ -124,7 +124,7 @@ def summary(rows, computed, took, min_confidence=None):
     failed = [row for row in rows if row["error"] is not None]
     good = [row for row in rows if row["error"] is None]
     speech = sum(row["seconds"] for row in good)
-    noun = "thing" if len(rows) == 1 else "things"
+    noun = "recording" if len(rows) == 1 else "recordings"
     line = f"{len(good)} of {len(rows)} {noun} labelled, {length(speech)} of "
     line += "speech"
     if failed:
@@ -132,7 +132,7 @@ def summary(rows, computed, took, min_confidence=None):
     if computed:
         line += (
             f"; {length(computed)} of it now, in {length(took)} (real-time "
-            f"factor {took / computed:.3f})"
+            f"factor {took / computed:.2g})"
         )
     elif good:
         line += "; all of it before"
