@@ -30,8 +30,8 @@ def small_pictures(monkeypatch):
 def model(monkeypatch, tmp_path):
     """A made-up model, and the folder that it is taken from."""
     fake = Fake()
-    fake.labels = ["low", "high", "grün"]
-    fake.card |= {"corpus": "EMO-DB", "protocol": "emodb-loso@1"}
+    more = {"corpus": "EMO-DB", "protocol": "emodb-loso@1"}
+    fake.card = fake.card | more
 
     def from_folder(folder, encoder_folder=None, device=None):
         """Stands in for `EmotionRecognizer.from_folder`."""
@@ -203,7 +203,7 @@ def test_speakers_that_can_not_be(model, tones):
         answers_of(model, tones, "no")
     with pytest.raises(InputError, match="tone0 has no speaker"):
         answers_of(model, tones, "column")
-    assert model.seen == 0
+    assert model.framed == 0
 
 
 def test_an_entry_is_read_as_a_recipe_reads_it(speech, tmp_path):
