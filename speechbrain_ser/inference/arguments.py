@@ -159,7 +159,9 @@ def _read_settings(path, parser):
         parser.error(f"--settings '{path}' is no JSON ({error})")
     names = set(vars(_defaults(parser))) - set(ALONE)
     if not isinstance(held, dict) or set(held) - names:
-        odd = ", ".join(sorted(set(held) - names)) or "no settings"
+        odd = "no settings"
+        if isinstance(held, dict):
+            odd = ", ".join(sorted(set(held) - names))
         parser.error(
             f"--settings '{path}' holds {odd}: give those of "
             f"{', '.join(sorted(names))}"
