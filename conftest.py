@@ -96,6 +96,52 @@ def small_whisper(tmp_path_factory):
     return save_whisper(tmp_path_factory.mktemp("whisper"))
 
 
+def plain_config(**changes):
+    """What a model folder says of a linear probe of log-Mel features."""
+    lobes = "speechbrain_ser.lobes"
+    features = {
+        "call": "speechbrain_ser.data.layer_statistics.LayerStatistics",
+        "with": {
+            "encoder": {
+                "call": f"{lobes}.features.LogMel",
+                "with": {"n_mels": 8},
+            }
+        },
+    }
+    probe = {
+        "call": f"{lobes}.linear_probe.LinearProbe",
+        "with": {"n_rows": 1, "dim": 16, "n_classes": 4},
+    }
+    told = {"features": features, "probe": probe, "channels": 16}
+    return {
+        "format": 1,
+        "name": "plain",
+        "labels": ["anger", "happiness", "neutral", "sadness"],
+        "sample_rate": 16000,
+        "temperature": 2.0,
+        "max_seconds": 60.0,
+        "batch_size": 16,
+        "card": {"method": "probe", "languages": ["de"]},
+        "model": {"class": "ProbeModel", "with": told},
+        "encoder": None,
+    } | changes
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A model folder with random weights."""
+    from speechbrain_ser.inference.export import write_folder
+    from speechbrain_ser.inference.folder import model_of
+
+    config = plain_config()
+    model = model_of(config["model"])
+    torch.manual_seed(0)
+    model.probe.linear.reset_parameters()
+    folder = str(tmp_path_factory.mktemp("models") / "plain")
+    write_folder(folder, config, model, None)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def mini_cache(tmp_path_factory):
     """A folder for mini corpora, one for all workers of pytest."""

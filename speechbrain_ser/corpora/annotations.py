@@ -6,7 +6,7 @@ import os
 import re
 import textwrap
 
-from speechbrain_ser.utils.audio_files import inspect_audio
+from speechbrain_ser.utils.audio_files import MIX, inspect_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_json
 from speechbrain_ser.utils.missing import is_missing
@@ -335,8 +335,9 @@ def _wrong_kind(key, value):
         return "a whole number of samples, 0 or more,"
     if key == "session" and not (isinstance(value, str) or _is_whole(value)):
         return "a text or a whole number"
-    if key == "channel" and value != "mix":
-        return '"mix" (the mean of all channels)'
+    if key == "channel" and value != MIX:
+        if not (_is_whole(value) and value >= 1):
+            return 'a channel\'s number, from 1, or "mix" (the mean of all)'
     if key == "votes" and not _is_votes(value):
         return 'a list of each annotator\'s labels such as [["neu"], ["sad"]]'
     return None
@@ -392,7 +393,7 @@ def _pieces(entry, max_duration, how):
         stop = entry["stop"]
         rate = round((stop - start) / entry["duration"])
     else:
-        info = inspect_audio(entry["wav"], "channel" in entry)
+        info = inspect_audio(entry["wav"])
         stop, rate = info.frames, info.sample_rate
     length, longest = stop - start, int(max_duration * rate)
     if longest < 1:

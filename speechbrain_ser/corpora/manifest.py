@@ -11,7 +11,8 @@ from speechbrain_ser.corpora.class_words import ClassMap, as_mapping, map_words
 from speechbrain_ser.corpora.csv_table import read_table
 from speechbrain_ser.corpora.manifest_cells import CELLS
 from speechbrain_ser.corpora.release import Classes, Place
-from speechbrain_ser.utils.audio_files import check_audio, inspect_each
+from speechbrain_ser.utils.audio_entries import check_audio, no_channel
+from speechbrain_ser.utils.audio_files import MIX, inspect_each
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.logger import LateLogger
 from speechbrain_ser.utils.missing import is_missing
@@ -63,7 +64,7 @@ def read_manifest(
         Id -> entry, sorted by id, with `wav`, `start`, `stop` (samples),
         `duration` (seconds), `emotion`, `speaker` and what else the columns
         hold; others than `COLUMNS` are the texts of its `columns`. The id is
-        the file, and where a part of it is meant its seconds.
+        the file, and where a part of it is meant its seconds and its channel.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def read_manifest(
     _refuse_two_sides(kept, where, said)
     kept = _with_audio(kept, where, said, is_json(manifest))
     if is_json(manifest):
-        check_audio(kept, source=manifest)
+        kept = check_audio(kept, source=manifest)
     return Read(dict(sorted(kept.items())))
 
 
@@ -149,7 +150,7 @@ def _rows(manifest, data_root):
                 "same word in all rows of one person."
             )
         _refuse_unlabelled(here, entry)
-        key = _id(wav, row, base)
+        key = _id(wav, row, base, _channel(entry))
         if key in entries:
             raise InputError(
                 f"{here} has the file '{row['file']}' of {where[key]} once "
@@ -203,31 +204,47 @@ def _refuse_unlabelled(here, entry):
         )
 
 
-def _id(wav, row, base):
-    """The name of a row's utterance: its file, and its seconds if it is a part."""
+def _id(wav, row, base, channel):
+    """The name of a row's utterance: its file, and what is meant of it."""
     inside = os.path.relpath(wav, base)
     name = wav if inside.startswith(os.pardir) else inside
     times = [row.get(column, "") for column in ("start", "stop")]
-    return f"{name}:{'-'.join(times)}" if any(times) else name
+    if any(times):
+        name = f"{name}:{'-'.join(times)}"
+    return name if channel == MIX else f"{name}:channel {channel}"
 
 
 def _refuse_twice(entries, where, said):
-    """Refuses a whole file beside a part of it, and a part twice."""
-    spans = collections.defaultdict(dict)
+    """Refuses a whole file beside a part of it, and a part twice.
+
+    One channel and another are no more the same than two files.
+    """
+    files = collections.defaultdict(lambda: collections.defaultdict(dict))
     for key, entry in entries.items():
-        span = entry.get("start"), entry.get("stop")
-        own = spans[entry["wav"]]
-        whole = (None, None)
-        other = own.get(span) or own.get(whole)
-        if other is None and span == whole and own:
-            other = next(iter(own.values()))
-        if other is not None:
-            raise InputError(
-                f"{said}, {where[key]} has the file '{entry['wav']}' of "
-                f"{where[other]} once more: take one of them out, or give "
-                "each its own start and stop."
-            )
-        own[span] = key
+        span, channel = (entry.get("start"), entry.get("stop")), _channel(entry)
+        channels = files[entry["wav"]]
+        names = [*channels] if channel == MIX else [channel, MIX]
+        for other in [_overlap(channels[name], span) for name in names]:
+            if other is not None:
+                raise InputError(
+                    f"{said}, {where[key]} has the file '{entry['wav']}' of "
+                    f"{where[other]} once more: take one of them out, or give "
+                    "each its own start and stop."
+                )
+        channels[channel][span] = key
+
+
+def _overlap(spans, span):
+    """Who has this part of a file, or all of it; or a part, if all is meant."""
+    whole = (None, None)
+    if span == whole and spans:
+        return next(iter(spans.values()))
+    return spans.get(span) or spans.get(whole)
+
+
+def _channel(entry):
+    """Which channel an entry means."""
+    return entry.get("channel", MIX)
 
 
 def _refuse_two_sides(entries, where, said):
@@ -248,9 +265,9 @@ def _refuse_two_sides(entries, where, said):
 
 
 def _with_audio(entries, where, said, with_spans):
-    """Adds `channel`, and samples and durations if they are not there yet."""
+    """Adds samples, durations and `channel` if they are not there yet."""
     wavs = [entry["wav"] for entry in entries.values()]
-    infos, errors = inspect_each(wavs, mixed=set(wavs))
+    infos, errors = inspect_each(wavs)
     if errors:
         key = next(k for k, e in entries.items() if e["wav"] in errors)
         more = f" ({len(errors) - 1} more are bad)" if len(errors) > 1 else ""
@@ -259,11 +276,13 @@ def _with_audio(entries, where, said, with_spans):
     made = {}
     for key, entry in entries.items():
         info = infos[entry["wav"]]
-        if info.channels > 1:
-            entry = entry | {"channel": "mix"}
         made[key] = entry
         if with_spans:
             continue
+        named = {"channel": entry["channel"]} if "channel" in entry else {}
+        if _channel(entry) != MIX and entry["channel"] > info.channels:
+            fault = no_channel(entry["wav"], entry["channel"], info.channels)
+            raise InputError(f"{said}, {where[key]} {fault}.")
         start, stop = entry.get("start", 0.0), entry.get("stop")
         first = round(start * info.sample_rate)
         last = info.frames
@@ -278,8 +297,5 @@ def _with_audio(entries, where, said, with_spans):
                 f"of '{entry['wav']}', which has {info.duration:.3f}: correct "
                 "start and stop (seconds)."
             )
-        made[key] = entry | info.span(first, last)
-    mixed = sum("channel" in entry for entry in made.values())
-    if mixed:
-        logger.info("%s: %d have several channels: mixed", said, mixed)
+        made[key] = entry | info.span(first, last) | named
     return made

@@ -3,6 +3,7 @@
 import re
 
 from speechbrain_ser.corpora.release import finite
+from speechbrain_ser.utils.audio_files import MIX
 
 SPLITS = {
     "train": ("train", "training"),
@@ -94,6 +95,26 @@ class Decimal:
         return None if low or high else value
 
 
+class Channel:
+    """The number of a channel, or all of them mixed.
+
+    Example
+    -------
+    >>> Channel()("2"), Channel()("2.0"), Channel()("Mix"), Channel()("0")
+    (2, 2, 'mix', None)
+    """
+
+    what = f"a channel's number, from 1, or {MIX} (the mean of all)"
+
+    def __call__(self, text):
+        """Returns the number, or `MIX`; None if it is neither."""
+        if text.lower() == MIX:
+            return MIX
+        number = finite(text)  # 2.0 where a table had empty cells too
+        fit = number is not None and number >= 1 and number == int(number)
+        return int(number) if fit else None
+
+
 class Votes:
     """The labels of each annotator.
 
@@ -117,6 +138,7 @@ class Votes:
 CELLS = {
     "start": Decimal(0),
     "stop": Decimal(0),
+    "channel": Channel(),
     "gender": OneWord(GENDERS, others=True),
     "session": Text(),
     "language": Text(),

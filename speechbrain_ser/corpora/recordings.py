@@ -102,11 +102,8 @@ def read_recordings(corpus, data_folder, labels=None, complete=None):
     odd = OddEntries()
     if complete is not None:
         complete(root, chosen, odd)
-    read = with_spans(chosen, odd, mixed=True)
+    read = with_spans(chosen, odd)
     odd.settle(len(chosen), f"recordings of '{root}'")
-    mixed = sum("channel" in entry for entry in read.values())
-    if mixed:
-        logger.info("%d recordings have several channels: mixed", mixed)
     return Read(read, odd.rows)
 
 
@@ -216,7 +213,7 @@ def _choose_copies(entries, copies):
     """Sets each entry's `wav`."""
     several = {key: copies[key] for key in entries if len(copies[key]) > 1}
     paths = [path for own in several.values() for path in own]
-    infos, _ = inspect_each(paths, mixed=set(paths))
+    infos, _ = inspect_each(paths, told=False)
     for key, entry in entries.items():
         own = copies[key]
         if key in several:

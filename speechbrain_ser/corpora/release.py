@@ -302,8 +302,10 @@ def with_audio_alone(annotation, of):
     return Read(kept, odd.rows)
 
 
-def with_spans(annotation, odd, mixed=False):
+def with_spans(annotation, odd):
     """Adds `start`, `stop` and `duration`; who has no usable audio is left out.
+
+    And the `channel` ``mix`` where a file has several.
 
     Arguments
     ---------
@@ -311,9 +313,6 @@ def with_spans(annotation, odd, mixed=False):
         Id -> entry with `wav`, completed in place.
     odd : OddEntries
         Given those that are left out.
-    mixed : bool
-        Whether files of several channels are used too: their entries have the
-        `channel` ``mix``.
 
     Returns
     -------
@@ -327,15 +326,13 @@ def with_spans(annotation, odd, mixed=False):
         others.
     """
     wavs = [entry["wav"] for entry in annotation.values()]
-    infos, errors = inspect_each(wavs, mixed=set(wavs) if mixed else ())
+    infos, errors = inspect_each(wavs)
     if not infos:
         raise_first(errors)
     kept = {}
     for key, entry in annotation.items():
         if entry["wav"] in infos:
             kept[key] = entry | infos[entry["wav"]].span()
-            if infos[entry["wav"]].channels > 1:
-                kept[key]["channel"] = "mix"
             continue
         said = str(errors[entry["wav"]])
         what = "Utterances whose audio is missing or broken"

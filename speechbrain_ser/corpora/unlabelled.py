@@ -4,7 +4,7 @@ import os
 
 from speechbrain_ser.corpora.annotations import read_annotation
 from speechbrain_ser.corpora.release import Folder, with_audio_alone
-from speechbrain_ser.utils.audio_files import check_audio
+from speechbrain_ser.utils.audio_entries import check_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import NOTHING, Word, checked
 

@@ -215,7 +215,8 @@ class FrameCache:
                 "correct its path in the annotation"
             ) from failure
         part = (entry.get("start", 0), entry.get("stop"), self.sample_rate)
-        part += tuple(entry[k] for k in ("speed", "channel") if k in entry)
+        part += (entry["speed"],) if "speed" in entry else ()
+        part += (str(entry["channel"]),) if "channel" in entry else ()
         if "copy" in entry:
             part += (entry["copy"], self.copies.fingerprint)
         name = hashlib.sha256(f"{self.hashes[known]} {part}".encode())

@@ -52,6 +52,20 @@ class DANNReport(Report):
         found = {"language_probe_UA": self.language_left}
         return found | ({"compared": self.compared} if self.compared else {})
 
+    def fit_temperature(self, predictions):
+        """Adds of which language the valid part is, which decides its worth.
+
+        Of ``dann`` the target's was heard in training, without its labels.
+        """
+        facts = super().fit_temperature(predictions)
+        for prediction in list(predictions.get("valid", {}).values())[:1]:
+            domain = prediction["entry"].get("domain", TARGET)
+            facts["language"] = NAMES[domain]
+            facts["heard_in_training"] = (
+                self.brain.system == "dann" and domain == TARGET
+            )
+        return facts
+
     def draw_figures(self, predictions, title):
         """Draws Figure 2, of ``base`` beside it if that run is there, and 3."""
         if self.brain.system == "mono":

@@ -14,6 +14,7 @@ from speechbrain_ser.evaluation.metrics import (
     metrics_table,
 )
 from speechbrain_ser.evaluation.probing import speaker_probe
+from speechbrain_ser.evaluation.trust import Trust, fitted_on, no_temperature
 from speechbrain_ser.figures.confusion import plot_confusion
 from speechbrain_ser.figures.embedding import plot_embedding
 from speechbrain_ser.scores import SHARES
@@ -39,11 +40,39 @@ def run_key(folder):
         return None
 
 
+def run_temperature(folder):
+    """Returns what the report in a run's folder says of its temperature.
+
+    Arguments
+    ---------
+    folder : str
+
+    Returns
+    -------
+    dict
+        ``temperature``, None where there is none, and what it was fitted on; see
+        `trust.fitted_on`.
+
+    Example
+    -------
+    >>> run_temperature(getfixture("tmp_path"))["temperature"] is None
+    True
+    """
+    try:
+        with open(os.path.join(folder, METRICS), encoding="utf-8") as file:
+            known = dict(json.load(file)["calibration"])
+        return {"temperature": known["temperature"]} | {
+            name: value for name, value in known.items() if name != "parts"
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return no_temperature("the run has no report with one")
+
+
 class Report:
     """Evaluates a trained Brain and writes what there is to say.
 
     A method's own report overrides `load_selected`, `predict`, `columns`,
-    `more_predictions`, `findings` and `draw_figures`.
+    `more_predictions`, `fit_temperature`, `findings` and `draw_figures`.
 
     Arguments
     ---------
@@ -67,6 +96,7 @@ class Report:
         self.output_folder = output_folder
         self.speaker_probe = speaker_probe
         self.leakage = None  # what `probe_speakers` found, for figures too
+        self.trust = None  # how far posteriors can be trusted
         self.epoch = None
         self.scores = {}  # part to `full_score`, for figures too
 
@@ -105,6 +135,21 @@ class Report:
             The same for parts of other names, the plan's ``more_parts``.
         """
         return {}
+
+    def fit_temperature(self, predictions):
+        """Fits a temperature on what was not trained on.
+
+        Arguments
+        ---------
+        predictions : dict
+            Part to what the Brain's ``predict`` returned.
+
+        Returns
+        -------
+        dict
+            See `trust.fitted_on`.
+        """
+        return fitted_on("valid", predictions, self.labels)
 
     def findings(self):
         """Returns a method's own facts for ``metrics.json``."""
@@ -155,6 +200,8 @@ class Report:
         scores = {part: self.full_score(p) for part, p in every.items()}
         scores = {part: score for part, score in scores.items() if score}
         self.scores = scores
+        temperature = self.fit_temperature(predictions)
+        self.trust = Trust(self.labels, predictions, temperature)
         self.write_predictions(every)
         if self.speaker_probe:
             self.leakage = self.probe_speakers(predictions)
@@ -165,6 +212,7 @@ class Report:
                 self.labels,
                 f"{title}: test",
             )
+        self.trust.draw(self.figure("reliability"), f"{title}: test")
         self.draw_figures(predictions, title)
         self.write_metrics(facts, scores)
         self.print_all(title, scores)
@@ -183,6 +231,7 @@ class Report:
                 "wall_seconds": self.brain.wall_seconds(),
                 "selected_epoch": self.epoch,
                 "metrics": scores,
+                "calibration": self.trust.facts,
                 "test_mean_of_last_epochs": self.last_epochs_mean(),
             },
         )
@@ -246,11 +295,14 @@ class Report:
 
     def print_all(self, title, scores):
         """Prints the table and what else a user wants to know at once."""
-        print(f"\n{title}, epoch {self.epoch}")
+        epoch = "" if self.epoch is None else f", epoch {self.epoch}"
+        print(f"\n{title}{epoch}")
         if scores:
             print(metrics_table(scores))
         self.print_more(scores)
         self.print_intervals(scores)
+        if self.trust.line() is not None:
+            print(self.trust.line())
         mean = self.last_epochs_mean()
         if mean is not None:
             print(

@@ -3,7 +3,7 @@
 import os
 
 from speechbrain_ser.corpora.protocols.checks import long_enough
-from speechbrain_ser.evaluation.report import Report
+from speechbrain_ser.evaluation.report import Report, run_temperature
 from speechbrain_ser.experiment.hparams import load, text_of, with_overrides
 from speechbrain_ser.experiment.run_folder import (
     CHECKPOINTS,
@@ -59,7 +59,28 @@ def evaluate(run, parts, folder, run_opts=None):
         "sizes": {name: len(part) for name, part in parts.items()},
     }
     name = os.path.basename(os.path.abspath(run))
-    return Report(brain, folder).write(facts, f"{name} on other speech")
+    report = OtherSpeech(brain, folder, run)
+    return report.write(facts, f"{name} on other speech")
+
+
+class OtherSpeech(Report):
+    """The report of a run on other speech, with the run's own temperature.
+
+    Arguments
+    ---------
+    brain : SERBrain
+    output_folder : str
+    run : str
+        The run's folder.
+    """
+
+    def __init__(self, brain, output_folder, run):
+        super().__init__(brain, output_folder)
+        self.run = run
+
+    def fit_temperature(self, predictions):
+        """Returns what the run's report says of its temperature."""
+        return run_temperature(self.run)
 
 
 def load_run(run, folder, **more):

@@ -21,6 +21,7 @@ from speechbrain_ser.experiment.run_folder import (
     claim_folder,
     keep_recipe,
 )
+from speechbrain_ser.utils.audio_files import MIX
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.files import write_csv
 from speechbrain_ser.utils.missing import is_missing
@@ -74,8 +75,8 @@ class Experiment:
     max_duration : float or None
         Longer utterances are shortened, in seconds; what is evaluated stays
         whole (valid, test) or is evaluated in pieces.
-    long_utterances : str
-        ``cut`` or ``split``, see `limit_parts`.
+    long_utterances, several_channels : str
+        ``cut`` or ``split``, see `limit_parts`; ``mix`` or ``refuse``.
     script : str
         The recipe's ``__file__``.
     method : str
@@ -122,6 +123,7 @@ class Experiment:
         mini_hparams: Word(optional=True) = None,
         max_duration: Number(0.1, optional=True) = None,
         long_utterances: OneOf("cut", "split") = "cut",
+        several_channels: OneOf(MIX, "refuse", counts=NOTHING) = MIX,
         script=None,
         method=None,
         corpus=None,
@@ -150,6 +152,7 @@ class Experiment:
         self.mini_hparams = mini_hparams
         self.max_duration = max_duration
         self.long_utterances = long_utterances
+        self.several_channels = several_channels
         self.script = script
         self.method = method
         self.corpus = corpus

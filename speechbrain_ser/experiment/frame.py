@@ -23,6 +23,8 @@ from speechbrain_ser.experiment.hparams import (
     with_options,
     with_overrides,
 )
+from speechbrain_ser.utils.audio_entries import refuse_several
+from speechbrain_ser.utils.audio_files import MIX
 from speechbrain_ser.utils.errors import InputError
 
 
@@ -88,6 +90,8 @@ class Recipe:
         experiment.check_settings(settings)
         parts, protocol = experiment.make_parts(settings)
         parts = long_enough(parts)
+        if experiment.several_channels != MIX:
+            refuse_several(parts, f"--several_channels {MIX}")
         experiment.check(parts)
         overrides, experiment = self.filled_in(path, overrides, parts)
         settings = peek(path, overrides)

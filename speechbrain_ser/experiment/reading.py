@@ -5,7 +5,7 @@ import json
 import os
 
 from speechbrain_ser.corpora.annotations import read_annotation
-from speechbrain_ser.utils.audio_files import check_audio
+from speechbrain_ser.utils.audio_entries import check_audio
 from speechbrain_ser.utils.errors import InputError
 
 UNLABELLED = ("unlabelled", "target")  # parts whose labels may be missing

@@ -107,7 +107,7 @@ def trained_run(run, source=None, device=None):
         )
     settings = dict(peek(path, overrides))
     cls, arguments, made = KINDS[kind](brain, node, settings)
-    model = cls(**arguments).to(brain.device).eval().requires_grad_(False)
+    model = cls(**arguments).to(brain.device).eval()
     return TrainedRun(model, made, arguments, brain, metrics_of(run), settings)
 
 

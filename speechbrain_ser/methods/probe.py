@@ -29,6 +29,7 @@ from speechbrain_ser.methods.probe_choice import (
     speaker_groups,
     statistics,
 )
+from speechbrain_ser.methods.probe_temperature import held_out_temperature
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
     NOTHING,
@@ -262,6 +263,15 @@ class ProbeBrain(SERBrain):
         fitted = [torch.tensor(array).float() for array in fitted]
         self.modules.probe.set(rows, *fitted, penalty)
         self.note(rows, penalty, judged)
+        self.history.notes["calibration"] = held_out_temperature(
+            tried[rows],
+            labels,
+            [entry.get("speaker") for entry in held],
+            self.groups,
+            lambda *own: self.kind.linear(self.kind.fit(*own, penalty, weight)),
+            len(self.labels),
+            self.kind.pairwise,
+        )
         worth = {}
         if judged:
             name = f"held_out_{self.kind.judged_by}"

@@ -4,7 +4,9 @@ import soundfile
 import torchaudio
 
 from speechbrain.dataio.dataio import read_audio
-from speechbrain_ser.utils.audio_files import inspect_audio, not_mono
+from speechbrain_ser.utils.audio_entries import no_channel
+from speechbrain_ser.utils.audio_files import MIX, inspect_audio
+from speechbrain_ser.utils.errors import InputError
 
 
 def load_audio(entry, sample_rate=16000):
@@ -14,10 +16,10 @@ def load_audio(entry, sample_rate=16000):
     ---------
     entry : dict
         With `wav` and optionally `start` and `stop` (samples at the file's
-        own rate: the first, and one past the last), `channel` (``mix``: the
-        mean of all channels), and `speed`: how many times as fast it is
-        played, which changes the pitch too, as SpeechBrain's ``SpeedPerturb``
-        does.
+        own rate: the first, and one past the last), `channel` (the number of
+        one, from 1; ``mix``, or none: the mean of all channels), and `speed`:
+        how many times as fast it is played, which changes the pitch too, as
+        SpeechBrain's ``SpeedPerturb`` does.
     sample_rate : int
         The rate (Hz) of the result; a file at another rate is resampled.
 
@@ -29,8 +31,7 @@ def load_audio(entry, sample_rate=16000):
     Raises
     ------
     InputError
-        If the file cannot be read, or has several channels that are not to be
-        mixed.
+        If the file cannot be read, or has no such channel.
 
     Example
     -------
@@ -47,12 +48,9 @@ def load_audio(entry, sample_rate=16000):
         rate = soundfile.info(path).samplerate
         signal = read_audio(part)
     except RuntimeError:
-        inspect_audio(path, "channel" in entry)
+        inspect_audio(path)
         raise
-    if signal.dim() != 1 and "channel" in entry:
-        signal = signal.mean(dim=1)
-    if signal.dim() != 1:
-        raise not_mono(path, signal.shape[1])
+    signal = one_channel(signal, entry.get("channel"), path)
     if rate != sample_rate:
         signal = torchaudio.functional.resample(signal, rate, sample_rate)
     if "speed" in entry:
@@ -60,6 +58,44 @@ def load_audio(entry, sample_rate=16000):
         played = round(1000 * entry["speed"])
         signal = torchaudio.functional.resample(signal, played, 1000)
     return signal
+
+
+def one_channel(signal, channel, path):
+    """Returns one of several channels, or their mean.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        [time] or [time, channels].
+    channel : int or str or None
+        See `load_audio`.
+    path : str
+        The file, for the error.
+
+    Returns
+    -------
+    torch.Tensor
+        [time].
+
+    Raises
+    ------
+    InputError
+        If there is no such channel.
+
+    Example
+    -------
+    >>> import torch
+    >>> signal = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    >>> one_channel(signal, None, "a.wav"), one_channel(signal, 1, "a.wav")
+    (tensor([0.5000, 1.0000]), tensor([0., 1.]))
+    """
+    if channel in (None, MIX):
+        return signal.mean(dim=1) if signal.dim() > 1 else signal
+    several = signal if signal.dim() > 1 else signal[:, None]
+    if not 1 <= channel <= several.shape[1]:
+        fault = no_channel(path, channel, several.shape[1])
+        raise InputError(f"An entry {fault}.")
+    return several[:, channel - 1].contiguous()
 
 
 def place(entry):

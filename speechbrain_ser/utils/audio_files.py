@@ -25,9 +25,8 @@ _CONTAINERS = {
 }
 # Programs that write to a pipe do not know the size and put one above this.
 _UNKNOWN_SIZE = 0x7FFFF000
-# So far may a written duration be from that of the audio.
-MOST_OFF = 0.05  # seconds
-SHARE_OFF = 0.01  # of the audio's
+# The mean of all channels, as an entry's `channel`.
+MIX = "mix"
 _GLANCE = 1024
 _BLOCK = 1 << 16
 _SHOW_PROGRESS_FROM = 2000
@@ -64,6 +63,8 @@ class AudioInfo:
     def span(self, start=0, stop=None):
         """Returns `start` and `stop` (samples) and `duration` for an entry.
 
+        And, where there are several channels, that their mean is meant.
+
         Example
         -------
         >>> AudioInfo(frames=8000, sample_rate=16000, channels=1).span(4000)
@@ -71,21 +72,21 @@ class AudioInfo:
         """
         stop = self.frames if stop is None else stop
         duration = (stop - start) / self.sample_rate
-        return {"start": start, "stop": stop, "duration": duration}
+        mixed = {"channel": MIX} if self.channels > 1 else {}
+        return {"start": start, "stop": stop, "duration": duration} | mixed
 
 
-def inspect_audio(path, mixed=False):
+def inspect_audio(path):
     """Reads the header of an audio file and refuses what cannot be used.
 
-    Neither the rate nor the format is restricted: `audio.load_audio` resamples.
+    Neither rate nor format nor channels are restricted: `audio.load_audio`
+    resamples and mixes.
     Only float files are decoded whole, because only they can hold NaN.
 
     Arguments
     ---------
     path : str
         The audio file, in any format that libsndfile reads.
-    mixed : bool
-        Whether it may have several channels, which are then mixed.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def inspect_audio(path, mixed=False):
     ------
     InputError
         If the file is missing, empty, no audio, truncated, without samples,
-        not mono, all zeros, or holds NaN or infinity.
+        all zeros, or holds NaN or infinity.
 
     Example
     -------
@@ -106,7 +107,7 @@ def inspect_audio(path, mixed=False):
     """
     try:
         with open(path, "rb", buffering=0) as file:
-            return _inspect_open(path, file, mixed)
+            return _inspect_open(path, file)
     except FileNotFoundError:
         raise InputError(
             f"The audio file '{path}' is missing: restore it or correct its "
@@ -119,10 +120,11 @@ def inspect_audio(path, mixed=False):
         ) from None
 
 
-def inspect_files(paths, sample_rate=16000, mixed=()):
+def inspect_files(paths, sample_rate=16000):
     """Inspects many audio files, each once.
 
-    Logs one line when some files have another rate than `sample_rate`.
+    Logs one line when some files have another rate than `sample_rate`, and one
+    when some have several channels.
 
     Arguments
     ---------
@@ -130,8 +132,6 @@ def inspect_files(paths, sample_rate=16000, mixed=()):
         Audio files; one that is named twice is inspected once.
     sample_rate : int
         The rate (Hz) at which the files will be used.
-    mixed : container of str
-        Those that may have several channels.
 
     Returns
     -------
@@ -150,18 +150,20 @@ def inspect_files(paths, sample_rate=16000, mixed=()):
     >>> inspect_files([path, path])[path].duration
     0.5
     """
-    found, errors = inspect_each(paths, sample_rate, mixed)
+    found, errors = inspect_each(paths, sample_rate)
     raise_first(errors)
     return found
 
 
-def inspect_each(paths, sample_rate=16000, mixed=()):
+def inspect_each(paths, sample_rate=16000, told=True):
     """Inspects many audio files, each once, and refuses none.
 
     Arguments
     ---------
-    paths, sample_rate, mixed
+    paths, sample_rate
         See `inspect_files`.
+    told : bool
+        Whether other rates and several channels are logged.
 
     Returns
     -------
@@ -181,79 +183,16 @@ def inspect_each(paths, sample_rate=16000, mixed=()):
     found, errors = {}, {}
     for path in tqdm(paths, "inspecting audio", disable=silent, unit="file"):
         try:
-            found[path] = inspect_audio(path, path in mixed)
+            found[path] = inspect_audio(path)
         except InputError as error:
             errors[path] = error
-    _log_other_rates(found, sample_rate)
+    if told:
+        _log_other_rates(found, sample_rate)
+        _log_several_channels(found)
     return found, errors
 
 
-def check_audio(annotation, sample_rate=16000, source=None):
-    """Refuses an annotation whose audio cannot be used.
-
-    Arguments
-    ---------
-    annotation : dict
-        Id -> entry with `wav`, perhaps `duration` (seconds) and, if a part of
-        the file is meant, `start` and `stop` in samples at the file's own rate.
-    sample_rate : int
-        The rate (Hz) at which the audio will be loaded.
-    source : str, optional
-        The annotation's file, for the errors.
-
-    Returns
-    -------
-    dict
-        The annotation, unchanged.
-
-    Raises
-    ------
-    InputError
-        For the first bad file, with the number of further bad ones, or for
-        an entry that lies outside its file or whose `duration` is not that of
-        its audio: off by more than `MOST_OFF` and by more than `SHARE_OFF`.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmp_path") / "a.wav")
-    >>> soundfile.write(path, np.full(8000, 0.1), 16000)
-    >>> list(check_audio({"a": {"wav": path, "start": 0, "stop": 8000}}))
-    ['a']
-    """
-    entries = annotation.values()
-    mixed = {entry["wav"] for entry in entries if "channel" in entry}
-    infos = inspect_files((e["wav"] for e in entries), sample_rate, mixed)
-    where = f"In the annotation '{source}', entry" if source else "Entry"
-    misfits = {}
-    for key, entry in annotation.items():
-        misfit = _misfit(entry, infos[entry["wav"]])
-        if misfit:
-            misfits[key] = InputError(f"{where} '{key}' {misfit}.")
-    raise_first(misfits, ("entry", "entries"))
-    return annotation
-
-
-def _misfit(entry, info):
-    """How an entry does not fit its file, in words; None if it does."""
-    path, frames = entry["wav"], info.frames
-    start, stop = entry.get("start", 0), entry.get("stop", frames)
-    if not 0 <= start < stop <= frames:
-        return (
-            f"means samples {start} to {stop} of '{path}', which has {frames}: "
-            "correct its start and stop (samples at the file's own rate)"
-        )
-    real = (stop - start) / info.sample_rate / entry.get("speed", 1)
-    off = round(abs(entry.get("duration", real) - real), 6)
-    if off > MOST_OFF and off > SHARE_OFF * real:
-        return (
-            f"has the duration {entry['duration']:g} s, but samples {start} to "
-            f"{stop} of '{path}' are {real:.3f} s: correct its duration, or its "
-            "start and stop (samples at the file's own rate)"
-        )
-    return None
-
-
-def _inspect_open(path, file, mixed):
+def _inspect_open(path, file):
     """Inspects an open, unbuffered file."""
     size = os.fstat(file.fileno()).st_size
     if size == 0:
@@ -263,15 +202,13 @@ def _inspect_open(path, file, mixed):
         )
     coding, offset, promised = _find_samples(path, file, size)
     if coding is None:
-        return _inspect_decoding(path, file, mixed)
+        return _inspect_decoding(path, file)
     # 16-bit PCM, what nearly every corpus holds: the chunks say everything.
     channels, sample_rate = coding
-    if channels != 1 and not mixed:
-        raise not_mono(path, channels)
     file.seek(offset + promised // 2)
     if channels and any(file.read(min(_GLANCE, promised // 2))):
         return AudioInfo(promised // (2 * channels), sample_rate, channels)
-    return _inspect_decoding(path, file, mixed)
+    return _inspect_decoding(path, file)
 
 
 def _find_samples(path, file, size):
@@ -328,7 +265,7 @@ def _find_samples(path, file, size):
     return None, 0, 0
 
 
-def _inspect_decoding(path, file, mixed):
+def _inspect_decoding(path, file):
     """Inspects an open file of any format with libsndfile."""
     descriptor = file.fileno()
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -340,8 +277,6 @@ def _inspect_decoding(path, file, mixed):
             "it, e.g. with `ffmpeg -i in -ac 1 out.wav`."
         ) from None
     with audio:
-        if audio.channels != 1 and not mixed:
-            raise not_mono(path, audio.channels)
         if audio.frames == 0:
             raise InputError(
                 f"The audio file '{path}' holds no samples: record it again "
@@ -388,14 +323,6 @@ def _truncated(path):
     )
 
 
-def not_mono(path, channels):
-    """The error for a file of several channels."""
-    return InputError(
-        f"The audio file '{path}' has {channels} channels: convert it to "
-        "mono, e.g. with `sox in.wav -c 1 out.wav`."
-    )
-
-
 def raise_first(errors, nouns=("file", "files")):
     """Raises the first of several errors and names up to five others.
 
@@ -436,4 +363,17 @@ def _log_other_rates(infos, sample_rate):
             sample_rate,
             others[0],
             infos[others[0]].sample_rate,
+        )
+
+
+def _log_several_channels(infos):
+    """Says in one line how many of path -> AudioInfo have several channels."""
+    several = [path for path, info in infos.items() if info.channels > 1]
+    if several:
+        logger.info(
+            "%d files have several channels (e.g. %s has %d): their mean is "
+            "taken where no channel is named",
+            len(several),
+            several[0],
+            infos[several[0]].channels,
         )

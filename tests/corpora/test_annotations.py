@@ -96,14 +96,14 @@ def test_keys_of_speechbrains_recipes(tmp_path):
     }
 
 
-def test_a_channel_is_mixed_or_nothing(tmp_path):
-    """No other word, no number."""
-    mixed = ENTRY | {"channel": "mix"}
-    path = save(tmp_path / "a.json", {"a": mixed})
-    assert read_annotation(path)["a"]["channel"] == "mix"
-    for value in ("left", 0, None):
+def test_a_channel_is_a_number_or_mixed(tmp_path):
+    """Counted from 1; no other word."""
+    for value in ("mix", 1, 12):
         path = save(tmp_path / "a.json", {"a": ENTRY | {"channel": value}})
-        assert "as 'channel': give \"mix\"" in refusal(path)
+        assert read_annotation(path)["a"]["channel"] == value
+    for value in ("left", 0, None, -1, 1.0, True, "1", [1]):
+        path = save(tmp_path / "a.json", {"a": ENTRY | {"channel": value}})
+        assert "as 'channel': give a channel's number, fr" in refusal(path)
 
 
 def test_missing_file(tmp_path):

@@ -13,7 +13,7 @@ from speechbrain_ser.corpora import cmu_mosei
 from speechbrain_ser.corpora.cmu_mosei import read_cmu_mosei
 from speechbrain_ser.corpora.protocols.cmu_mosei import four_classes
 from speechbrain_ser.utils.audio import load_audio
-from speechbrain_ser.utils.audio_files import check_audio
+from speechbrain_ser.utils.audio_entries import check_audio
 from tests.corpora.cmu_mosei_tree import (
     COLUMNS,
     FEATURES,
@@ -307,13 +307,10 @@ def test_no_recording_at_all(tree):
 
 
 def test_recordings_are_inspected(tree):
-    """Stereo, empty, truncated: its segments are left out; all bad: refused."""
+    """Empty, truncated: its segments are left out; all bad: refused."""
     path = sound_path(tree)
     whole = path.read_bytes()
-    write_sound(path, channels=2)
-    stereo = path.read_bytes()
     for content, said in (
-        (stereo, "has 2 channels"),
         (b"", "is empty (0 bytes)"),
         (whole[:60000], "is truncated"),
         (b"no sound", "is not audio"),
@@ -326,6 +323,17 @@ def test_recordings_are_inspected(tree):
             assert row["file"] == str(path) and said in row["value"]
     sound_path(tree, OTHER).write_bytes(b"")
     assert "(1 more file is bad" in refusal(tree)
+
+
+def test_of_several_channels_the_mean_is_meant(tree):
+    """Of that recording alone."""
+    path = sound_path(tree)
+    before = read_cmu_mosei(tree)
+    write_sound(path, channels=2)
+    assert read_cmu_mosei(tree) == {
+        key: entry | ({"channel": "mix"} if entry["wav"] == str(path) else {})
+        for key, entry in before.items()
+    }
 
 
 def test_recordings_of_no_segment_are_not_inspected(tree):

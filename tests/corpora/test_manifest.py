@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -169,6 +170,67 @@ def test_stereo_is_mixed(folder):
         json.dumps({"a": {"wav": "two.wav", "length": 0.1, "emo": "sad"}})
     )
     assert read_manifest(path)["a"]["channel"] == "mix"
+
+
+def test_a_channel_is_picked_by_its_number(folder):
+    """Two who speak on a telephone are two utterances, and no third."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (800, 2))
+    noise = noise.astype("float32")
+    soundfile.write(folder / "two.wav", noise, 8000, subtype="FLOAT")
+    header = "file,emotion,speaker,start,stop,channel"
+    rows = ["two.wav,sad,s,,,1", "two.wav,joy,t,,,2.0", "wav/a.wav,joy,t,0,1,"]
+    read = read_manifest(write(folder, *rows, header=header))
+    assert list(read) == [
+        "two.wav:channel 1",
+        "two.wav:channel 2",
+        "wav/a.wav:0-1",
+    ]
+    for number in (1, 2):
+        entry = read[f"two.wav:channel {number}"]
+        assert entry["channel"] == number and entry["stop"] == 800
+        signal = load_audio(entry, 8000).numpy()
+        np.testing.assert_array_equal(signal, noise[:, number - 1])
+    assert "channel" not in read["wav/a.wav:0-1"]
+    for channel, said in (
+        ("3", "row 2 means channel 3 of '.*two.wav', which has 2: correct it"),
+        ("left", "row 2 has 'left' as channel: give a channel's number, from"),
+        ("0", "row 2 has '0' as channel"),
+        ("1.5", "row 2 has '1.5' as channel"),
+    ):
+        path = write(folder, f"two.wav,sad,s,,,{channel}", header=header)
+        assert re.search(said, refusal(read_manifest, path))
+
+
+@pytest.mark.parametrize(
+    "first, second, fits",
+    [
+        (",,1", ",,2", True),
+        (",,1", ",,1", False),
+        (",,1", ",,", False),
+        (",,", ",,2", False),
+        (",,mix", ",,2", False),
+        ("0,0.05,1", "0,0.05,2", True),
+        ("0,0.05,1", "0.05,0.1,1", True),
+        ("0,0.05,1", "0,0.05,", False),
+        ("0,0.05,", "0,0.05,1", False),
+        (",,1", "0,0.05,1", False),
+        (",,1", "0,0.05,2", True),
+        ("0,0.05,", ",,1", False),
+        ("0,0.05,1", ",,", False),
+    ],
+)
+def test_a_channel_twice(folder, first, second, fits):
+    """As a file twice; the mean has something of each."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (800, 2))
+    soundfile.write(folder / "two.wav", noise, 8000)
+    header = "file,emotion,speaker,start,stop,channel"
+    rows = [f"two.wav,sad,s,{first}", f"two.wav,sad,s,{second}"]
+    path = write(folder, *rows, header=header)
+    if fits:
+        assert len(read_manifest(path)) == 2
+    else:
+        said = refusal(read_manifest, path)
+        assert "row 3 has the file" in said and "of row 2 once more" in said
 
 
 def test_only_headers_are_read(folder, monkeypatch):
@@ -355,7 +417,7 @@ def test_the_json_of_speechbrain_is_read(folder):
         ({"split": "test"}, "entry 'b' has the speaker 's' in test, and entry"),
         (
             {"channel": "left"},
-            "entry 'b' has \"left\" as 'channel': give \"mix",
+            "entry 'b' has \"left\" as 'channel': give a channel's number",
         ),
     ],
 )
@@ -370,10 +432,10 @@ def test_a_wrong_entry_is_named(folder, more, reason):
 
 def test_columns_are_known_to_nobody_else(folder):
     """A column of one's own never takes the place of a key of an entry."""
-    header = "file,emotion,speaker,wave,duration,channel,utterance,speed"
-    path = write(folder, "wav/a.wav,sad,s,w,9,left,u,2", header=header)
+    header = "file,emotion,speaker,wave,duration,utterance,speed"
+    path = write(folder, "wav/a.wav,sad,s,w,9,u,2", header=header)
     [entry] = read_manifest(path).values()
     assert entry["duration"] == 1.0 and entry["wav"].endswith("wav/a.wav")
-    assert not {"channel", "utterance", "speed"} & set(entry)
+    assert not {"utterance", "speed"} & set(entry)
     assert entry["columns"]["duration"] == "9"
     assert os.path.exists(entry["wav"])

@@ -3,7 +3,9 @@
 import logging
 import os
 
+import numpy as np
 import pytest
+import soundfile
 
 from speechbrain_ser.corpora import mer2023
 from speechbrain_ser.corpora.mer2023 import read_mer2023
@@ -40,6 +42,17 @@ def test_an_entry_has_every_key(tmp_path):
         "emotion": "neutral",
         "valence": -0.25,
     }
+
+
+def test_of_several_channels_the_mean_is_meant(tmp_path):
+    """Of a clip's sound that lies there as a .wav."""
+    root = layout_two(tmp_path)
+    before = read_mer2023(str(root))
+    key, entry = next(iter(before.items()))
+    wav, rate = soundfile.read(entry["wav"])
+    soundfile.write(entry["wav"], np.stack([wav, wav], axis=1), rate)
+    mixed = before | {key: entry | {"channel": "mix"}}
+    assert read_mer2023(str(root)) == mixed
 
 
 def test_both_layouts_are_read_and_sorted(tree):

@@ -282,9 +282,14 @@ def test_ratings_without_a_recording(tree):
 
 
 def test_recordings_are_inspected(tree):
-    """Stereo, as audio's inspection says it."""
-    write_sound(recording_file(tree, "P65"), channels=2)
-    assert "P65.wav' has 2 channels: convert it to mono" in refusal(tree)
+    """As audio's inspection says it; of several channels the mean is meant."""
+    path = recording_file(tree, "P65")
+    write_sound(path, channels=2)
+    read = read_recola(tree)
+    mixed = {entry["wav"] for entry in read.values() if "channel" in entry}
+    assert mixed == {str(path)}
+    path.write_bytes(b"")
+    assert "P65.wav' is empty (0 bytes)" in refusal(tree)
 
 
 # -- ratings

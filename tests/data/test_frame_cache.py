@@ -494,6 +494,7 @@ def test_name_without_a_speed_is_what_it_was(tmp_path, tones):
         (entry | {"speed": 0.9}, (0, stop, 16000, 0.9)),
         (whole | {"speed": 1.2}, (0, None, 16000, 1.2)),
         (whole | {"channel": "mix"}, (0, None, 16000, "mix")),
+        (whole | {"channel": 2}, (0, None, 16000, "2")),
     ):
         found = os.path.split(cache.path(part))
         assert found == (cache.folder, documented_name(wav, *name))

@@ -3,15 +3,23 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 
+import numpy as np
 import pytest
+import soundfile
 
-from speechbrain_ser.corpora.annotations import read_annotation
+from speechbrain.utils.run_opts import RunOptions
+from speechbrain_ser.corpora.annotations import (
+    read_annotation,
+    write_annotation,
+)
 from speechbrain_ser.experiment.evaluate import evaluate
+from speechbrain_ser.experiment.hparams import with_overrides
 from speechbrain_ser.utils.errors import InputError
 from tests.recipes import ipr_runs
-from tests.recipes.helpers import check_sentence
+from tests.recipes.helpers import RECIPE, check_sentence, import_script
 from tests.recipes.ipr_runs import TINY, run
 
 SHORT = TINY | {"system": "baseline", "number_of_epochs": 1}
@@ -65,6 +73,44 @@ def test_the_corrected_command_finds_its_folder_free(own, tmp_path):
     assert run(*own, **settings) is None
     assert (folder / "metrics.json").exists() and (folder / "save").exists()
     assert os.listdir(tmp_path) == [folder.name]
+
+
+def test_several_channels_are_mixed_or_refused(own, tmp_path, caplog):
+    """The key changes nothing else: a run is the same with either value."""
+    words = dict(zip([word[2:] for word in own[::2]], own[1::2]))
+    words |= SHORT | {"several_channels": "refuse", "skip_prep": True}
+    del words["device"]
+    path = str(RECIPE.parent / ipr_runs.LOGMEL)
+    plan = import_script(RECIPE).plan
+
+    def planned(**more):
+        """A plan, whose annotations are a user's."""
+        return plan(path, with_overrides("", **words | more))
+
+    options = RunOptions()
+    keys = {
+        planned(several_channels=value).key(options)
+        for value in ("mix", "refuse")
+    }
+    assert len(keys) == 1
+    parts = read_annotation(words["train_annotation"])
+    key, entry = next(iter(parts.items()))
+    samples, rate = soundfile.read(entry["wav"])
+    wav = str(tmp_path / "two.wav")
+    soundfile.write(wav, np.stack([samples, samples / 2], axis=1), rate)
+    annotation = str(tmp_path / "train.json")
+    write_annotation(annotation, parts | {key: entry | {"wav": wav}})
+    mine = {"train_annotation": annotation}
+    said = f"'{wav}' has 2 channels: give --several_channels mix to take"
+    with pytest.raises(InputError, match=re.escape(said)):
+        planned(**mine)
+    with caplog.at_level("INFO"):
+        mixed = planned(**mine, several_channels="mix")
+    assert f"1 files have several channels (e.g. {wav} has 2)" in caplog.text
+    assert mixed.parts["train"][key]["channel"] == "mix"
+    one = entry | {"wav": wav, "channel": 1}
+    write_annotation(annotation, parts | {key: one})
+    assert planned(**mine).parts["train"][key] == one
 
 
 def test_a_trial_gets_into_no_run(trained, own):

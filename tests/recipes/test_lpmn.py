@@ -40,7 +40,8 @@ from tests.recipes.lpmn_runs import (
     write_parts,
 )
 
-FIGURES = {"confusion", "curves", "embedding", "importance", "selection"}
+FIGURES = {"confusion", "curves", "embedding", "importance", "reliability"}
+FIGURES |= {"selection"}
 SIX = ["neutral", "angry", "happy", "sad", "worried", "surprise"]
 
 

@@ -10,7 +10,7 @@ import torchaudio
 
 from speechbrain.augment.time_domain import SpeedPerturb
 from speechbrain_ser.utils.audio import load_audio, place, with_speeds
-from speechbrain_ser.utils.audio_files import check_audio
+from speechbrain_ser.utils.audio_entries import check_audio
 from speechbrain_ser.utils.errors import InputError
 from tests.utils.test_audio_files import TONE, write
 
@@ -47,18 +47,20 @@ def test_load_resamples(tmp_path, rate):
 
 
 def test_load_refuses_what_it_cannot_use(tmp_path):
-    """Missing and stereo files, with the sentence of the inspection."""
+    """A missing file, with the sentence of the inspection; a channel."""
     with pytest.raises(InputError, match="is missing"):
         load_audio({"wav": str(tmp_path / "no.wav")})
     path = write(tmp_path / "a.wav", np.stack([TONE, TONE], axis=1))
-    with pytest.raises(InputError, match="2 channels"):
-        load_audio({"wav": path})
-    with pytest.raises(InputError, match="is missing"):
-        load_audio({"wav": str(tmp_path / "no.wav"), "channel": "mix"})
+    for channel in (0, 3):
+        with pytest.raises(InputError, match=f"channel {channel} of '{path}'"):
+            load_audio({"wav": path, "channel": channel})
+    mono = write(tmp_path / "b.wav")
+    with pytest.raises(InputError, match="channel 2 of .*, which has 1: corr"):
+        load_audio({"wav": mono, "channel": 2})
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_channels_are_mixed_where_an_entry_says_so(tmp_path, channels):
+def test_channels_are_mixed_or_one_is_taken(tmp_path, channels):
     """Their mean, of a part of the file too, before it is resampled."""
     tones = np.stack([TONE * (1 + k) / 9 for k in range(channels)], axis=1)
     path = write(tmp_path / "a.wav", tones, subtype="FLOAT")
@@ -66,6 +68,11 @@ def test_channels_are_mixed_where_an_entry_says_so(tmp_path, channels):
     expected = torch.tensor(tones[10:300].mean(axis=1), dtype=torch.float32)
     torch.testing.assert_close(load_audio(entry), expected)
     assert load_audio(entry, 8000).shape == (145,)
+    del entry["channel"]
+    torch.testing.assert_close(load_audio(entry), expected)
+    for number in range(1, channels + 1):
+        one = torch.tensor(tones[10:300, number - 1], dtype=torch.float32)
+        assert torch.equal(load_audio(entry | {"channel": number}), one)
     assert check_audio({"a": entry | {"duration": 290 / 16000}})
 
 
@@ -195,9 +202,11 @@ def test_place_names_the_speech():
         entry | {"start": 6},
         entry | {"stop": 10},
         entry | {"channel": "mix"},
+        entry | {"channel": 1},
+        entry | {"channel": 2},
         *with_speeds({"a": entry}, SPEEDS).values(),
     ]
-    assert len({place(entry) for entry in others}) == 9
+    assert len({place(entry) for entry in others}) == 11
     assert place(entry | {"emotion": "sad", "duration": 2.0}) == place(entry)
     assert place(entry | {"speed": 1}) == place(entry)
     assert place({"wav": "a.wav"}) == place({"wav": "a.wav", "speaker": "A"})

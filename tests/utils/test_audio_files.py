@@ -9,7 +9,6 @@ import soundfile
 from speechbrain_ser.utils import audio_files
 from speechbrain_ser.utils.audio_files import (
     AudioInfo,
-    check_audio,
     inspect_audio,
     inspect_each,
     inspect_files,
@@ -166,19 +165,14 @@ def test_truncated(tmp_path, suffix, subtype, size):
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 @pytest.mark.parametrize("channels", [2, 6])
 def test_several_channels(tmp_path, suffix, channels):
-    """The mend is a command."""
+    """As good as one; an entry then says that their mean is meant."""
     samples = np.stack([TONE] * channels, axis=1)
     path = write(tmp_path / f"a.{suffix}", samples)
-    message = refusal(path)
-    assert f"has {channels} channels" in message
-    assert "`sox in.wav -c 1 out.wav`" in message
-    found = inspect_audio(path, mixed=True)
-    assert found.channels == channels and found.frames == len(TONE)
-    assert inspect_each([path], mixed={path}) == ({path: found}, {})
-    assert list(inspect_each([path])[1]) == [path]
-    with pytest.raises(InputError, match=f"has {channels} channels"):
-        check_audio({"a": {"wav": path}})
-    assert check_audio({"a": {"wav": path, "channel": "mix"}})
+    found = inspect_audio(path)
+    assert found == AudioInfo(len(TONE), 16000, channels)
+    assert inspect_each([path]) == ({path: found}, {})
+    assert found.span(0, 8000)["channel"] == "mix"
+    assert "channel" not in AudioInfo(len(TONE), 16000, 1).span()
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8", "PCM_24", "FLOAT"])
@@ -217,10 +211,9 @@ def test_inspects_each_file_once(tmp_path, monkeypatch):
     monkeypatch.setattr(
         audio_files,
         "inspect_audio",
-        lambda p, m: calls.append(p) or inspect(p, m),
+        lambda p: calls.append(p) or inspect(p),
     )
-    annotation = {str(i): {"wav": path} for i in range(3)}
-    assert check_audio(annotation) is annotation
+    assert inspect_files([path] * 3) == {path: AudioInfo(16000, 16000, 1)}
     assert calls == [path]
 
 
@@ -239,101 +232,45 @@ def test_lists_the_other_bad_files(tmp_path):
     assert "more" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "span",
-    [
-        {"start": 0, "stop": 16001},
-        {"start": 16000},
-        {"start": 5, "stop": 5},
-        {"start": -1, "stop": 5},
-    ],
-)
-def test_an_entry_outside_its_file(tmp_path, span):
-    """Past the end, empty, before the beginning."""
-    path = write(tmp_path / "a.wav")
-    with pytest.raises(InputError, match="'x' means samples .* has 16000"):
-        check_audio({"x": {"wav": path, **span}})
-
-
-@pytest.mark.parametrize(
-    "seconds, rate, duration, fits",
-    [
-        (1, 16000, 1.0, True),
-        (1, 16000, 1.05, True),
-        (1, 16000, 0.95, True),
-        (1, 16000, 1.06, False),
-        (1, 16000, 0.9, False),
-        (10, 8000, 10.09, True),
-        (10, 8000, 10.2, False),
-        (10, 44100, 5.0, False),
-    ],
-)
-@pytest.mark.parametrize("suffix", ["wav", "flac"])
-def test_a_duration_that_is_not_its_audios(
-    tmp_path, seconds, rate, duration, fits, suffix
-):
-    """Off by more than 0.05 s and more than 1 %: both numbers are told."""
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, seconds * rate)
-    path = write(tmp_path / f"a.{suffix}", noise, rate)
-    annotation = {
-        "good": {"wav": path},
-        "x": {"wav": path, "duration": duration},
-        "half": {
-            "wav": path,
-            "duration": 0.5,
-            "start": 9,
-            "stop": 9 + rate // 2,
-        },
-    }
-    if fits:
-        assert check_audio(annotation, source="a.json") is annotation
-        return
-    with pytest.raises(InputError) as error:
-        check_audio(annotation, source="a.json")
-    assert str(error.value) == (
-        f"In the annotation 'a.json', entry 'x' has the duration {duration:g} s, "
-        f"but samples 0 to {seconds * rate} of '{path}' are {seconds}.000 s: "
-        "correct its duration, or its start and stop (samples at the file's "
-        "own rate)."
-    )
-
-
-def test_all_wrong_entries_are_counted(tmp_path):
-    """Durations and spans together."""
-    path = write(tmp_path / "a.wav")
-    annotation = {
-        "a": {"wav": path, "duration": 3},
-        "b": {"wav": path, "stop": 16001},
-        "c": {"wav": path, "duration": 1, "start": 8000},
-    }
-    said = r"entry 'a' has .* \(2 more entries are bad: 'b', 'c'\)\.$"
-    with pytest.raises(InputError, match=said):
-        check_audio(annotation, source="a.json")
-
-
-def test_an_entry_inside_its_file(tmp_path):
-    """The last sample is inside."""
-    path = write(tmp_path / "a.wav")
-    check_audio({"x": {"wav": path, "start": 1, "stop": 16000}})
-
-
-def test_other_rates_are_logged_once(tmp_path, monkeypatch):
-    """One line for all files, none when all have the rate."""
-    lines = []
+@pytest.fixture
+def lines(monkeypatch):
+    """What is logged."""
+    told = []
     monkeypatch.setattr(
         audio_files.logger,
         "info",
-        lambda text, *values: lines.append(text % values),
+        lambda text, *values: told.append(text % values),
     )
-    annotation = {
-        str(rate): {"wav": write(tmp_path / f"{rate}.wav", rate=rate)}
+    return told
+
+
+def test_other_rates_are_logged_once(tmp_path, lines):
+    """One line for all files, none when all have the rate."""
+    paths = [
+        write(tmp_path / f"{rate}.wav", rate=rate)
         for rate in (16000, 44100, 8000)
-    }
-    check_audio(annotation)
-    path = annotation["44100"]["wav"]
+    ]
+    inspect_files(paths)
     assert lines == [
-        f"2 files are not at 16000 Hz (e.g. {path} at 44100) and are "
+        f"2 files are not at 16000 Hz (e.g. {paths[1]} at 44100) and are "
         "resampled on loading"
     ]
-    check_audio({"a": annotation["16000"]})
+    inspect_files(paths[:1])
+    inspect_each(paths, told=False)
+    assert len(lines) == 1
+
+
+def test_several_channels_are_logged_once(tmp_path, lines):
+    """One line for all files, none when all are mono."""
+    paths = [
+        write(tmp_path / f"{n}.wav", np.stack([TONE] * n, axis=1))
+        for n in (1, 3, 2)
+    ]
+    inspect_files([*paths, paths[1]])
+    assert lines == [
+        f"2 files have several channels (e.g. {paths[1]} has 3): their mean is "
+        "taken where no channel is named"
+    ]
+    inspect_files(paths[:1])
+    inspect_each(paths, told=False)
     assert len(lines) == 1

@@ -9,7 +9,7 @@ import hashlib
 
 import soundfile
 
-from speechbrain_ser.utils.audio_files import inspect_audio
+from speechbrain_ser.utils.audio_files import MIX, inspect_audio
 from speechbrain_ser.utils.errors import InputError
 
 LABELLED = ("train", "valid", "test")
@@ -71,7 +71,7 @@ def length(entry):
     start = entry.get("start", 0)
     if "stop" in entry:
         return entry["stop"] - start
-    return inspect_audio(entry["wav"], "channel" in entry).frames - start
+    return inspect_audio(entry["wav"]).frames - start
 
 
 def leaks(held):
@@ -144,17 +144,18 @@ def by_content(held):
     for each in held:
         entry = each[2]
         place = entry["wav"], entry.get("start", 0), entry.get("stop")
+        place += (entry.get("channel", MIX),)
         if place not in digests:
             digests[place] = content_digest(*place)
         groups.setdefault(digests[place], []).append(each)
     return [same for same in groups.values() if len(same) > 1]
 
 
-def content_digest(wav, start=0, stop=None):
+def content_digest(wav, start=0, stop=None, channel=MIX):
     """Returns the SHA-256 of the samples of a part of a file.
 
     Integers of up to 24 bits are exact in float32, so that the container does
-    not matter. Several channels are mixed.
+    not matter. Of several channels it is one, or their mean.
 
     Example
     -------
@@ -174,7 +175,9 @@ def content_digest(wav, start=0, stop=None):
             "from its source."
         ) from None
     if samples.ndim > 1:
-        samples = samples.mean(axis=1)
+        samples = (
+            samples.mean(axis=1) if channel == MIX else samples[:, channel - 1]
+        )
     return hashlib.sha256((samples + 0.0).tobytes()).digest()
 
 

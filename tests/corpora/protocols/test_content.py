@@ -150,6 +150,22 @@ def test_several_channels_are_compared_mixed(tmp_path, parts):
         check_content(parts)
 
 
+@pytest.mark.parametrize("channel", [1, 2])
+def test_a_channel_is_compared_alone(tmp_path, parts, channel):
+    """Whoever speaks on the other one."""
+    entry = parts["test"]["test0"]
+    samples, rate = soundfile.read(entry["wav"])
+    path = str(tmp_path / "two.wav")
+    soundfile.write(path, np.stack([samples, samples / 2], axis=1), rate)
+    parts["train"]["two"] = {"wav": path, "emotion": "sad"}
+    parts["train"]["two"]["channel"] = channel
+    if channel == 2:
+        assert check_content(parts) == []
+        return
+    with pytest.raises(InputError, match="two of train .* as test0 of test"):
+        check_content(parts)
+
+
 def test_the_protocols_of_dann_alone_are_transductive():
     """And say so in their text."""
     named = [n for n, p in PROTOCOLS.items() if p.transductive]
