@@ -49,6 +49,8 @@ def check_outputs(outputs, inputs):
     InputError
         Naming the option and the mend.
     """
+    if not outputs:
+        return
     read = {os.path.realpath(path) for path in inputs if "\0" not in path}
     taken = {}
     for kind, path in outputs.items():

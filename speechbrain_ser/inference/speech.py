@@ -291,7 +291,7 @@ def _inspected(path):
         except RuntimeError:
             pass
     if not needs_ffmpeg(path) or not os.path.isfile(path):
-        return inspect_audio(path, mixed=True)
+        return inspect_audio(path)
     if os.path.getsize(path) == 0:
         raise InputError(
             f"The audio file '{path}' is empty (0 bytes): copy it again from "
