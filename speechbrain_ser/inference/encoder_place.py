@@ -3,6 +3,7 @@
 import os
 import re
 
+from speechbrain_ser.inference.plain_json import shown
 from speechbrain_ser.inference.tensors import speech_model_of
 from speechbrain_ser.utils.errors import InputError
 
@@ -62,7 +63,7 @@ def place_of(folder, told, encoder_folder=None):
         return {"source": inside, "save_path": hub_cache()}
     if not HUB_NAME.fullmatch(told["name"]) or os.path.exists(told["name"]):
         raise InputError(
-            f"the model in {folder} names the encoder {told['name'][:80]!r}, "
+            f"the model in {folder} names the encoder {shown(told['name'])}, "
             "which is no hub name, or a path here: give --encoder_folder the "
             "folder of a copy of it"
         )

@@ -173,7 +173,9 @@ def config_of(source, save_path):
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source, cache_dir=save_path)
+        return AutoConfig.from_pretrained(
+            source, cache_dir=save_path, trust_remote_code=False
+        )
     except (OSError, ValueError):
         raise
     except Exception as failure:
