@@ -199,7 +199,7 @@ def checked_value(value):
     """Refuses what is no plain value, and numbers that no model has."""
     if isinstance(value, (str, bool, type(None))):
         return value
-    fit = isinstance(value, (int, float)) and math.isfinite(value)
-    if not fit or (isinstance(value, int) and abs(value) > LARGEST):
+    whole = isinstance(value, int) and abs(value) <= LARGEST
+    if not (whole or isinstance(value, float) and math.isfinite(value)):
         raise InputError(f"the number {shown(value, 40)} is no model's")
     return value

@@ -14,7 +14,12 @@ from speechbrain_ser.inference.description import (
     made,
 )
 from speechbrain_ser.inference.emotion_model import EmotionModel
-from speechbrain_ser.inference.encoder_place import check_encoder, place_of
+from speechbrain_ser.inference.encoder_place import (
+    check_encoder,
+    place_of,
+    size_of,
+    size_of_encoder,
+)
 from speechbrain_ser.inference.plain_json import read_plain, shown
 from speechbrain_ser.inference.tensors import WEIGHTS, load_tensors
 from speechbrain_ser.utils.errors import InputError
@@ -169,8 +174,8 @@ def load_folder(folder, encoder_folder=None):
     config = read_config(folder)
     source = place_of(folder, config.get("encoder"), encoder_folder)
     path = os.path.join(folder, WEIGHTS)
-    weights = os.path.getsize(path) if os.path.isfile(path) else 0
     try:
+        weights = size_of(path) + size_of_encoder(source)
         model = model_of(config.get("model"), source, weights)
     except InputError as failure:
         if source is not None and encoder_folder is None:

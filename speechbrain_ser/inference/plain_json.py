@@ -5,6 +5,7 @@ import json
 LARGEST = 1 << 22  # bytes
 DEEPEST = 50
 MOST = 100_000  # values
+LARGEST_NUMBER = 1 << 53  # whole ones that every reader of JSON knows
 
 
 def read_plain(path):
@@ -58,6 +59,8 @@ def check_size(value):
                 below += each
             elif isinstance(each, str) and not printable(each):
                 raise ValueError(f"it has the word {shown(each)}")
+            elif isinstance(each, int) and abs(each) > LARGEST_NUMBER:
+                raise ValueError(f"it has the number {shown(each)}")
         seen += len(below)
         if seen > MOST:
             raise ValueError(f"it holds more than {MOST} values")

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import shutil
 
 import pytest
@@ -124,20 +125,23 @@ def test_what_is_not_listed_is_not_called(folder, name, how):
         ({"call": LINEAR, "with": {"no": 1}}, "Linear can't be made"),
         ({"call": "torch.nn.Sequential", "args": [3]}, "Sequential can't be"),
         ({"call": LINEAR, "args": [10**9, 4]}, "1000000000 is no model's"),
-        ({"call": LINEAR, "args": [10**400, 4]}, "is no model's"),
+        ({"call": LINEAR, "args": [10**400, 4]}, "has the number 1000"),
         ({"call": LINEAR, "args": [NAN, 4]}, "nan is no model's"),
         ({"call": LINEAR, "args": [float("inf"), 4]}, "inf is no model's"),
         ({"call": LINEAR, "args": [150000, 150000]}, "asks for more memory"),
         ({"call": LOGMEL, "with": {"n_mels": 10**5}}, "n_mels is 100000, and"),
         ({"call": LOGMEL, "with": {"n_fft": 10**5}}, "n_fft is 100000, and"),
         ({"call": LOGMEL, "with": {"win_length": 1e5}}, "win_length is 100000"),
-        ({"call": LOGMEL, "with": {"n_mels": "all"}}, "n_mels is 'all'"),
+        ({"call": LOGMEL, "with": {"n_mels": "all"}}, "LogMel can't be made"),
         ([0] * 2000, "a list of 2000"),
         (nested(0, 40), "nested too deep"),
         ("a word", "can't be made|does not compute|lacks|besides"),
         (7, "can't be made|does not compute|lacks|besides"),
         (None, "can't be made|does not compute|lacks|besides"),
-        ({"partial": LINEAR, "args": [1, 4]}, "can't be made|besides"),
+        (
+            {"partial": LINEAR, "args": [1, 4]},
+            "can't be made|does not compute|besides",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -145,9 +149,7 @@ def test_what_is_not_listed_is_not_called(folder, name, how):
 def test_parts_that_are_none(folder, part, told, said):
     """Nothing is made that can't be, nor is memory asked for."""
     rewrite(folder, lambda c: c["model"]["with"].update({part: told}))
-    with pytest.raises(InputError, match=said):
-        load_folder(str(folder))
-    refusal(folder)
+    assert re.search(said, refusal(folder))
 
 
 def layers(config):
@@ -176,7 +178,7 @@ def layers(config):
         (lambda c: c["model"].update({"class": "IPRModel"}), "can't be made"),
         (lambda c: c["model"]["with"].update(by="all"), "by is all"),
         (lambda c: c["model"]["with"].update(by=[1]), r"by is \[1\]"),
-        (lambda c: c["model"]["with"].update(channels=15), "does not compute"),
+        (lambda c: c["model"]["with"].update(channels=15), "is .16,. torch"),
         (lambda c: c["model"]["with"].update(channels=0), "."),
         (lambda c: c["model"]["with"].update(channels=None), "can't be made"),
         (lambda c: c["model"]["with"].update(self=1), "can't be made"),
@@ -201,6 +203,7 @@ def layers(config):
         (lambda c: c.update(sample_rate=0), "sample_rate is 0"),
         (lambda c: c.update(sample_rate=True), "sample_rate is True"),
         (lambda c: c.update(sample_rate=10**12), "sample_rate is 1000"),
+        (lambda c: c.update(sample_rate=10**400), "has the number 1000"),
         (lambda c: c.update(temperature=0), "temperature is 0"),
         (lambda c: c.update(temperature=NAN), "temperature is nan"),
         (lambda c: c.update(temperature="hot"), "temperature is hot"),
@@ -223,9 +226,7 @@ def layers(config):
 def test_what_is_said_of_a_model(folder, change, said):
     """Other kinds, sizes, versions; what a terminal would obey."""
     rewrite(folder, change)
-    with pytest.raises(InputError, match=said):
-        load_folder(str(folder))
-    refusal(folder)
+    assert re.search(said, refusal(folder))
 
 
 @pytest.mark.parametrize(
@@ -292,10 +293,10 @@ def test_weights_that_are_no_safetensors(folder, content):
         (lambda t: t.update({"x" * 10000: torch.ones(1)}), "has besides"),
         (lambda t: t.update({"\x1b[2J": torch.ones(1)}), r"x1b\[2J"),
         (lambda t: t.update({"../../x": torch.ones(1)}), "has besides"),
-        (lambda t: t["probe.std"].fill_(NAN), "holds NaN"),
+        (lambda t: t["standardise.std"].fill_(NAN), "holds NaN"),
         (lambda t: t["probe.rows"].fill_(99), "does not compute|posterior"),
         (lambda t: t["probe.rows"].fill_(-99), "does not compute|posterior"),
-        (lambda t: t["probe.std"].fill_(0), "no posterior"),
+        (lambda t: t["probe.standardise.std"].fill_(0), "no posterior"),
         (
             lambda t: t["probe.linear.weight"].fill_(3e38),
             "gives no posterior of its 4 classes",
@@ -305,9 +306,7 @@ def test_weights_that_are_no_safetensors(folder, content):
 def test_other_tensors(folder, change, said):
     """Of other names, with numbers by which nothing is computed."""
     retensor(folder, change)
-    with pytest.raises(InputError, match=said):
-        load_folder(str(folder))
-    refusal(folder)
+    assert re.search(said, refusal(folder))
 
 
 @pytest.mark.parametrize(
@@ -385,22 +384,28 @@ def test_what_lies_beside_is_not_looked_at(folder):
 # Encoders
 
 
-@pytest.fixture
-def with_encoder(tmp_path, small_wav2vec2):
-    """A model folder that holds a copy of its encoder, and its parts."""
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory, small_wav2vec2):
+    """A model folder that holds a copy of its encoder."""
     from speechbrain_ser.inference.encoder_place import told_of
     from speechbrain_ser.inference.export import write_folder
     from speechbrain_ser.inference.tensors import speech_model_of
 
-    config = plain_config(**next(iter(KINDS.values()))(small_wav2vec2))
+    config = plain_config(**KINDS["LPMN"](small_wav2vec2))
     source = {"source": small_wav2vec2, "save_path": "unused"}
     model = model_of(config["model"], source)
     _, encoder = speech_model_of(model)
     config["encoder"] = told_of(encoder, "some/encoder", copied=True)
-    folder = tmp_path / "model"
+    folder = tmp_path_factory.mktemp("with_encoder") / "model"
     write_folder(str(folder), config, model, encoder)
     assert load_folder(str(folder))
     return folder
+
+
+@pytest.fixture
+def with_encoder(encoder_folder, tmp_path):
+    """A copy of it that may be spoilt."""
+    return pathlib.Path(shutil.copytree(encoder_folder, tmp_path / "model"))
 
 
 @pytest.mark.parametrize(
@@ -482,8 +487,26 @@ def test_what_an_encoder_says_of_itself(with_encoder, change, monkeypatch):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     try:
         load_folder(str(with_encoder))
-    except InputError:
-        refusal(with_encoder)
+    except InputError as refused:
+        assert str(refused).isprintable()
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"attn_implementation": "a/kernel"}, "may be code of a hub"),
+        ({"_attn_implementation": "a/kernel"}, "may be code of a hub"),
+        ({"num_hidden_layers": 10**3}, "no encoder has more than 200"),
+        ({"encoder_layers": 1e9}, "no encoder has more than 200"),
+        ({"hidden_size": 12800}, "asks for more memory"),
+    ],
+    ids=str,
+)
+def test_what_must_not_be_heard_of_an_encoder(with_encoder, change, said):
+    """Kernels that transformers would fetch and run; sizes beyond the file's."""
+    path = with_encoder / "encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert said in refusal(with_encoder)
 
 
 @pytest.mark.parametrize(
@@ -497,9 +520,7 @@ def test_what_an_encoder_says_of_itself(with_encoder, change, monkeypatch):
 def test_another_encoder_than_was_trained_with(with_encoder, told, said):
     """Or one of which nothing is known."""
     rewrite(with_encoder, lambda c: c.update(encoder=told))
-    with pytest.raises(InputError, match=said):
-        load_folder(str(with_encoder))
-    refusal(with_encoder)
+    assert re.search(said, refusal(with_encoder))
 
 
 def test_a_place_in_the_description_is_not_heard():
