@@ -77,6 +77,7 @@ CORPORA = (
 COMMANDS = [
     *sorted(str(path) for path in (ROOT / "recipes").glob("*/*.py")),
     str(HOME / "table" / "__main__.py"),
+    str(HOME / "label.py"),
     *(str(ROOT / "tools" / f"{n}.py") for n in ("mutants", "compare_commits")),
 ]
 HEAVY = ("torch", "speechbrain", "transformers", "sklearn", "scipy.signal")
