@@ -81,7 +81,6 @@ def _parser(default):
         argument_default=default,
     )
     listed = [] if default is None else default
-    off = False if default is None else default
     add = parser.add_argument
     add(
         "paths",
@@ -100,10 +99,41 @@ def _parser(default):
         help="a text with a path a line, meant from its folder; - reads the "
         "standard input; may be given several times",
     )
+    _add_model(add)
+    _add_outputs(add)
+    _add_speech(add)
+    _add_repeating(add, False if default is None else default)
+    return parser
+
+
+def _add_model(add):
+    """Which model, and how it is used."""
     add("--model", metavar="FOLDER", help="of ser-export (default: the ready)")
     add("--encoder_folder", metavar="DIR", help="where its encoder lies")
+    add("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    add("--batch_size", type=whole, metavar="N", help="(default: the model's)")
+    add(
+        "--temperature",
+        type=above_zero,
+        metavar="T",
+        help="of the posteriors (default: the model's own)",
+    )
+    add(
+        "--min_confidence",
+        type=share,
+        metavar="P",
+        help="below this posterior the label is 'unsure'",
+    )
+
+
+def _add_outputs(add):
+    """Where the table goes."""
     add("--csv", metavar="FILE", help="a table; - prints it")
     add("--json", metavar="FILE", help="a line of JSON a file; - prints it")
+
+
+def _add_speech(add):
+    """What the speech is."""
     add(
         "--channel",
         type=whole,
@@ -112,25 +142,15 @@ def _parser(default):
     )
     add("--language", metavar="CODE", help="that is spoken, such as de")
     add(
-        "--min_confidence",
-        type=share,
-        metavar="P",
-        help="below this posterior the label is 'unsure'",
-    )
-    add(
-        "--temperature",
-        type=above_zero,
-        metavar="T",
-        help="of the posteriors (default: the model's own)",
-    )
-    add("--batch_size", type=whole, metavar="N", help="(default: the model's)")
-    add(
         "--speakers",
         choices=CHOICES,
         help="whose frames are standardised together: of the column speaker, "
         "of a folder, or all; no: by the model's own statistics",
     )
-    add("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+
+
+def _add_repeating(add, off):
+    """What is taken from an earlier command, and kept for a later one."""
     add("--settings", metavar="FILE", help="of an earlier run; words here win")
     add("--journal", metavar="DIR", help="where what is done is kept")
     add(
@@ -145,7 +165,6 @@ def _parser(default):
         default=off,
         help="label anew what was done before",
     )
-    return parser
 
 
 def _read_settings(path, parser):
@@ -159,7 +178,9 @@ def _read_settings(path, parser):
         parser.error(f"--settings '{path}' is no JSON ({error})")
     names = set(vars(_defaults(parser))) - set(ALONE)
     if not isinstance(held, dict) or set(held) - names:
-        odd = ", ".join(sorted(set(held) - names)) or "no settings"
+        odd = "no settings"
+        if isinstance(held, dict):
+            odd = ", ".join(sorted(set(held) - names))
         parser.error(
             f"--settings '{path}' holds {odd}: give those of "
             f"{', '.join(sorted(names))}"

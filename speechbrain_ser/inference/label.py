@@ -128,9 +128,9 @@ class Command:
             options.paths, options.list, options.channel, options.language
         )
         if found.twice:
-            self.say(f"{found.twice} are named twice, and count once")
+            self.say(f"named twice, and counted once: {found.twice}")
         if found.others:
-            self.say(f"{found.others} files have no name of audio: passed over")
+            self.say(f"passed over, by their names no audio: {found.others}")
         read = [speech.path for speech in found.speech] + found.read
         check_outputs(self.outputs, read)
         return with_speakers(found.speech, options.speakers)

@@ -49,10 +49,14 @@ def check_outputs(outputs, inputs):
     InputError
         Naming the option and the mend.
     """
+    if not outputs:
+        return
     read = {os.path.realpath(path) for path in inputs if "\0" not in path}
     taken = {}
     for kind, path in outputs.items():
         where = f"--{kind} '{path}'"
+        if not path or "\0" in path:
+            raise InputError(f"{where} is no name of a file: give another")
         place = os.path.realpath(path) if path != STDOUT else path
         if place in taken:
             raise InputError(
@@ -71,8 +75,6 @@ def check_outputs(outputs, inputs):
 
 def _check_file(where, path, read):
     """Refuses a path that can't be written; `where` begins the sentence."""
-    if not path or "\0" in path:
-        raise InputError(f"{where} is no name of a file: give another")
     if os.path.isdir(path):
         raise InputError(f"{where} is a folder: give a file in it")
     if os.path.exists(path) and not os.path.isfile(path):

@@ -3,9 +3,10 @@
 import collections
 
 from speechbrain_ser.inference.rows import UNSURE
-from speechbrain_ser.inference.speech import Sound
+from speechbrain_ser.inference.speech import Sound, printable
 
 FAILED = 5  # of them are named
+NAMED = 3  # rates, languages
 
 
 def remarks(sounds, card, rate):
@@ -35,41 +36,61 @@ def remarks(sounds, card, rate):
     1 of 1 is said to be pl, and the model was trained on de alone: ...
     """
     there = [sound for sound in sounds if isinstance(sound, Sound)]
-    said = []
+    rates = card.get("sample_rates") or [rate]
+    said = [
+        of_channels(there),
+        of_rates(there, rates),
+        of_languages(there, card.get("languages") or []),
+    ]
+    return [sentence for sentence in said if sentence is not None]
+
+
+def of_channels(there):
+    """Which are mixed."""
     mixed = [
         s for s in there if s.info.channels > 1 and s.speech.channel is None
     ]
-    if mixed:
-        said.append(
-            f"{of(mixed, there, 'has', 'have')} several channels, which are "
-            f"mixed (--channel 1 takes one), such as '{mixed[0].speech.name}'"
-        )
-    rates = card.get("sample_rates") or [rate]
+    if not mixed:
+        return None
+    return (
+        f"{of(mixed, there, 'has', 'have')} several channels, which are mixed "
+        f"(--channel 1 takes one), such as '{printable(mixed[0].speech.name)}'"
+    )
+
+
+def of_rates(there, rates):
+    """Which have other rates than what trained."""
     others = [s for s in there if s.info.sample_rate not in rates]
-    if others:
-        rest = collections.Counter(s.info.sample_rate for s in others)
-        named = ", ".join(f"{n} Hz" for n, _ in rest.most_common(3))
-        known = ", ".join(f"{n} Hz" for n in rates)
-        said.append(
-            f"{of(others, there, 'has', 'have')} {named}, and the model was "
-            f"trained on {known}: resampled, such as "
-            f"'{others[0].speech.name}'"
-        )
-    languages = card.get("languages") or []
+    if not others:
+        return None
+    rest = collections.Counter(s.info.sample_rate for s in others)
+    named = ", ".join(f"{n} Hz" for n, _ in rest.most_common(NAMED))
+    known = ", ".join(f"{n} Hz" for n in rates)
+    return (
+        f"{of(others, there, 'has', 'have')} {named}, and the model was "
+        f"trained on {known}: resampled, such as "
+        f"'{printable(others[0].speech.name)}'"
+    )
+
+
+def of_languages(there, languages):
+    """Which are in other languages than what trained."""
     known = {main_language(word) for word in languages}
-    spoken = [s for s in there if s.speech.language is not None]
     strange = [
-        s for s in spoken if main_language(s.speech.language) not in known
+        s
+        for s in there
+        if s.speech.language is not None
+        and main_language(s.speech.language) not in known
     ]
-    if strange and known:
-        rest = collections.Counter(s.speech.language for s in strange)
-        named = ", ".join(word for word, _ in rest.most_common(3))
-        said.append(
-            f"{of(strange, there, 'is', 'are')} said to be {named}, and the "
-            f"model was trained on {', '.join(languages)} alone: labels may be "
-            "worse than its card says"
-        )
-    return said
+    if not strange or not known:
+        return None
+    rest = collections.Counter(s.speech.language for s in strange)
+    named = ", ".join(word for word, _ in rest.most_common(NAMED))
+    return (
+        f"{of(strange, there, 'is', 'are')} said to be {named}, and the model "
+        f"was trained on {', '.join(languages)} alone: labels may be worse "
+        "than its card says"
+    )
 
 
 def of(some, all_of_them, one, several):
