@@ -99,7 +99,9 @@ def test_nothing_at_all_is_float32s_smallest():
     """Of 0 there is no logarithm."""
     found = tempered([1.0, 0.0], 10)
     share = SMALLEST**0.1
-    assert found.tolist() == pytest.approx([1 / (1 + share), share / (1 + share)])
+    assert found.tolist() == pytest.approx(
+        [1 / (1 + share), share / (1 + share)]
+    )
     posteriors = [[1.0, 0.0]] * 9 + [[0.0, 1.0]]
     fitted = fit_temperature(posteriors, [0] * 10)
     assert fitted == HIGHEST  # log(1 / SMALLEST) / log 9 is 40
