@@ -27,6 +27,14 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["speechbrain_ser", "speechbrain_ser.*"]),
+    package_data={"speechbrain_ser.inference": ["ready/*"]},
+    entry_points={
+        "console_scripts": [
+            "ser-label = speechbrain_ser.inference.label:main",
+            "ser-export = speechbrain_ser.inference.export:main",
+            "ser-evaluate = speechbrain_ser.inference.evaluate:main",
+        ]
+    },
     install_requires=[
         "torch>=2.8",
         "torchaudio>=2.8",

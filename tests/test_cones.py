@@ -96,6 +96,34 @@ except SystemExit as stop:
 assert "usage" in said.getvalue() and len(said.getvalue()) > 400
 print(json.dumps([name for name in heavy if name in sys.modules]))
 """
+# What a model of log-Mel features needs nothing of.
+SLOW = ("transformers", "sklearn", "scipy.signal", "matplotlib", "pandas")
+# Imports the modules of inference one by one, then labels with a model folder,
+# and prints which slow modules came with what.
+LABELS = """
+import importlib, json, pathlib, sys
+home, folder = map(pathlib.Path, sys.argv[1:3])
+slow, found = json.loads(sys.argv[3]), {}
+
+def look(what):
+    new = [name for name in slow if name in sys.modules]
+    if new:
+        found[what] = new
+        slow[:] = [name for name in slow if name not in new]
+
+import torch, speechbrain
+look("torch and SpeechBrain")
+names = sorted(path.stem for path in home.glob("*.py") if path.stem[0] != "_")
+for name in names:
+    importlib.import_module(f"speechbrain_ser.inference.{name}")
+    look(name)
+from speechbrain_ser.inference.recognizer import EmotionRecognizer
+recognizer = EmotionRecognizer.from_folder(folder, device="cpu")
+for rate in (16000, 8000):
+    recognizer.label(torch.randn(rate), rate=rate)
+look("labelling")
+print(json.dumps([names, found]))
+"""
 # Imports every module of the package as on a system without fcntl.
 WITHOUT_FCNTL = """
 import importlib, pathlib, sys
@@ -221,6 +249,15 @@ def test_the_package_alone_loads_nothing():
 def test_help_is_light(script):
     """Each command says what it takes, without torch."""
     assert python(HELP, script, json.dumps(HEAVY)).strip() == "[]"
+
+
+def test_labels_come_without_what_is_slow(model_folder):
+    """Whatever the modules of inference: what few need loads where it is used."""
+    home = HOME / "inference"
+    said = python(LABELS, home, model_folder, json.dumps(SLOW))
+    names, found = json.loads(said)
+    assert {"recognizer", "folder", "pretrained"} <= set(names)
+    assert found == {}
 
 
 def test_all_is_imported_without_fcntl():

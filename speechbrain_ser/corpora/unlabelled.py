@@ -8,7 +8,7 @@ from speechbrain_ser.utils.audio_entries import check_audio
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import NOTHING, Word, checked
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 _FOLDER = Folder(f"one that holds files ending in {', '.join(SUFFIXES)}")
 
 

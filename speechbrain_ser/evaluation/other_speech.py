@@ -12,6 +12,7 @@ from speechbrain_ser.figures.coverage import plot_coverage
 from speechbrain_ser.prediction import Predictor
 from speechbrain_ser.scores import SHARES
 from speechbrain_ser.utils.files import write_csv
+from speechbrain_ser.utils.temperature import tempered
 
 SHOWN = 30  # speakers at most that the screen has a row for
 
@@ -87,10 +88,17 @@ class OtherSpeechReport(Report):
         return found.get("tempered", found["raw"]).max(axis=1).tolist()
 
     def columns(self, prediction):
-        """Adds speaker, gender and the method's own numbers."""
+        """Adds confidence, the method's own numbers, speaker and gender.
+
+        The posteriors are the model's, the confidence is the largest of them at
+        its temperature.
+        """
         entry = prediction["entry"]
+        posterior = prediction["posterior"].numpy()
+        sure = tempered(posterior, self.trust.temperature or 1).max()
         return (
             super().columns(prediction)
+            | {"confidence": round(float(sure), 6)}
             | {name: round(float(prediction[name]), 6) for name in self.own}
             | {name: entry.get(name) for name in ("speaker", "gender")}
         )

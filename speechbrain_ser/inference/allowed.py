@@ -8,6 +8,16 @@ PRE_TRAINED = {
     "speechbrain_ser.lobes.ssl.SSLEncoder",
     "speechbrain_ser.lobes.whisper.WhisperEncoder",
 }
+# The most that numbers may be, by the arguments that take them: they decide the
+# memory of features, which no file of weights tells.
+MOST = {
+    "hop_length": 1000,  # ms
+    "n_fft": 1 << 14,
+    "n_frames": 1 << 16,
+    "n_mels": 1000,
+    "num_layers": 100,
+    "win_length": 1000,  # ms
+}
 # Where a pre-trained model lies, which no folder says.
 PLACES = ("source", "save_path")
 CALLS = PRE_TRAINED | {

@@ -10,11 +10,30 @@ import functools
 import io
 import math
 
-from speechbrain_ser.inference.allowed import CALLS, PLACES, PRE_TRAINED, called
+from speechbrain_ser.inference.allowed import (
+    CALLS,
+    MOST,
+    PLACES,
+    PRE_TRAINED,
+    called,
+)
 from speechbrain_ser.utils.errors import InputError
 
 DEEPEST = 20
-LARGEST = 10**6  # of a whole number in a description
+LARGEST = 200_000  # of a whole number in a description; a rate is one
+LONGEST = 1000  # of a list in it
+# What objects raise that are not made, or used, as they must be.
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 PARTS = {"call", "partial", "with", "args"}
 
 
@@ -118,6 +137,8 @@ def build(told, source=None, depth=0):
     if depth > DEEPEST:
         raise InputError("it is nested too deep")
     if isinstance(told, list):
+        if len(told) > LONGEST:
+            raise InputError(f"it has a list of {len(told)}")
         return [build(item, source, depth + 1) for item in told]
     if not isinstance(told, dict):
         return checked_value(told)
@@ -134,6 +155,7 @@ def build(told, source=None, depth=0):
     if not isinstance(named, dict) or not isinstance(unnamed, list):
         raise InputError(f"the arguments of {name} are none")
     named = {k: build(v, source, depth + 1) for k, v in named.items()}
+    check_most(named)
     unnamed = [build(value, source, depth + 1) for value in unnamed]
     if name in PRE_TRAINED:
         named = {k: v for k, v in named.items() if k not in PLACES}
@@ -144,23 +166,31 @@ def build(told, source=None, depth=0):
     return made(name, maker, unnamed, named)
 
 
+def check_most(named):
+    """Refuses arguments above `allowed.MOST`."""
+    for argument, most in MOST.items():
+        value = named.get(argument)
+        if isinstance(value, (int, float)) and value > most:
+            raise InputError(
+                f"{argument} is {value:g}, and no model's is above {most}"
+            )
+
+
 def made(name, maker, unnamed, named):
     """Calls, and says in a sentence what fails."""
     try:
         return maker(*unnamed, **named)
     except InputError:
         raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as failure:
-        reason = " ".join(str(failure).split())[:200]
-        raise InputError(f"{name} can't be made ({reason})") from None
+    except FAILURES as failure:
+        raise InputError(
+            f"{name} can't be made ({in_short(failure)})"
+        ) from None
+
+
+def in_short(failure):
+    """Returns what an error says, in one line."""
+    return " ".join(str(failure).split())[:200] or type(failure).__name__
 
 
 def checked_value(value):

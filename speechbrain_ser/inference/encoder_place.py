@@ -7,7 +7,11 @@ from speechbrain_ser.inference.tensors import speech_model_of
 from speechbrain_ser.utils.errors import InputError
 
 INSIDE = "encoder"  # of a model folder
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+# Not a path: no part of it begins with a dot.
+HUB_NAME = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)?", re.ASCII)
+# What may lie beside its weights; nothing that is code, or would be unpickled.
+BESIDE = (".json", ".safetensors", ".md", ".txt")
+ADAPTER = "adapter_config.json"  # transformers would load what that names
 
 
 def place_of(folder, told, encoder_folder=None):
@@ -54,8 +58,26 @@ def place_of(folder, told, encoder_folder=None):
                 f"{inside} holds no encoder (model.safetensors): copy the "
                 "model folder whole, or give --encoder_folder"
             )
+        check_inside(inside)
         return {"source": inside, "save_path": hub_cache()}
+    if not HUB_NAME.fullmatch(told["name"]) or os.path.exists(told["name"]):
+        raise InputError(
+            f"the model in {folder} names the encoder {told['name'][:80]!r}, "
+            "which is no hub name, or a path here: give --encoder_folder the "
+            "folder of a copy of it"
+        )
     return {"source": told["name"], "save_path": hub_cache()}
+
+
+def check_inside(folder):
+    """Refuses a copied encoder that holds more than safetensors and JSON."""
+    for name in sorted(os.listdir(folder)):
+        hidden = name.startswith(".")
+        if name == ADAPTER or not (hidden or name.endswith(BESIDE)):
+            raise InputError(
+                f"{folder} holds {name}, which no exported encoder does: "
+                "delete it, or give --encoder_folder"
+            )
 
 
 def hub_cache():

@@ -8,12 +8,25 @@ import json
 import os
 
 from speechbrain_ser.inference import models
-from speechbrain_ser.inference.description import build
+from speechbrain_ser.inference.description import (
+    FAILURES,
+    build,
+    in_short,
+    made,
+)
+from speechbrain_ser.inference.emotion_model import EmotionModel
 from speechbrain_ser.inference.encoder_place import check_encoder, place_of
-from speechbrain_ser.inference.models import EmotionModel
 from speechbrain_ser.inference.tensors import WEIGHTS, load_tensors
 from speechbrain_ser.utils.errors import InputError
-from speechbrain_ser.utils.settings import Labels, Number, Whole, Word
+from speechbrain_ser.utils.settings import (
+    Labels,
+    ListOf,
+    Number,
+    Setting,
+    Values,
+    Whole,
+    Word,
+)
 
 CONFIG = "config.json"
 FORMAT = 1  # of config.json; raised when an earlier reader would misread it
@@ -21,7 +34,9 @@ LARGEST = 1 << 22  # bytes of a config.json
 MODELS = {
     name: value
     for name, value in vars(models).items()
-    if isinstance(value, type) and issubclass(value, EmotionModel)
+    if isinstance(value, type)
+    and issubclass(value, EmotionModel)
+    and value.__module__ == models.__name__
 }
 # What config.json must say, and what that may be.
 FIELDS = {
@@ -31,6 +46,15 @@ FIELDS = {
     "temperature": Number(0.001, 1000, optional=True),
     "max_seconds": Number(1, 10**5),
     "batch_size": Whole(1, 10**5),
+}
+# What of the card is used, and what that may be.
+CARD = {
+    "method": Word(optional=True),
+    "corpus": Word(optional=True),
+    "protocol": Word(optional=True),
+    "languages": ListOf(Word(), 0, "[de]", optional=True),
+    "sample_rates": ListOf(Whole(1), 0, "[16000]", optional=True),
+    "calibration": Values(Setting()),
 }
 MEND = "copy the folder again, or export the model again with ser-export"
 
@@ -94,6 +118,7 @@ def check_config(path, config):
             raise InputError(
                 f"{path}: {name} is {str(config[name])[:40]!r}, {mend}"
             )
+    check_card(path, config.get("card", {}))
     encoder = config.get("encoder")
     fit = encoder is None or (
         isinstance(encoder, dict)
@@ -103,6 +128,19 @@ def check_config(path, config):
     )
     if not fit:
         raise InputError(f"{path}: encoder is no encoder's description: {MEND}")
+
+
+def check_card(path, card):
+    """Refuses a card that labelling could not read."""
+    if not isinstance(card, dict):
+        raise InputError(f"{path}: card is none: {MEND}")
+    for name, setting in CARD.items():
+        mend = setting.mend(card.get(name))
+        if mend:
+            raise InputError(
+                f"{path}: {name} of the card is "
+                f"{str(card.get(name))[:40]!r}, {mend}"
+            )
 
 
 def load_folder(folder, encoder_folder=None):
@@ -127,8 +165,10 @@ def load_folder(folder, encoder_folder=None):
     """
     config = read_config(folder)
     source = place_of(folder, config.get("encoder"), encoder_folder)
+    path = os.path.join(folder, WEIGHTS)
+    weights = os.path.getsize(path) if os.path.isfile(path) else 0
     try:
-        model = model_of(config.get("model"), source)
+        model = model_of(config.get("model"), source, weights)
     except InputError as failure:
         if source is not None and encoder_folder is None:
             check_there(folder, config["encoder"], failure)
@@ -136,8 +176,42 @@ def load_folder(folder, encoder_folder=None):
             f"the model in {folder} can't be built, {failure}"
         ) from None
     check_encoder(model, config.get("encoder"), source)
-    load_tensors(os.path.join(folder, WEIGHTS), model, config["labels"])
-    return config, model.eval()
+    load_tensors(path, model, config["labels"])
+    try_model(folder, config, model.eval())
+    return config, model
+
+
+def try_model(folder, config, model):
+    """Refuses a model whose parts don't fit each other, by a second of noise.
+
+    Arguments
+    ---------
+    folder : str
+        For the error.
+    config : dict
+    model : EmotionModel
+        In eval mode.
+    """
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    wav = 0.1 * torch.randn(config["sample_rate"], generator=draw)
+    try:
+        (found,) = model([model.prepared(model.frames(wav))])
+        own = model.own_columns(config["labels"]), model.own(found)
+    except FAILURES as failure:
+        raise InputError(
+            f"the model in {folder} does not compute ({in_short(failure)}): "
+            f"{MEND}"
+        ) from None
+    wrong = found["posterior"].shape != (len(config["labels"]),)
+    wrong = wrong or not torch.isfinite(found["posterior"]).all()
+    wrong = wrong or len(own[0]) != len(own[1])
+    if wrong or not all(isinstance(name, str) for name in own[0]):
+        raise InputError(
+            f"the model in {folder} gives no posterior of its "
+            f"{len(config['labels'])} classes: {MEND}"
+        )
 
 
 def check_there(folder, told, failure):
@@ -150,7 +224,7 @@ def check_there(folder, told, failure):
         ) from None
 
 
-def model_of(told, source=None):
+def model_of(told, source=None, weights=1 << 30):
     """Builds a model; its weights are what they are drawn as.
 
     Arguments
@@ -160,6 +234,8 @@ def model_of(told, source=None):
         `description` says.
     source : dict, optional
         Of `encoder_place.place_of`.
+    weights : int
+        Bytes of its weights, see `Budget`.
 
     Returns
     -------
@@ -167,19 +243,22 @@ def model_of(told, source=None):
     """
     import torch
 
+    from speechbrain_ser.inference.budget import Budget
+
     known = isinstance(told, dict) and set(told) == {"class", "with"}
     if not known or not isinstance(told["with"], dict):
         raise InputError("its config.json says no model (class, with)")
     name = told["class"]
     if not isinstance(name, str) or name not in MODELS:
         raise InputError(f"there is no class {str(name)[:80]} of models")
-    with torch.random.fork_rng(devices=[]):
+    by = told["with"].get("by", "train")
+    if by not in ("train", "speaker"):
+        raise InputError(f"by is {str(by)[:40]!r}: train or speaker")
+    with torch.random.fork_rng(devices=[]), Budget(weights):
         arguments = {k: build(v, source) for k, v in told["with"].items()}
         return made_model(name, arguments)
 
 
 def made_model(name, arguments):
     """Calls a class of `MODELS`."""
-    from speechbrain_ser.inference.description import made
-
     return made(name, MODELS[name], [], arguments)

@@ -9,15 +9,19 @@ import numpy as np
 import torch
 
 from speechbrain_ser.data.domains import SOURCE, TARGET
+from speechbrain_ser.data.layer_statistics import LayerStatistics
+from speechbrain_ser.inference.description import describe
+from speechbrain_ser.inference.emotion_model import EmotionModel
 from speechbrain_ser.inference.models import (
     DANNModel,
-    EmotionModel,
     GMPATLModel,
     IPRModel,
     LPMNModel,
     MEnANModel,
     ProbeModel,
 )
+from speechbrain_ser.lobes.linear_probe import LinearProbe
+from speechbrain_ser.lobes.speech_model import SpeechModel
 from speechbrain_ser.utils.errors import InputError
 
 
@@ -254,16 +258,27 @@ def of_menan(brain, node, settings):
 
 
 def of_probe(brain, node, settings):
-    """Takes the linear layer and what it is given."""
-    probe = brain.modules["probe"]
+    """Takes the linear layer and what it is given.
+
+    Of a pre-trained encoder no block is kept above the layers that are read.
+    """
+    features, probe = brain.features, brain.modules["probe"]
+    told = describe(node["features"])
+    encoder = getattr(features, "encoder", None)
+    top = int(probe.rows.max())
+    if isinstance(encoder, SpeechModel) and top + 1 < probe.n_rows:
+        encoder.shorten(top)
+        features = LayerStatistics(encoder)
+        told["with"]["encoder"]["with"]["layer"] = top
+        probe = fewer_rows(probe, top + 1, brain.channels)
     arguments = {
-        "features": brain.features,
+        "features": features,
         "probe": probe,
         "channels": brain.channels,
         "by": way(brain.reader),
     }
     made = {
-        "features": node["features"],
+        "features": told,
         "probe": {
             "call": "speechbrain_ser.lobes.linear_probe.LinearProbe",
             "with": {
@@ -276,6 +291,14 @@ def of_probe(brain, node, settings):
         },
     }
     return ProbeModel, arguments, made
+
+
+def fewer_rows(probe, n_rows, dim):
+    """Returns the same `LinearProbe` of the first rows alone."""
+    settings = (probe.n_classes, len(probe.rows), probe.pairwise)
+    short = LinearProbe(n_rows, dim, *settings)
+    short.load_state_dict(probe.state_dict())
+    return short
 
 
 def standardisation(dim):

@@ -5,7 +5,7 @@ import os
 import torch
 
 from speechbrain.inference.interfaces import Pretrained
-from speechbrain_ser.inference.recognizer import tempered
+from speechbrain_ser.inference.recognizer import with_temperature
 from speechbrain_ser.inference.tensors import load_tensors
 from speechbrain_ser.utils.errors import InputError
 
@@ -137,7 +137,9 @@ class SERClassifier(Pretrained):
         """
         temperature = getattr(self.hparams, "temperature", None) or 1.0
         found = self.outputs(wavs, wav_lens)
-        posteriors = [tempered(p["posterior"], temperature) for p in found]
+        posteriors = [
+            with_temperature(one["posterior"], temperature) for one in found
+        ]
         out_prob = torch.stack(posteriors).to(self.device).log()
         score, index = out_prob.max(dim=-1)
         words = [self.hparams.labels[i] for i in index.tolist()]

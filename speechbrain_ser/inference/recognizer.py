@@ -11,6 +11,7 @@ from speechbrain_ser.inference.outcome import Outcome
 from speechbrain_ser.inference.signals import checked_signal
 from speechbrain_ser.inference.tensors import fingerprint, speech_model_of
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.temperature import tempered
 
 LONGEST = 60.0  # seconds that are labelled at once, unless a run says less
 BATCH = 16
@@ -279,7 +280,9 @@ class EmotionRecognizer:
             name: sum(w * piece[name] for w, piece in zip(share, found))
             for name in found[0]
         }
-        merged["posterior"] = tempered(merged["posterior"], self.temperature)
+        merged["posterior"] = with_temperature(
+            merged["posterior"], self.temperature
+        )
         posterior = dict(zip(self.labels, merged["posterior"].tolist()))
         own = dict(zip(self.own, self.model.own(merged)))
         label = self.labels[int(merged["posterior"].argmax())]
@@ -369,9 +372,8 @@ class EmotionRecognizer:
         if isinstance(speech, (str, os.PathLike)):
             from speechbrain_ser.inference.speech import Speech
 
-            return Speech(os.fspath(speech), channel=channel).read(
-                self.sample_rate
-            )
+            path = os.path.abspath(os.fspath(speech))
+            return Speech(path, channel=channel).read(self.sample_rate)
         return checked_signal(speech, rate, self.sample_rate, channel)
 
     def cut(self, signal):
@@ -382,30 +384,26 @@ class EmotionRecognizer:
         return [signal[a:b] for a, b in zip(edges, edges[1:])]
 
 
-def tempered(posterior, temperature):
-    """Applies a temperature to posteriors.
-
-    Reference: Guo et al. 2017, "On Calibration of Modern Neural Networks".
+def with_temperature(posterior, temperature):
+    """Applies a temperature to posteriors, see `utils.temperature.tempered`.
 
     Arguments
     ---------
     posterior : torch.Tensor
         ``[classes]``, sums to 1.
     temperature : float
-        1 changes nothing, more makes them more even.
+        1 changes no bit.
 
     Returns
     -------
     torch.Tensor
-        ``[classes]``.
+        ``[classes]``, float32.
 
     Example
     -------
-    >>> tempered(torch.tensor([0.8, 0.2]), 2.0)
+    >>> with_temperature(torch.tensor([0.8, 0.2]), 2.0)
     tensor([0.6667, 0.3333])
     """
     if temperature == 1:
         return posterior
-    smallest = torch.finfo(posterior.dtype).tiny
-    logs = posterior.clamp(min=smallest).log()
-    return torch.softmax(logs / temperature, dim=-1)
+    return torch.from_numpy(tempered(posterior.numpy(), temperature)).float()

@@ -83,6 +83,9 @@ def write_tensors(path, model, labels):
     }
     metadata = {LABELS: json.dumps(labels, ensure_ascii=False)}
     save_file(tensors, path, metadata)
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(path, 0o666 & ~umask)  # safetensors' is its owner's alone
 
 
 def load_tensors(path, model, labels):

@@ -117,6 +117,25 @@ class SpeechModel(KeptModel, torch.nn.Module, abc.ABC):
         """In Hz, of the waveforms that the model was trained on."""
         return self.feature_extractor.sampling_rate
 
+    def shorten(self, layer):
+        """Removes the blocks above a layer, of an encoder that gives all layers.
+
+        What it gives of the others stays as it is, bit by bit.
+
+        Arguments
+        ---------
+        layer : int
+            From 0, the last one that stays.
+        """
+        del self._blocks()[layer:]
+        self.layer = layer
+        self.frozen_layers = min(self.frozen_layers, layer)
+        self.trained = list(self._blocks()[self.frozen_layers :])
+        weights = self.layer_weights.detach()[: layer + 1]
+        self.layer_weights = torch.nn.Parameter(weights)
+        self.prefix_dim = (self.frozen_layers + 1) * self.dim
+        self._digest = None
+
     # What is trained
 
     def _freeze(self, freeze_feature_extractor):

@@ -274,7 +274,7 @@ def _inspect_decoding(path, file):
     except RuntimeError:
         raise InputError(
             f"The file '{path}' is not audio that libsndfile reads: convert "
-            "it, e.g. with `ffmpeg -i in -ac 1 out.wav`."
+            "it, e.g. with `ffmpeg -i in out.wav`."
         ) from None
     with audio:
         if audio.frames == 0:

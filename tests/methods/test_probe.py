@@ -428,3 +428,21 @@ def test_channels_that_never_change():
     x = np.full((30, 2), 0.1) * [1, 1e6]
     mean, std = probe_choice.statistics(x)
     assert np.allclose(mean, x[0]) and (std == 1).all()
+
+
+def test_its_report_has_the_temperature_of_held_out_speakers(
+    features, tmp_path
+):
+    """Kept in the checkpoint; the valid part, which trains, has no say."""
+    parts = parts_of(features)
+    brain = fitted(features, parts, tmp_path)
+    kept = brain.history.notes["calibration"]
+    assert kept["fitted_on"] == "held-out speakers"
+    assert kept["n"] == len(parts["train"]) + len(parts["valid"])
+    assert kept["speakers"] == 5
+    again = brain_of(features, tmp_path)
+    again.load_selected()
+    report = ProbeReport(again, str(tmp_path))
+    assert report.fit_temperature({"valid": {}}) == kept
+    del again.history.notes["calibration"]
+    assert report.fit_temperature({})["temperature"] is None
