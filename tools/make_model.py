@@ -30,6 +30,22 @@ HPARAMS = (
     / "hparams"
     / "probe.yaml"
 )
+# What the probe hears, as a model folder describes it.
+FEATURES = {
+    "features": {
+        "call": "speechbrain_ser.data.layer_statistics.LayerStatistics",
+        "with": {
+            "encoder": {
+                "call": "speechbrain_ser.lobes.speech_encoder.speech_encoder",
+                "with": {
+                    "frozen": True,
+                    "weighted": True,
+                    "sample_rate": 16000,
+                },
+            }
+        },
+    }
+}
 LICENCE = """\
 The weights in this folder were trained on {corpora}. {restricted} under the
 licence CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/),
@@ -181,13 +197,7 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, more):
     features = LayerStatistics(encode())
     scores = left_out(annotation, features, cache_folder)
     brain, _ = fitted(annotation, None, features, cache_folder)
-    encoder = {
-        "call": "speechbrain_ser.lobes.speech_encoder.speech_encoder",
-        "with": {"frozen": True, "weighted": True, "sample_rate": 16000},
-    }
-    name = "speechbrain_ser.data.layer_statistics.LayerStatistics"
-    node = {"features": {"call": name, "with": {"encoder": encoder}}}
-    cls, arguments, made = of_probe(brain, node, {})
+    cls, arguments, made = of_probe(brain, FEATURES, {})
     model = cls(**arguments).eval()
     card = card_of(folders, annotation, brain, scores)
     card["more_scores"] = more
@@ -204,16 +214,21 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, more):
         "encoder": told_of(arguments["features"].encoder, encoder_name),
     }
     write_folder(folder, config, model, None)
-    restricted = [n for n in card["corpus"].split(" and ") if n not in FREE]
+    write_licence(folder, card["corpus"].split(" and "))
+    found = 100 * scores["UA"]
+    print(f"{folder}: UA {found:.1f} with a speaker left out at a time")
+
+
+def write_licence(folder, corpora):
+    """Writes the licence that the corpora's asks for, if one does."""
+    restricted = [name for name in corpora if name not in FREE]
     if restricted:
         verb = "is" if len(restricted) == 1 else "are"
         text = LICENCE.format(
-            corpora=card["corpus"],
+            corpora=" and ".join(corpora),
             restricted=f"{' and '.join(restricted)} {verb}",
         )
         pathlib.Path(folder, "LICENSE").write_text(text, encoding="utf-8")
-    found = 100 * scores["UA"]
-    print(f"{folder}: UA {found:.1f} with a speaker left out at a time")
 
 
 def main(words=None):

@@ -1,11 +1,19 @@
 """A model card: for people, what a model folder holds and what it is worth."""
 
+import textwrap
+
 # The licence of corpora that this project reads; what is not here is not known.
 LICENCES = {
     "EMO-DB": "CC0 1.0",
     "RAVDESS": "CC BY-NC-SA 4.0: no commercial use, and of this model neither",
     "nEMO": "CC BY-NC-SA 4.0: no commercial use, and of this model neither",
 }
+LIMITS = (
+    "It says how an utterance sounds to somebody who labels as the annotators "
+    "of this corpus did. It does not know what a person feels. In other "
+    "languages, rooms and ages, and of spontaneous speech, it is worse than the "
+    "numbers above: measure it there, with `ser-evaluate`."
+)
 ASK = "not known here: see the corpus's own licence before you pass this on"
 
 
@@ -25,24 +33,19 @@ def model_card(config, figures=()):
     """
     card = config["card"]
     lines = [f"# {config['name']}", ""]
-    lines += [about(config), "", "## Use", ""]
+    lines += [*about(config), "", "## Use", ""]
     lines += use(config)
     lines += ["", "## Trained on", "", *data(card)]
     lines += ["", "## What it is worth", "", *scores(config)]
-    lines += [
-        "",
-        "## Limits",
-        "",
-        "It says how an utterance sounds to somebody who labels as the "
-        "annotators of this corpus did. It",
-        "does not know what a person feels. In other languages, rooms, ages and "
-        "with spontaneous speech",
-        "it is worse than the numbers above; measure it there: `ser-evaluate`.",
-        "",
-    ]
+    lines += ["", "## Limits", "", *wrapped(LIMITS), ""]
     for name in figures:
         lines += [f"![{name}]({name})", ""]
     return "\n".join(lines)
+
+
+def wrapped(text):
+    """Returns a paragraph as lines that are not too long."""
+    return textwrap.wrap(text, 118, break_on_hyphens=False)
 
 
 def about(config):
@@ -59,8 +62,8 @@ def about(config):
             if encoder["copied"]
             else "it is not in this folder"
         )
-        text += f"\nPre-trained encoder: {encoder['name']}; {place}."
-    return text
+        text += f" Pre-trained encoder: {encoder['name']}; {place}."
+    return wrapped(text)
 
 
 def use(config):
@@ -75,10 +78,11 @@ def use(config):
         f"ser-evaluate THIS_FOLDER{more} --manifest labelled.csv",
         "```",
         "",
-        "In Python `EmotionRecognizer.from_folder(...)`. SpeechBrain's "
-        "`from_hparams` works too, and",
-        "runs what stands in `hyperparams.yaml`: use it with folders of those "
-        "whom you trust.",
+        *wrapped(
+            "In Python `EmotionRecognizer.from_folder(...)`. SpeechBrain's "
+            "`from_hparams` works too, and runs what stands in "
+            "`hyperparams.yaml`: use it with folders of those whom you trust."
+        ),
     ]
 
 
@@ -143,5 +147,6 @@ def scores(config):
             f"Posteriors have the temperature {config['temperature']:.3g}, "
             f"fitted on {(card.get('calibration') or {}).get('fitted_on')}."
         )
-    lines += card.get("more_scores", [])
+    for text in card.get("more_scores", []):
+        lines += ["", *wrapped(text)]
     return lines

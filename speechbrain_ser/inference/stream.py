@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from speechbrain_ser.inference.plan import Plan
+from speechbrain_ser.inference.speech import is_silent
 from speechbrain_ser.utils.errors import InputError
 
 AHEAD = 2  # batches that are read while one is computed
@@ -148,30 +149,44 @@ class _Stream:
                     yield piece.index, self.joined(parts)
 
     def read(self, number):
-        """Reads a piece: its signal, or an InputError; None if it is kept."""
+        """Reads a piece.
+
+        Returns
+        -------
+        tuple or InputError
+            Its signal, and whether it is silent; None if it is kept.
+        """
         if number in self.kept:
             return None
         piece = self.plan.pieces[number]
         sound = self.plan.sounds[piece.index]
         try:
             rate = self.recognizer.sample_rate
-            return sound.read(rate, piece.first, piece.last)
+            signal = sound.read(rate, piece.first, piece.last)
+            return signal, is_silent(signal)
         except InputError as error:
             return error
 
-    def frames(self, number, signal):
-        """Computes what an utterance gives alone: frames, and if it is silent.
+    def frames(self, number, read):
+        """Computes what an utterance gives alone.
+
+        Arguments
+        ---------
+        number : int
+        read : tuple or InputError
+            Of `read`.
 
         Returns
         -------
         tuple or InputError
+            Its frames, and whether it is silent.
         """
-        if signal is None:
+        if read is None:
             return self.kept.pop(number)
-        if isinstance(signal, InputError):
-            return signal
+        if isinstance(read, InputError):
+            return read
         try:
-            return self.recognizer.frames(signal), not signal.any()
+            return self.recognizer.frames(read[0]), read[1]
         except InputError as error:
             return error
 
@@ -198,8 +213,8 @@ class _Stream:
     def spoken_by(self, who):
         """Yields the frames of all that a speaker says, one piece at a time."""
         groups = [[number] for number in self.plan.spoken[who]]
-        for (number,), (signal,) in read_ahead(self.read, groups, self.ahead):
-            result = self.frames(number, signal)
+        for (number,), (read,) in read_ahead(self.read, groups, self.ahead):
+            result = self.frames(number, read)
             if isinstance(result, InputError):
                 continue
             size = result[0].numel() * result[0].element_size()
@@ -211,7 +226,7 @@ class _Stream:
     def classify(self, batch, read, statistics):
         """What the model says of each piece of a batch, or its error."""
         results = [
-            self.frames(number, signal) for number, signal in zip(batch, read)
+            self.frames(number, each) for number, each in zip(batch, read)
         ]
         fit = [i for i, r in enumerate(results) if isinstance(r, tuple)]
         if not fit:

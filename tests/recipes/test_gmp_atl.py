@@ -49,6 +49,7 @@ SIZES = [4, 8]
 STAGES = {"multitask", "labels", "retrained"}
 BRAINS = ("multitask", "retraining", "finetuning")
 DRAWN = {"clusters", "masked_prediction", "confusion", "curves", "embedding"}
+DRAWN |= {"reliability"}
 CLOCK = ("wall_seconds", "folder")
 
 
@@ -425,7 +426,7 @@ def test_rows_without_pseudo_labels(finished, ready, tmp_path):
     metrics = report(settings)[0]
     assert metrics["system"] == "ce without pseudo-labels"
     assert "stages" not in metrics
-    names = {"confusion", "curves", "embedding"}
+    names = DRAWN - {"clusters", "masked_prediction"}
     assert figures(settings["output_folder"]) == names
 
 

@@ -203,7 +203,7 @@ def test_baselines_select_nothing(pooling, ready, tmp_path):
     assert set(metrics["metrics"]) == set(metrics["sizes"]) == set(PARTS)
     assert not {"quantization_loss", "perplexity"} & set(curves[0])
     assert not (tmp_path / "out" / "prototypes.csv").exists()
-    assert figures(tmp_path / "out") == {"confusion", "curves", "embedding"}
+    assert figures(tmp_path / "out") == FIGURES - {"importance", "selection"}
     held = weights(tmp_path / "out")
     assert held["classifier.w.weight"].shape == (4, 64)
     assert not any("prototypes" in name for name in held)

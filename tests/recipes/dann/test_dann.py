@@ -54,6 +54,7 @@ from tests.recipes.helpers import (
 )
 
 BN4 = {"batch_norm": "bn4", "beta_ramp": True}
+DRAWN = {"languages", "confusion", "reliability"}
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_runs_as_typed(folders, tmp_path, monkeypatch, capsys):
     home = tmp_path / "results" / "dann" / "mini" / "rec2iem-arousal"
     out = home / "dann-bn1" / "1"
     assert f"report: {out.relative_to(tmp_path)}" in said
-    assert figures(out) == {"languages", "adversary", "confusion"}
+    assert figures(out) == DRAWN | {"adversary"}
     assert (tmp_path / "results" / "log_mel").is_dir()
     log = (out / "log.txt").read_text()
     assert "shows dann alone" in log
@@ -147,7 +148,7 @@ def test_runs_as_typed(folders, tmp_path, monkeypatch, capsys):
     size = [matplotlib.image.imread(out / "figures" / "languages.png").shape]
     before = results(out), os.stat(out / "curves.csv").st_mtime_ns
     assert run(**more, system="base") is None
-    assert figures(home / "base-bn1" / "1") == {"languages", "confusion"}
+    assert figures(home / "base-bn1" / "1") == DRAWN
     assert run(**more, drawn=True) is None
     found, *files = results(out)
     assert found.pop("compared")  # the run that is drawn beside it

@@ -41,6 +41,8 @@ from tests.recipes.menan_runs import (
 )
 from tests.references import menan as reference
 
+DRAWN = {"speakers", "confusion", "reliability", "curves"}
+
 # As typed
 
 
@@ -67,7 +69,7 @@ def test_runs_as_typed(corpus, tmp_path, monkeypatch, capsys):
     out = home / "menan" / "session1" / "1"
     assert f"report: {out.relative_to(tmp_path)}" in said
     assert "a fresh probe names the speaker of" in said
-    assert figures(out) == {"speakers", "adversary", "confusion", "curves"}
+    assert figures(out) == DRAWN | {"adversary"}
     for name in figures(out):
         path = out / "figures" / f"{name}.png"
         assert matplotlib.image.imread(path).std() > 0.05
@@ -226,8 +228,7 @@ def test_each_system_trains(system, trained):
         assert all(math.isfinite(float(value)) for value in row.values())
         if not silent:
             assert float(row["speaker_entropy"]) <= math.log(8) + 1e-6
-    drawn = {"curves", "speakers", "confusion"}
-    assert figures(folder) == drawn | (set() if silent else {"adversary"})
+    assert figures(folder) == DRAWN | (set() if silent else {"adversary"})
     assert {"emotion_loss", "test_WA", "test_UA"} <= set(curves[0])
     assert not any(name.startswith("valid") for name in curves[0])
     assert float(curves[1]["test_WA"]) == pytest.approx(tested)
