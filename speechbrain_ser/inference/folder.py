@@ -215,11 +215,16 @@ def try_model(folder, config, model):
     wrong = found["posterior"].shape != (len(config["labels"]),)
     wrong = wrong or not torch.isfinite(found["posterior"]).all()
     wrong = wrong or len(own[0]) != len(own[1])
-    if wrong or not all(isinstance(name, str) for name in own[0]):
+    if wrong or not all(map(is_word, own[0])):
         raise InputError(
             f"the model in {folder} gives no posterior of its "
             f"{len(config['labels'])} classes: {MEND}"
         )
+
+
+def is_word(name):
+    """Whether a column can be called so."""
+    return isinstance(name, str) and name.isprintable()
 
 
 def check_there(folder, told, failure):
