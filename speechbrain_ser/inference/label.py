@@ -129,6 +129,10 @@ class Command:
         model = self.load(options)
         if options.speakers not in (None, "no") and model.by != "speaker":
             model.standardise_by_speaker()
+        if options.language is not None:
+            from speechbrain_ser.inference.languages import listen
+
+            listen(model, options.language)
         temperature = options.temperature or model.temperature
         model.temperature = 1.0  # what is kept is before it
         began = time.perf_counter()
