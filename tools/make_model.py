@@ -239,12 +239,13 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, reports):
         speech_encoder, encoder_folder, None, frozen=True, weighted=True
     )
     features = LayerStatistics(encode())
-    scores = left_out(annotation, features, cache_folder)
     brain, _ = fitted(annotation, None, features, cache_folder)
     cls, arguments, made = of_probe(brain, FEATURES, {})
-    model = cls(**arguments).eval()
+    model, told = cls(**arguments).eval(), arguments | made
+    reported = measured(reports, digest_of(model, told))
+    scores = left_out(annotation, LayerStatistics(encode()), cache_folder)
     card = card_of(folders, annotation, brain, scores)
-    card["scores"] |= measured(reports, digest_of(model, arguments | made))
+    card["scores"] |= reported
     config = {
         "format": FORMAT,
         "name": "-".join([*folders, "whisper-base"]),
@@ -254,7 +255,7 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, reports):
         "max_seconds": 60.0,
         "batch_size": 16,
         "card": card,
-        "model": {"class": cls.__name__, "with": arguments | made},
+        "model": {"class": cls.__name__, "with": told},
         "encoder": told_of(arguments["features"].encoder, encoder_name),
     }
     write_folder(folder, config, model, None)
@@ -267,13 +268,9 @@ def digest_of(model, told):
     """Returns the digest by which reports name the model that this becomes."""
     from speechbrain_ser.inference.recognizer import EmotionRecognizer
 
-    about = {"class": type(model).__name__, "with": plain(told)}
+    about = {"class": type(model).__name__, "with": told}
+    about = json.loads(json.dumps(about))  # as config.json gives it back
     return EmotionRecognizer(model, LABELS, about=about, device="cpu").digest
-
-
-def plain(told):
-    """Returns a description as JSON gives it back."""
-    return json.loads(json.dumps(told))
 
 
 def write_licence(folder, corpora):
