@@ -125,16 +125,21 @@ def said(value):
 def scores(config):
     """Writes the scores, and how far the posteriors can be trusted."""
     card = config["card"]
-    lines = ["| part | utterances | UA (%) | WA (%) | 95 % interval of UA |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [
+        "| part | utterances | UA (%) | 95 % interval | WA (%) | calibration "
+        "error (%) |",
+        "|---|---|---|---|---|---|",
+    ]
     for part, found in card.get("scores", {}).items():
         ends = (found.get("interval") or {}).get("UA")
         between = (
             "" if not ends else " to ".join(f"{100 * e:.1f}" for e in ends)
         )
+        error = error_of(card, part, found)
         lines.append(
-            f"| {part} | {found['n']} | {100 * found['UA']:.1f} | "
-            f"{100 * found['WA']:.1f} | {between} |"
+            f"| {part} | {found['n']} | {100 * found['UA']:.1f} | {between} | "
+            f"{100 * found['WA']:.1f} | "
+            f"{'' if error is None else f'{100 * error:.1f}'} |"
         )
     chance = 100 / len(config["labels"])
     lines += ["", f"UA is the mean recall of the classes; chance {chance:.0f}."]
@@ -147,6 +152,13 @@ def scores(config):
             f"Posteriors have the temperature {config['temperature']:.3g}, "
             f"fitted on {(card.get('calibration') or {}).get('fitted_on')}."
         )
-    for text in card.get("more_scores", []):
-        lines += ["", *wrapped(text)]
     return lines
+
+
+def error_of(card, part, found):
+    """Returns a part's calibration error with the temperature, or None."""
+    if "ECE" in found:
+        return found["ECE"]
+    parts = (card.get("calibration") or {}).get("parts") or {}
+    told = parts.get(part) or {}
+    return (told.get("tempered") or told.get("raw") or {}).get("ECE")

@@ -57,6 +57,7 @@ CARD = {
     "corpus": Word(optional=True),
     "protocol": Word(optional=True),
     "languages": ListOf(Word(), 0, "[de]", optional=True),
+    "languages_of": Values(ListOf(Word(), 0, "[de]")),
     "sample_rates": ListOf(Whole(1), 0, "[16000]", optional=True),
     "calibration": Values(Setting()),
 }

@@ -169,6 +169,8 @@ class EmotionRecognizer:
     def digest(self):
         """SHA-256 of all that decides its posteriors, but the temperature."""
         about = [self.about, self.labels, self.sample_rate, self.max_seconds]
+        if hasattr(self.model, "domain"):
+            about.append(self.model.domain)
         return fingerprint(self.model, about)
 
     @property

@@ -8,6 +8,10 @@ import soundfile
 import torch
 import torchaudio
 
+from conftest import plain_config
+from speechbrain_ser.inference.export import write_folder
+from speechbrain_ser.inference.folder import model_of
+from speechbrain_ser.inference.languages import listen
 from speechbrain_ser.inference.recognizer import (
     EmotionRecognizer,
     cut,
@@ -15,6 +19,7 @@ from speechbrain_ser.inference.recognizer import (
 )
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.errors import InputError
+from tests.inference.kinds import KINDS
 
 
 @pytest.fixture
@@ -200,3 +205,29 @@ def test_resampling_is_the_recipes(tmp_path):
         torch.from_numpy(samples), rate, 16000
     )
     assert torch.equal(signal_of(samples, rate, None, 16000), resampled)
+
+
+def test_a_language_has_its_statistics(tmp_path):
+    """Those of the source for its language alone, else the target's."""
+    config = plain_config(**KINDS["DANN"](None))
+    config["card"] = {"languages_of": {"source": ["de"], "target": ["pl"]}}
+    torch.manual_seed(0)
+    model = model_of(config["model"])
+    model.standardise.mean.fill_(-40)
+    model.source_standardise.mean.fill_(-20)
+    folder = str(tmp_path / "model")
+    write_folder(folder, config, model, None)
+    recognizer = EmotionRecognizer.from_folder(folder)
+    wav, said, digests = noise(0.5), {}, {}
+    for language in ("pl", "de", "fr"):
+        listen(recognizer, language)
+        said[language] = recognizer.label(wav, 16000)
+        digests[language] = recognizer.digest
+    assert said["pl"].posterior == said["fr"].posterior
+    assert said["pl"].posterior != said["de"].posterior
+    assert digests["pl"] == digests["fr"] != digests["de"]
+    # the posterior of the last class, after the temperature
+    assert said["de"].own == {"arousal": said["de"].posterior["sadness"]}
+    prepared = recognizer.model.prepared(recognizer.frames(torch.tensor(wav)))
+    expected = recognizer.frames(torch.tensor(wav)) + 40
+    assert torch.allclose(prepared[: len(expected)], expected, atol=1e-4)
