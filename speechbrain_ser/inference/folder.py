@@ -230,7 +230,7 @@ def is_word(name):
 
 def check_there(folder, told, failure):
     """Says which encoder is needed, where it could not be loaded by name."""
-    if not told["copied"] and "can't be loaded" in str(failure):
+    if not told["copied"] and "could not be loaded" in str(failure):
         raise InputError(
             f"the model in {folder} needs the encoder {told['name']}, which is "
             "not here and could not be fetched: give --encoder_folder the "

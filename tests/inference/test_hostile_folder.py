@@ -441,6 +441,23 @@ def test_the_name_of_an_encoder_is_no_path(with_encoder, name, monkeypatch):
     assert "which is no hub name" in refusal(with_encoder)
 
 
+def test_an_encoder_that_is_not_here(with_encoder, monkeypatch):
+    """Nor can be fetched: its name, and the setting that says where it lies."""
+
+    def fail(*args, **kwargs):
+        """As without a network."""
+        raise OSError("no network")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", fail)
+    told = {"name": "some/encoder", "copied": False}
+    rewrite(with_encoder, lambda c: c["encoder"].update(told))
+    assert re.search(
+        "needs the encoder some/encoder, which is not here .*: give "
+        "--encoder_folder",
+        refusal(with_encoder),
+    )
+
+
 @pytest.mark.parametrize(
     "name",
     ["pytorch_model.bin", "x.py", "adapter_config.json", "a.pt", "b.pkl"],
