@@ -283,3 +283,45 @@ def test_fewer_classes_are_asked_for(model, speech, tmp_path):
     metrics, rows, _ = run(speech, tmp_path / "out", "--labels", "[high]")
     assert {row["label"] for row in rows} == {"high"}
     assert metrics["classes"]["left_out"] == {"low": 4, "odd": 2}
+
+
+def test_a_true_model_folder(model_folder, tones, tmp_path):
+    """Each utterance gets what `label` says of its file."""
+    true = EmotionRecognizer.from_folder(model_folder, device="cpu")
+    words = dict(zip(("ang", "hap", "sad", "neu"), true.labels))
+    lines = [f"{k}.wav,{e['emotion']},s" for k, e in tones.items()]
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join(["file,emotion,speaker", *lines]) + "\n")
+    out = tmp_path / "out"
+    command.main(
+        [model_folder, "--manifest", str(table), "--device", "cpu"]
+        + ["--map", ",".join(f"{a}={b}" for a, b in words.items())]
+        + ["--output_folder", str(out)]
+    )
+    rows = rows_of(out / "predictions.csv")
+    assert {row["label"] for row in rows} == set(words.values())
+    for row in rows:
+        outcome = true.label(str(tmp_path / row["id"]))
+        shown = [float(row[f"posterior_{w}"]) for w in true.labels]
+        values = np.array([outcome.posterior[w] for w in true.labels])
+        if true.temperature != 1:
+            values = tempered(values, 1 / true.temperature)
+        assert shown == pytest.approx(values.tolist(), abs=2e-6)
+        assert float(row["confidence"]) == pytest.approx(
+            outcome.confidence, abs=2e-6
+        )
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["model_sha256"] == true.digest
+
+
+def test_temperatures_are_one():
+    """The recogniser's, of tensors, is that of reports, of arrays."""
+    import torch
+
+    from speechbrain_ser.inference import recognizer
+
+    held = torch.tensor([0.7, 0.3 - 1e-12, 1e-12, 0.0])
+    for temperature in (0.5, 1.0, 3.0):
+        found = recognizer.tempered(held, temperature)
+        expected = tempered(held.numpy(), temperature)
+        assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-6)
