@@ -69,6 +69,8 @@ def test_speakers_who_train_too_are_said():
     parts["test"] = part(9, 4, "D")
     fitted = fitted_on("valid", parts, LABELS)
     assert fitted["speakers_who_train"] == 1
+    everybody = parts | {"unlabelled": part(9, 5, "B")}
+    assert fitted_on("valid", everybody, LABELS)["speakers_who_train"] == 2
     assert (
         "1 of its 2 speakers train too" in Trust(LABELS, parts, fitted).line()
     )
