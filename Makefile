@@ -1,5 +1,7 @@
 # make demo: sets everything up and trains IPR on the embedded mini corpus.
 # make test: sets everything up and passes the tests.
+# make model: trains a probe on all speakers of the corpora that are given, as
+#   make model EMODB=DIR RAVDESS=DIR NEMO=DIR WHISPER=DIR MODEL=three-corpora
 # PYTHON says which Python makes the environment (3.10 or later).
 
 PYTHON ?= python3
@@ -8,7 +10,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint model clean
+
+MODEL ?= results/three-corpora
 
 demo: $(READY)
 	$(BIN)/python recipes/IEMOCAP/train_ipr.py hparams/ipr.yaml
@@ -21,6 +25,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/yamllint -s recipes tables tools .yamllint.yaml
+
+model: $(READY)
+	$(BIN)/python tools/make_model.py $(MODEL) --encoder_folder $(WHISPER) \
+		$(if $(EMODB),--emodb $(EMODB)) $(if $(RAVDESS),--ravdess $(RAVDESS)) \
+		$(if $(NEMO),--nemo $(NEMO))
 
 $(READY): setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 10) or sys.exit("Python %d.%d: name one from 3.10 on, e.g. make PYTHON=python3.11" % v)'

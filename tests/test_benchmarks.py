@@ -15,6 +15,7 @@ import torch
 
 import speechbrain as sb
 from speechbrain_ser.experiment.hparams import find_hparams
+from speechbrain_ser.inference import label as label_command
 from speechbrain_ser.table import command as table_command
 from tests.recipes.helpers import ROOT, import_script
 
@@ -65,6 +66,10 @@ def in_this_process(module):
         with contextlib.redirect_stdout(said):
             if command[1] == module.__file__:
                 code = module.main(command[2:])
+            elif command[1:3] == ["-m", "speechbrain_ser.label"]:
+                code = label_command.main(command[3:])
+            elif command[1] == "-c":
+                code = 0  # what it imports is imported here
             elif command[1:3] == ["-m", "speechbrain_ser.table"]:
                 code = table_command.main([*command[3:], "--dry_run"])
             else:

@@ -1,8 +1,11 @@
 """The README's Python runs, and the files it names exist."""
 
 import re
+import shutil
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests import processes
 from tests.recipes.helpers import ROOT
@@ -33,9 +36,16 @@ def test_there_is_python_to_run():
 
 
 @pytest.mark.parametrize("block", [block for _, block in BLOCKS])
-def test_python_blocks_run(block):
-    """As they stand, in a process of their own, and print something."""
-    done = processes.run(execute, block)
+def test_python_blocks_run(block, tmp_path, model_folder):
+    """As they stand, in a process of their own, and print something.
+
+    Beside a model folder and two recordings.
+    """
+    shutil.copytree(model_folder, tmp_path / "my_model")
+    for name in ("a.wav", "b.wav"):
+        wav = 0.1 * np.random.default_rng(0).normal(size=16000)
+        soundfile.write(tmp_path / name, wav, 16000)
+    done = processes.run(execute, block, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 

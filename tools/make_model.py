@@ -13,6 +13,7 @@ speaker left out at a time; the temperature is that of held-out speakers.
 
 import argparse
 import functools
+import json
 import os
 import pathlib
 import sys
@@ -23,6 +24,13 @@ from speechbrain_ser.utils.errors import InputError
 LABELS = ["anger", "happiness", "neutral", "sadness"]
 CORPORA = {"emodb": "EMO-DB", "ravdess": "RAVDESS", "nemo": "nEMO"}
 FREE = {"EMO-DB"}  # CC0; the others are for no commercial use
+# How speech was standardised, in words for the card.
+STANDARDISED = {
+    "train": "as it is",
+    "speaker": "each speaker by all that he says",
+    "all": "all of it as of one speaker",
+}
+SCORES = ("n", "WA", "UA", "recall", "interval")
 HPARAMS = (
     pathlib.Path(__file__).parents[1]
     / "recipes"
@@ -30,6 +38,22 @@ HPARAMS = (
     / "hparams"
     / "probe.yaml"
 )
+# What the probe hears, as a model folder describes it.
+FEATURES = {
+    "features": {
+        "call": "speechbrain_ser.data.layer_statistics.LayerStatistics",
+        "with": {
+            "encoder": {
+                "call": "speechbrain_ser.lobes.speech_encoder.speech_encoder",
+                "with": {
+                    "frozen": True,
+                    "weighted": True,
+                    "sample_rate": 16000,
+                },
+            }
+        },
+    }
+}
 LICENCE = """\
 The weights in this folder were trained on {corpora}. {restricted} under the
 licence CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/),
@@ -127,6 +151,42 @@ def left_out(annotation, features, cache_folder):
     return scores
 
 
+def measured(folders, digest):
+    """Reads what ``ser-evaluate`` found of this very model elsewhere.
+
+    Arguments
+    ---------
+    folders : list of str
+        Of its reports.
+    digest : str
+        The model's.
+
+    Returns
+    -------
+    dict
+        What a card says of scores.
+
+    Raises
+    ------
+    InputError
+        If a report is another model's.
+    """
+    found = {}
+    for folder in folders:
+        text = pathlib.Path(folder, "metrics.json").read_text("utf-8")
+        metrics = json.loads(text)
+        if metrics["model_sha256"] != digest:
+            raise InputError(
+                f"{folder} reports another model: evaluate this one, without "
+                "--evaluated, and make it again"
+            )
+        scores = metrics["metrics"]["test"]
+        errors = metrics["calibration"]["parts"]["test"]["tempered"]
+        name = f"{metrics['corpus']}, {STANDARDISED[metrics['standardise_by']]}"
+        found[name] = {k: scores[k] for k in SCORES} | {"ECE": errors["ECE"]}
+    return found
+
+
 def card_of(folders, annotation, brain, scores):
     """Returns what the folder's card says."""
     from speechbrain_ser.inference.known import known_words, rates_of
@@ -150,7 +210,7 @@ def card_of(folders, annotation, brain, scores):
     }
 
 
-def make(folder, folders, encoder_folder, encoder_name, cache_folder, more):
+def make(folder, folders, encoder_folder, encoder_name, cache_folder, reports):
     """Makes the model folder.
 
     Arguments
@@ -163,8 +223,8 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, more):
         Where Whisper lies, and what the hub calls it.
     cache_folder : str
         Of the features.
-    more : list of str
-        Sentences on the card, of what it was measured on besides.
+    reports : list of str
+        Of ``ser-evaluate``, of the same model made before: for the card.
     """
     from speechbrain_ser.data.layer_statistics import LayerStatistics
     from speechbrain_ser.inference.encoder_place import told_of
@@ -181,16 +241,10 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, more):
     features = LayerStatistics(encode())
     scores = left_out(annotation, features, cache_folder)
     brain, _ = fitted(annotation, None, features, cache_folder)
-    encoder = {
-        "call": "speechbrain_ser.lobes.speech_encoder.speech_encoder",
-        "with": {"frozen": True, "weighted": True, "sample_rate": 16000},
-    }
-    name = "speechbrain_ser.data.layer_statistics.LayerStatistics"
-    node = {"features": {"call": name, "with": {"encoder": encoder}}}
-    cls, arguments, made = of_probe(brain, node, {})
+    cls, arguments, made = of_probe(brain, FEATURES, {})
     model = cls(**arguments).eval()
     card = card_of(folders, annotation, brain, scores)
-    card["more_scores"] = more
+    card["scores"] |= measured(reports, digest_of(model, arguments | made))
     config = {
         "format": FORMAT,
         "name": "-".join([*folders, "whisper-base"]),
@@ -204,16 +258,34 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, more):
         "encoder": told_of(arguments["features"].encoder, encoder_name),
     }
     write_folder(folder, config, model, None)
-    restricted = [n for n in card["corpus"].split(" and ") if n not in FREE]
+    write_licence(folder, card["corpus"].split(" and "))
+    found = 100 * scores["UA"]
+    print(f"{folder}: UA {found:.1f} with a speaker left out at a time")
+
+
+def digest_of(model, told):
+    """Returns the digest by which reports name the model that this becomes."""
+    from speechbrain_ser.inference.recognizer import EmotionRecognizer
+
+    about = {"class": type(model).__name__, "with": plain(told)}
+    return EmotionRecognizer(model, LABELS, about=about, device="cpu").digest
+
+
+def plain(told):
+    """Returns a description as JSON gives it back."""
+    return json.loads(json.dumps(told))
+
+
+def write_licence(folder, corpora):
+    """Writes the licence that the corpora's asks for, if one does."""
+    restricted = [name for name in corpora if name not in FREE]
     if restricted:
         verb = "is" if len(restricted) == 1 else "are"
         text = LICENCE.format(
-            corpora=card["corpus"],
+            corpora=" and ".join(corpora),
             restricted=f"{' and '.join(restricted)} {verb}",
         )
         pathlib.Path(folder, "LICENSE").write_text(text, encoding="utf-8")
-    found = 100 * scores["UA"]
-    print(f"{folder}: UA {found:.1f} with a speaker left out at a time")
 
 
 def main(words=None):
@@ -228,7 +300,13 @@ def main(words=None):
     add("--encoder_folder", required=True, help="a copy of Whisper base")
     add("--encoder_name", default="openai/whisper-base")
     add("--cache_folder", default="results/frames")
-    add("--says", nargs="*", default=[], help="sentences for the card")
+    add(
+        "--evaluated",
+        nargs="*",
+        default=[],
+        metavar="REPORT",
+        help="folders of ser-evaluate's reports of this model, for its card",
+    )
     given = parser.parse_args(words)
     chosen = {c: getattr(given, c) for c in CORPORA if getattr(given, c)}
     if not chosen:
@@ -240,7 +318,7 @@ def main(words=None):
             given.encoder_folder,
             given.encoder_name,
             given.cache_folder,
-            given.says,
+            given.evaluated,
         )
     except InputError as error:
         sys.exit(f"error: {error}")

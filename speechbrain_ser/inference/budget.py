@@ -11,6 +11,7 @@ LEAST = 1 << 26  # bytes that any model may ask for
 TIMES = 4  # as many as its weights have
 OF_ONE = 1 << 12  # bytes that a tensor counts for at least
 SIZED = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
+LIKE = (torch.empty_like, torch.zeros_like, torch.ones_like, torch.randn_like)
 COUNTED = (torch.hann_window, torch.hamming_window, torch.eye)
 
 
@@ -66,6 +67,9 @@ def numbers_of(func, args, kwargs):
         if len(size) == 1 and isinstance(size[0], (tuple, list)):
             size = size[0]
         return math.prod(int(n) for n in size)
+    if func in LIKE:
+        made_up = args[0].is_meta and kwargs.get("device") is None
+        return 0 if made_up else args[0].numel()
     if func is torch.Tensor.repeat:
         times = args[1] if isinstance(args[1], (tuple, list)) else args[1:]
         return args[0].numel() * math.prod(times)

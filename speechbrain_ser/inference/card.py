@@ -1,11 +1,19 @@
 """A model card: for people, what a model folder holds and what it is worth."""
 
+import textwrap
+
 # The licence of corpora that this project reads; what is not here is not known.
 LICENCES = {
     "EMO-DB": "CC0 1.0",
     "RAVDESS": "CC BY-NC-SA 4.0: no commercial use, and of this model neither",
     "nEMO": "CC BY-NC-SA 4.0: no commercial use, and of this model neither",
 }
+LIMITS = (
+    "It says how an utterance sounds to somebody who labels as the annotators "
+    "of this corpus did. It does not know what a person feels. In other "
+    "languages, rooms and ages, and of spontaneous speech, it is worse than the "
+    "numbers above: measure it there, with `ser-evaluate`."
+)
 ASK = "not known here: see the corpus's own licence before you pass this on"
 
 
@@ -25,24 +33,19 @@ def model_card(config, figures=()):
     """
     card = config["card"]
     lines = [f"# {config['name']}", ""]
-    lines += [about(config), "", "## Use", ""]
+    lines += [*about(config), "", "## Use", ""]
     lines += use(config)
     lines += ["", "## Trained on", "", *data(card)]
     lines += ["", "## What it is worth", "", *scores(config)]
-    lines += [
-        "",
-        "## Limits",
-        "",
-        "It says how an utterance sounds to somebody who labels as the "
-        "annotators of this corpus did. It",
-        "does not know what a person feels. In other languages, rooms, ages and "
-        "with spontaneous speech",
-        "it is worse than the numbers above; measure it there: `ser-evaluate`.",
-        "",
-    ]
+    lines += ["", "## Limits", "", *wrapped(LIMITS), ""]
     for name in figures:
         lines += [f"![{name}]({name})", ""]
     return "\n".join(lines)
+
+
+def wrapped(text):
+    """Returns a paragraph as lines that are not too long."""
+    return textwrap.wrap(text, 118, break_on_hyphens=False)
 
 
 def about(config):
@@ -59,8 +62,8 @@ def about(config):
             if encoder["copied"]
             else "it is not in this folder"
         )
-        text += f"\nPre-trained encoder: {encoder['name']}; {place}."
-    return text
+        text += f" Pre-trained encoder: {encoder['name']}; {place}."
+    return wrapped(text)
 
 
 def use(config):
@@ -75,10 +78,11 @@ def use(config):
         f"ser-evaluate THIS_FOLDER{more} --manifest labelled.csv",
         "```",
         "",
-        "In Python `EmotionRecognizer.from_folder(...)`. SpeechBrain's "
-        "`from_hparams` works too, and",
-        "runs what stands in `hyperparams.yaml`: use it with folders of those "
-        "whom you trust.",
+        *wrapped(
+            "In Python `EmotionRecognizer.from_folder(...)`. SpeechBrain's "
+            "`from_hparams` works too, and runs what stands in "
+            "`hyperparams.yaml`: use it with folders of those whom you trust."
+        ),
     ]
 
 
@@ -121,16 +125,21 @@ def said(value):
 def scores(config):
     """Writes the scores, and how far the posteriors can be trusted."""
     card = config["card"]
-    lines = ["| part | utterances | UA (%) | WA (%) | 95 % interval of UA |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [
+        "| part | utterances | UA (%) | 95 % interval | WA (%) | calibration "
+        "error (%) |",
+        "|---|---|---|---|---|---|",
+    ]
     for part, found in card.get("scores", {}).items():
         ends = (found.get("interval") or {}).get("UA")
         between = (
             "" if not ends else " to ".join(f"{100 * e:.1f}" for e in ends)
         )
+        error = error_of(card, part, found)
         lines.append(
-            f"| {part} | {found['n']} | {100 * found['UA']:.1f} | "
-            f"{100 * found['WA']:.1f} | {between} |"
+            f"| {part} | {found['n']} | {100 * found['UA']:.1f} | {between} | "
+            f"{100 * found['WA']:.1f} | "
+            f"{'' if error is None else f'{100 * error:.1f}'} |"
         )
     chance = 100 / len(config["labels"])
     lines += ["", f"UA is the mean recall of the classes; chance {chance:.0f}."]
@@ -143,5 +152,13 @@ def scores(config):
             f"Posteriors have the temperature {config['temperature']:.3g}, "
             f"fitted on {(card.get('calibration') or {}).get('fitted_on')}."
         )
-    lines += card.get("more_scores", [])
     return lines
+
+
+def error_of(card, part, found):
+    """Returns a part's calibration error with the temperature, or None."""
+    if "ECE" in found:
+        return found["ECE"]
+    parts = (card.get("calibration") or {}).get("parts") or {}
+    told = parts.get(part) or {}
+    return (told.get("tempered") or told.get("raw") or {}).get("ECE")

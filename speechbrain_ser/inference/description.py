@@ -17,6 +17,7 @@ from speechbrain_ser.inference.allowed import (
     PRE_TRAINED,
     called,
 )
+from speechbrain_ser.inference.plain_json import shown
 from speechbrain_ser.utils.errors import InputError
 
 DEEPEST = 20
@@ -145,12 +146,12 @@ def build(told, source=None, depth=0):
     names = [told[how] for how in ("call", "partial") if how in told]
     if len(names) != 1 or set(told) - PARTS or not isinstance(names[0], str):
         raise InputError(
-            f"it has {str(told)[:80]} where a call belongs: call or partial, "
+            f"it has {shown(told)} where a call belongs: call or partial, "
             "with, args"
         )
     name = names[0]
     if name not in CALLS:
-        raise InputError(f"it calls {name[:80]}, which no model folder may")
+        raise InputError(f"it calls {shown(name)}, which no model folder may")
     named, unnamed = told.get("with", {}), told.get("args", [])
     if not isinstance(named, dict) or not isinstance(unnamed, list):
         raise InputError(f"the arguments of {name} are none")
@@ -190,14 +191,15 @@ def made(name, maker, unnamed, named):
 
 def in_short(failure):
     """Returns what an error says, in one line."""
-    return " ".join(str(failure).split())[:200] or type(failure).__name__
+    text = " ".join(str(failure).split())
+    return shown(text, 200) or type(failure).__name__
 
 
 def checked_value(value):
     """Refuses what is no plain value, and numbers that no model has."""
     if isinstance(value, (str, bool, type(None))):
         return value
-    fit = isinstance(value, (int, float)) and math.isfinite(value)
-    if not fit or (isinstance(value, int) and abs(value) > LARGEST):
-        raise InputError(f"the number {str(value)[:40]} is no model's")
+    whole = isinstance(value, int) and abs(value) <= LARGEST
+    if not (whole or isinstance(value, float) and math.isfinite(value)):
+        raise InputError(f"the number {shown(value, 40)} is no model's")
     return value

@@ -3,6 +3,7 @@
 import os
 import re
 
+from speechbrain_ser.inference.plain_json import read_plain, shown
 from speechbrain_ser.inference.tensors import speech_model_of
 from speechbrain_ser.utils.errors import InputError
 
@@ -11,6 +12,8 @@ INSIDE = "encoder"  # of a model folder
 HUB_NAME = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)?", re.ASCII)
 # What may lie beside its weights; nothing that is code, or would be unpickled.
 BESIDE = (".json", ".safetensors", ".md", ".txt")
+UNKNOWN = 1 << 34  # bytes
+LAYERS = 200  # no encoder has more
 ADAPTER = "adapter_config.json"  # transformers would load what that names
 
 
@@ -62,7 +65,7 @@ def place_of(folder, told, encoder_folder=None):
         return {"source": inside, "save_path": hub_cache()}
     if not HUB_NAME.fullmatch(told["name"]) or os.path.exists(told["name"]):
         raise InputError(
-            f"the model in {folder} names the encoder {told['name'][:80]!r}, "
+            f"the model in {folder} names the encoder {shown(told['name'])}, "
             "which is no hub name, or a path here: give --encoder_folder the "
             "folder of a copy of it"
         )
@@ -78,6 +81,50 @@ def check_inside(folder):
                 f"{folder} holds {name}, which no exported encoder does: "
                 "delete it, or give --encoder_folder"
             )
+    try:
+        told = read_plain(os.path.join(folder, "config.json"))
+    except (OSError, ValueError) as failure:
+        raise InputError(
+            f"the config.json in {folder} can't be read ({shown(failure)}): "
+            "copy the model folder again"
+        ) from None
+    for name, value in told.items() if isinstance(told, dict) else ():
+        if name.endswith("layers") and isinstance(value, int | float):
+            if value > LAYERS:
+                raise InputError(
+                    f"{folder} has {name} {shown(value)}, and no encoder has "
+                    f"more than {LAYERS}: copy the model folder again"
+                )
+
+
+def size_of(path):
+    """Returns the bytes of a file, 0 of none."""
+    return os.path.getsize(path) if os.path.isfile(path) else 0
+
+
+def size_of_encoder(source):
+    """Returns the bytes of an encoder's weights.
+
+    Arguments
+    ---------
+    source : dict or None
+        Of `place_of`.
+
+    Returns
+    -------
+    int
+        0 without one; more than any has where it lies in a hub.
+    """
+    if source is None:
+        return 0
+    place = source["source"]
+    if not os.path.isdir(place):
+        return UNKNOWN
+    return sum(
+        size_of(os.path.join(place, name))
+        for name in os.listdir(place)
+        if name.endswith((".safetensors", ".bin"))
+    )
 
 
 def hub_cache():

@@ -4,7 +4,6 @@ It is read as JSON and safetensors alone. The ``hyperparams.yaml`` beside them
 is for SpeechBrain's ``from_hparams`` and is never looked at here.
 """
 
-import json
 import os
 
 from speechbrain_ser.inference import models
@@ -15,7 +14,13 @@ from speechbrain_ser.inference.description import (
     made,
 )
 from speechbrain_ser.inference.emotion_model import EmotionModel
-from speechbrain_ser.inference.encoder_place import check_encoder, place_of
+from speechbrain_ser.inference.encoder_place import (
+    check_encoder,
+    place_of,
+    size_of,
+    size_of_encoder,
+)
+from speechbrain_ser.inference.plain_json import read_plain, shown
 from speechbrain_ser.inference.tensors import WEIGHTS, load_tensors
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
@@ -30,7 +35,6 @@ from speechbrain_ser.utils.settings import (
 
 CONFIG = "config.json"
 FORMAT = 1  # of config.json; raised when an earlier reader would misread it
-LARGEST = 1 << 22  # bytes of a config.json
 MODELS = {
     name: value
     for name, value in vars(models).items()
@@ -53,9 +57,11 @@ CARD = {
     "corpus": Word(optional=True),
     "protocol": Word(optional=True),
     "languages": ListOf(Word(), 0, "[de]", optional=True),
+    "languages_of": Values(ListOf(Word(), 0, "[de]")),
     "sample_rates": ListOf(Whole(1), 0, "[16000]", optional=True),
     "calibration": Values(Setting()),
 }
+LONGEST = 100  # characters of a name or label
 MEND = "copy the folder again, or export the model again with ser-export"
 
 
@@ -86,14 +92,11 @@ def read_config(folder):
             f"{folder} holds no {CONFIG}: give a folder that ser-export wrote"
         )
     try:
-        with open(path, "rb") as file:
-            text = file.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise ValueError("it is larger than 4 MB")
-        config = json.loads(text.decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as failure:
-        reason = str(failure)[:100]
-        raise InputError(f"{path} can't be read ({reason}): {MEND}") from None
+        config = read_plain(path)
+    except (OSError, ValueError) as failure:
+        raise InputError(
+            f"{path} can't be read ({shown(failure, 100)}): {MEND}"
+        ) from None
     check_config(path, config)
     return config
 
@@ -106,7 +109,7 @@ def check_config(path, config):
         )
     if config["format"] != FORMAT:
         raise InputError(
-            f"{path} has the format {str(config['format'])[:20]}, and this "
+            f"{path} has the format {shown(config['format'], 20)}, and this "
             f"version of speechbrain_ser reads {FORMAT}: export the model "
             "again, or take the version that wrote it"
         )
@@ -116,7 +119,13 @@ def check_config(path, config):
         mend = setting.mend(config[name])
         if mend:
             raise InputError(
-                f"{path}: {name} is {str(config[name])[:40]!r}, {mend}"
+                f"{path}: {name} is {shown(config[name])}: "
+                f"{shown(mend, 200)}, or {MEND}"
+            )
+    for word in [config["name"], *config["labels"]]:
+        if not 0 < len(word) <= LONGEST or not word.isprintable():
+            raise InputError(
+                f"{path}: {shown(word)!r} is no name or label: {MEND}"
             )
     check_card(path, config.get("card", {}))
     encoder = config.get("encoder")
@@ -138,8 +147,8 @@ def check_card(path, card):
         mend = setting.mend(card.get(name))
         if mend:
             raise InputError(
-                f"{path}: {name} of the card is "
-                f"{str(card.get(name))[:40]!r}, {mend}"
+                f"{path}: {name} of the card is {shown(card.get(name))}: "
+                f"{shown(mend, 200)}, or {MEND}"
             )
 
 
@@ -166,8 +175,8 @@ def load_folder(folder, encoder_folder=None):
     config = read_config(folder)
     source = place_of(folder, config.get("encoder"), encoder_folder)
     path = os.path.join(folder, WEIGHTS)
-    weights = os.path.getsize(path) if os.path.isfile(path) else 0
     try:
+        weights = size_of(path) + size_of_encoder(source)
         model = model_of(config.get("model"), source, weights)
     except InputError as failure:
         if source is not None and encoder_folder is None:
@@ -207,11 +216,16 @@ def try_model(folder, config, model):
     wrong = found["posterior"].shape != (len(config["labels"]),)
     wrong = wrong or not torch.isfinite(found["posterior"]).all()
     wrong = wrong or len(own[0]) != len(own[1])
-    if wrong or not all(isinstance(name, str) for name in own[0]):
+    if wrong or not all(map(is_word, own[0])):
         raise InputError(
             f"the model in {folder} gives no posterior of its "
             f"{len(config['labels'])} classes: {MEND}"
         )
+
+
+def is_word(name):
+    """Whether a column can be called so."""
+    return isinstance(name, str) and name.isprintable()
 
 
 def check_there(folder, told, failure):
@@ -250,10 +264,10 @@ def model_of(told, source=None, weights=1 << 30):
         raise InputError("its config.json says no model (class, with)")
     name = told["class"]
     if not isinstance(name, str) or name not in MODELS:
-        raise InputError(f"there is no class {str(name)[:80]} of models")
+        raise InputError(f"there is no class {shown(name)} of models")
     by = told["with"].get("by", "train")
     if by not in ("train", "speaker"):
-        raise InputError(f"by is {str(by)[:40]!r}: train or speaker")
+        raise InputError(f"by is {shown(by)}, and not train or speaker")
     with torch.random.fork_rng(devices=[]), Budget(weights):
         arguments = {k: build(v, source) for k, v in told["with"].items()}
         return made_model(name, arguments)

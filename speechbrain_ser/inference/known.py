@@ -72,6 +72,11 @@ def card_of(metrics, run):
         spoken |= annotation_of(run, part)
     trained = annotation_of(run, "train") or annotation_of(run, "source")
     card["languages"] = known_words(spoken, "language")
+    two = {name: annotation_of(run, name) for name in ("source", "target")}
+    if all(two.values()):
+        card["languages_of"] = {
+            name: known_words(held, "language") for name, held in two.items()
+        }
     card["speakers"] = len(known_words(trained, "speaker")) or None
     seconds = sum(entry.get("duration", 0) for entry in trained.values())
     card["hours"] = round(seconds / 3600, 3)

@@ -3,6 +3,7 @@
 Nothing here reads YAML, and nothing is unpickled.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -41,6 +42,10 @@ def main(words=None, load=None):
     except BrokenPipeError:
         # whoever reads the standard output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        from speechbrain_ser.experiment.command_line import of_the_system
+
+        print(f"error: {of_the_system(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         kept = not options.no_journal
         goes_on = "goes on from here" if kept else "begins anew"
@@ -59,9 +64,33 @@ def load_model(options):
         )
     from speechbrain_ser.inference.recognizer import EmotionRecognizer
 
+    check_device(options.device)
     return EmotionRecognizer.from_folder(
         folder, options.encoder_folder, options.device
     )
+
+
+def check_device(device):
+    """Refuses a device that is not there.
+
+    Example
+    -------
+    >>> check_device("gpu")
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: --device is gpu: give one that ...
+    """
+    import torch
+
+    if device is None:
+        return
+    try:
+        torch.zeros(1, device=device).tolist()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        raise InputError(
+            f"--device is {device}: give one that this machine has, "
+            f"{' or '.join(['cpu', *there])}"
+        ) from None
 
 
 class Command:
@@ -100,10 +129,15 @@ class Command:
         model = self.load(options)
         if options.speakers not in (None, "no") and model.by != "speaker":
             model.standardise_by_speaker()
+        if options.language is not None:
+            from speechbrain_ser.inference.languages import listen
+
+            listen(model, options.language)
         temperature = options.temperature or model.temperature
         model.temperature = 1.0  # what is kept is before it
         began = time.perf_counter()
-        sounds, said, computed = self.label(model, speech)
+        with out_of_memory(options):
+            sounds, said, computed = self.label(model, speech)
         took = time.perf_counter() - began
         made = Rows(model, speech, temperature, options.min_confidence)
         seconds = [getattr(sound, "duration", None) for sound in sounds]
@@ -228,6 +262,21 @@ class Command:
         from speechbrain_ser.inference.outputs import as_screen
 
         self.say(as_screen(rows, list(model.labels), list(model.own)))
+
+
+@contextlib.contextmanager
+def out_of_memory(options):
+    """Says what helps where a GPU is too small."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        size = options.batch_size or "the model's own"
+        raise InputError(
+            f"the memory of the device is full (--batch_size is {size}): give "
+            "a smaller --batch_size, or --device cpu; what is done is kept"
+        ) from None
 
 
 def with_speakers(speech, way):

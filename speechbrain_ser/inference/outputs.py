@@ -49,9 +49,6 @@ def check_outputs(outputs, inputs):
     InputError
         Naming the option and the mend.
     """
-    if not outputs:
-        return
-    read = {os.path.realpath(path) for path in inputs if "\0" not in path}
     taken = {}
     for kind, path in outputs.items():
         where = f"--{kind} '{path}'"
@@ -64,7 +61,7 @@ def check_outputs(outputs, inputs):
             )
         taken[place] = kind
         if path != STDOUT:
-            _check_file(where, path, read)
+            _check_file(where, path, inputs)
     beside = settings_path(outputs)
     if beside and os.path.isdir(beside):
         raise InputError(
@@ -73,7 +70,7 @@ def check_outputs(outputs, inputs):
         )
 
 
-def _check_file(where, path, read):
+def _check_file(where, path, inputs):
     """Refuses a path that can't be written; `where` begins the sentence."""
     if os.path.isdir(path):
         raise InputError(f"{where} is a folder: give a file in it")
@@ -82,7 +79,7 @@ def _check_file(where, path, read):
             f"{where} is a device, which would be replaced: give a file, "
             "or - for the standard output"
         )
-    if os.path.realpath(path) in read:
+    if _is_one_of(path, inputs):
         raise InputError(
             f"{where} is read by this command: give another file to write"
         )
@@ -99,6 +96,14 @@ def _check_file(where, path, read):
             f"{where} can't be written ({error.strerror}): give a folder "
             "that you may write to"
         ) from None
+
+
+def _is_one_of(path, inputs):
+    """Whether a file is one of others, by whatever names."""
+    if not os.path.exists(path):
+        return os.path.abspath(path) in map(os.path.abspath, inputs)
+    place = os.path.realpath(path)
+    return any(place == os.path.realpath(p) for p in inputs if "\0" not in p)
 
 
 def write_outputs(outputs, rows, out):

@@ -169,6 +169,7 @@ class EmotionRecognizer:
     def digest(self):
         """SHA-256 of all that decides its posteriors, but the temperature."""
         about = [self.about, self.labels, self.sample_rate, self.max_seconds]
+        about.append(getattr(self.model, "domain", None))
         return fingerprint(self.model, about)
 
     @property
@@ -336,10 +337,14 @@ class EmotionRecognizer:
         if not isinstance(rates, (list, tuple)):
             rates = [rates] * len(speech)
         signals = [
-            self.signal(one, rate, channel) for one, rate in zip(speech, rates)
+            signal_of(one, rate, channel, self.sample_rate)
+            for one, rate in zip(speech, rates)
         ]
+        longest = round(self.max_seconds * self.sample_rate)
         pieces = [
-            (i, piece) for i, s in enumerate(signals) for piece in self.cut(s)
+            (i, piece)
+            for i, signal in enumerate(signals)
+            for piece in cut(signal, longest)
         ]
         held = [self.frames(piece) for _, piece in pieces]
         own = None
@@ -352,36 +357,31 @@ class EmotionRecognizer:
             results = self.classify([held[i] for i in batch], chosen)
             for i, result in zip(batch, results):
                 found[i] = result
-        merged = []
-        for place in range(len(speech)):
-            own_pieces = [k for k, (i, _) in enumerate(pieces) if i == place]
-            merged.append(
-                self.outcome(
-                    [found[k] for k in own_pieces],
-                    [seconds[k] for k in own_pieces],
-                )
-            )
-        return merged
+        parts = [[] for _ in speech]
+        for (place, _), *result in zip(pieces, found, seconds):
+            parts[place].append(result)
+        return [self.outcome(*map(list, zip(*own))) for own in parts]
 
     def embed(self, speech, rate=None, channel=None):
         """Returns the embedding of one recording, ``[D]``; see `label`."""
         return self.label(speech, rate, channel).embedding
 
-    def signal(self, speech, rate, channel):
-        """Returns samples ``[time]`` at `sample_rate`; see `label`."""
-        if isinstance(speech, (str, os.PathLike)):
-            from speechbrain_ser.inference.speech import Speech
 
-            path = os.path.abspath(os.fspath(speech))
-            return Speech(path, channel=channel).read(self.sample_rate)
-        return checked_signal(speech, rate, self.sample_rate, channel)
+def signal_of(speech, rate, channel, sample_rate):
+    """Returns samples ``[time]`` at a rate; see `EmotionRecognizer.label`."""
+    if isinstance(speech, (str, os.PathLike)):
+        from speechbrain_ser.inference.speech import Speech
 
-    def cut(self, signal):
-        """Cuts a signal into equal pieces of at most `max_seconds`."""
-        longest = round(self.max_seconds * self.sample_rate)
-        count = max(-(-len(signal) // longest), 1)
-        edges = [round(i * len(signal) / count) for i in range(count + 1)]
-        return [signal[a:b] for a, b in zip(edges, edges[1:])]
+        path = os.path.abspath(os.fspath(speech))
+        return Speech(path, channel=channel).read(sample_rate)
+    return checked_signal(speech, rate, sample_rate, channel)
+
+
+def cut(signal, longest):
+    """Cuts a signal into equal pieces of at most so many samples."""
+    count = max(-(-len(signal) // longest), 1)
+    edges = [round(i * len(signal) / count) for i in range(count + 1)]
+    return [signal[a:b] for a, b in zip(edges, edges[1:])]
 
 
 def with_temperature(posterior, temperature):

@@ -163,9 +163,10 @@ def _in_folder(folder, name, known, found):
         audio = [file for file in there if file.lower().endswith(SUFFIXES)]
         found.others += len(there) - len(audio)
         paths += [os.path.join(place, file) for file in audio]
+    base = os.path.join(os.path.abspath(folder), "")
     for path in sorted(paths):
-        within = os.path.relpath(path, folder)
-        yield Speech(os.path.abspath(path), os.path.join(name, within), **known)
+        within = path[len(folder) :].lstrip(os.sep)
+        yield Speech(base + within, os.path.join(name, within), **known)
 
 
 def _refuse(error):

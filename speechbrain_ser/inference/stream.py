@@ -1,15 +1,18 @@
 """Labels a list of speech: read while the model computes, in bounded memory."""
 
 import collections
+import contextlib
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
 from speechbrain_ser.inference.plan import Plan
+from speechbrain_ser.inference.speech import is_silent
 from speechbrain_ser.utils.errors import InputError
 
-AHEAD = 2  # batches that are read while one is computed
+AHEAD = 120.0  # seconds of speech that are read while others are computed
 BUDGET = 1 << 28  # bytes of frames that are kept between two passes
 
 
@@ -28,8 +31,8 @@ def labelled(
         Indices of those that need no label any more.
     batch_size : int, optional
         Default: the recipe's.
-    ahead : int
-        Batches that are read beforehand.
+    ahead : float
+        Seconds of speech that are read beforehand.
     plan : Plan, optional
         Of these sounds, if there is one.
 
@@ -48,43 +51,49 @@ def labelled(
     yield from _Stream(recognizer, plan, done, ahead).rows()
 
 
-def read_ahead(read, groups, ahead, threads=None):
-    """Reads groups of things in threads, so many groups ahead.
+def read_ahead(read, things, ahead, size=None, threads=None):
+    """Reads things in threads, so much ahead.
 
     Arguments
     ---------
     read : callable
         Given a thing, gives what is read.
-    groups : iterable of list
-    ahead : int
+    things : iterable
+    ahead : float
+        The size up to which things are read beforehand, besides one a thread.
+    size : callable, optional
+        Given a thing; default: each has the size 1.
     threads : int, optional
 
     Yields
     ------
-    group : list
-    list
+    object
         What was read of each.
 
     Example
     -------
-    >>> list(read_ahead(str, [[1, 2], [3]], ahead=1))
-    [([1, 2], ['1', '2']), ([3], ['3'])]
+    >>> list(read_ahead(str, [1, 2, 3], ahead=1))
+    ['1', '2', '3']
     """
     threads = threads or min(4, os.cpu_count() or 1)
-    groups, waiting = iter(groups), collections.deque()
+    things, waiting, held = iter(things), collections.deque(), 0
     pool = ThreadPoolExecutor(threads)
     try:
         while True:
-            while len(waiting) <= ahead:
-                group = next(groups, None)
-                if group is None:
+            while held < ahead or len(waiting) < threads:
+                for thing in itertools.islice(things, 1):
+                    weight = size(thing) if size else 1
+                    waiting.append((weight, pool.submit(read, thing)))
+                    held += weight
                     break
-                jobs = [pool.submit(read, each) for each in group]
-                waiting.append((group, jobs))
+                else:
+                    break
             if not waiting:
                 return
-            group, jobs = waiting.popleft()
-            yield group, [jobs.pop(0).result() for _ in group]
+            weight, job = waiting.popleft()
+            held -= weight
+            yield job.result()
+            del job  # and what it read
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -134,44 +143,69 @@ class _Stream:
         """Yields what each sound gets, as soon as all its pieces are there."""
         batches = self.plan.missing(self.done)
         statistics = self.statistics(batches)
-        for batch, read in read_ahead(self.read, batches, self.ahead):
-            given = self.classify(batch, read, statistics)
-            read.clear()
-            for number, result in zip(batch, given):
-                piece = self.plan.pieces[number]
-                parts = self.parts[piece.index]
-                parts.append((piece, result))
-                if len(parts) < self.plan.counts[piece.index]:
-                    continue
-                del self.parts[piece.index]
-                if piece.index not in self.done:
-                    yield piece.index, self.joined(parts)
+        numbers = [number for batch in batches for number in batch]
+        with contextlib.closing(self.read_all(numbers)) as stream:
+            for batch in batches:
+                results = [self.frames(n, next(stream)) for n in batch]
+                self.classify(batch, results, statistics)
+                for number, result in zip(batch, results):
+                    yield from self.row(self.plan.pieces[number], result)
+
+    def row(self, piece, result):
+        """Yields what a sound gets, if its last piece has come."""
+        index = piece.index
+        if index in self.done:
+            return
+        self.parts[index].append((piece, result))
+        if len(self.parts[index]) == self.plan.counts[index]:
+            yield index, self.joined(self.parts.pop(index))
+
+    def read_all(self, numbers):
+        """Yields what `read` gives of some pieces."""
+        pieces = self.plan.pieces
+        return read_ahead(
+            self.read, numbers, self.ahead, lambda n: pieces[n].seconds
+        )
 
     def read(self, number):
-        """Reads a piece: its signal, or an InputError; None if it is kept."""
+        """Reads a piece.
+
+        Returns
+        -------
+        tuple or InputError
+            Its signal, and whether it is silent; None if it is kept.
+        """
         if number in self.kept:
             return None
         piece = self.plan.pieces[number]
         sound = self.plan.sounds[piece.index]
         try:
             rate = self.recognizer.sample_rate
-            return sound.read(rate, piece.first, piece.last)
+            signal = sound.read(rate, piece.first, piece.last)
+            return signal, is_silent(signal)
         except InputError as error:
             return error
 
-    def frames(self, number, signal):
-        """Computes what an utterance gives alone: frames, and if it is silent.
+    def frames(self, number, read):
+        """Computes what an utterance gives alone.
+
+        Arguments
+        ---------
+        number : int
+        read : tuple or InputError
+            Of `read`.
 
         Returns
         -------
         tuple or InputError
+            Its frames, and whether it is silent.
         """
-        if signal is None:
+        if read is None:
             return self.kept.pop(number)
-        if isinstance(signal, InputError):
-            return signal
+        if isinstance(read, InputError):
+            return read
         try:
-            return self.recognizer.frames(signal), not signal.any()
+            return self.recognizer.frames(read[0]), read[1]
         except InputError as error:
             return error
 
@@ -197,9 +231,9 @@ class _Stream:
 
     def spoken_by(self, who):
         """Yields the frames of all that a speaker says, one piece at a time."""
-        groups = [[number] for number in self.plan.spoken[who]]
-        for (number,), (signal,) in read_ahead(self.read, groups, self.ahead):
-            result = self.frames(number, signal)
+        numbers = self.plan.spoken[who]
+        for number, read in zip(numbers, self.read_all(numbers)):
+            result = self.frames(number, read)
             if isinstance(result, InputError):
                 continue
             size = result[0].numel() * result[0].element_size()
@@ -208,21 +242,17 @@ class _Stream:
                 self.kept[number] = result
             yield result[0]
 
-    def classify(self, batch, read, statistics):
-        """What the model says of each piece of a batch, or its error."""
-        results = [
-            self.frames(number, signal) for number, signal in zip(batch, read)
-        ]
+    def classify(self, batch, results, statistics):
+        """Puts what the model says of a batch in place of its frames."""
         fit = [i for i, r in enumerate(results) if isinstance(r, tuple)]
         if not fit:
-            return results
+            return
         frames = [results[i][0] for i in fit]
         own = None
         if statistics is not None:
             own = [statistics[self.plan.speaker(batch[i])] for i in fit]
         for i, output in zip(fit, self.recognizer.classify(frames, own)):
             results[i] = output, results[i][1]
-        return results
 
     def joined(self, parts):
         """The outcome of all pieces of a sound."""

@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from speechbrain_ser.inference.plain_json import shown
 from speechbrain_ser.lobes.speech_model import SpeechModel
 from speechbrain_ser.utils.errors import InputError
 
@@ -108,8 +109,9 @@ def load_tensors(path, model, labels):
     held = json.dumps(labels, ensure_ascii=False)
     if metadata.get(LABELS) != held:
         raise InputError(
-            f"{path} is of the classes {metadata.get(LABELS)}, and not of "
-            f"{held} in this order, as config.json says: export the model again"
+            f"{path} is of the classes {shown(metadata.get(LABELS))}, and not "
+            f"of {shown(held)} in this order, as config.json says: export the "
+            "model again"
         )
     own = own_tensors(model)
     for what, names in (
@@ -117,7 +119,7 @@ def load_tensors(path, model, labels):
         ("has besides", set(tensors) - set(own)),
     ):
         if names:
-            some = ", ".join(sorted(names)[:3])
+            some = shown(", ".join(sorted(names)[:3]), 200)
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise InputError(
                 f"{path} {what} the tensors {some}{more}: it is not of the "
@@ -158,8 +160,8 @@ def read_tensors(path):
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as failure:
         raise InputError(
-            f"{path} is no file of safetensors ({failure}): copy the folder "
-            "again"
+            f"{path} is no file of safetensors ({shown(failure)}): copy the "
+            "folder again"
         ) from None
 
 

@@ -17,6 +17,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SHARDED = tuple(f"{name}.index.json" for name in WEIGHTS)
 # A model need not have it: it is drawn where frames are masked, else unused.
 UNNEEDED = {"masked_spec_embed"}
+# What a config.json may say of attention: what is no package's, and no kernel's.
+OWN_ATTENTION = (None, "eager", "sdpa")
 # What torch and safetensors raise if a file is no weights.
 UNREADABLE = (
     SafetensorError,
@@ -173,12 +175,22 @@ def config_of(source, save_path):
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source, cache_dir=save_path)
+        config = AutoConfig.from_pretrained(
+            source, cache_dir=save_path, trust_remote_code=False
+        )
     except (OSError, ValueError):
         raise
     except Exception as failure:
         reason = " ".join(str(failure).split())
         raise ValueError(f"its config.json: {reason}") from failure
+    attention = getattr(config, "_attn_implementation", None)
+    if attention not in OWN_ATTENTION:
+        raise ValueError(
+            f"its config.json asks for the attention {attention!r}, which may "
+            f"be code of a hub: {OWN_ATTENTION[-2]} and {OWN_ATTENTION[-1]} "
+            "alone are loaded"
+        )
+    return config
 
 
 def load_checked(wrapper, source, save_path):

@@ -9,9 +9,11 @@ import time
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from speechbrain_ser.inference.arguments import parse
 from speechbrain_ser.inference.label import main
+from speechbrain_ser.inference.recognizer import EmotionRecognizer
 from tests import processes
 from tests.inference.fake import Fake, command, noise
 
@@ -234,6 +236,40 @@ def test_without_a_model_it_is_said(corpus, capsys, monkeypatch):
     monkeypatch.setattr("speechbrain_ser.inference.label.READY", "/no/where")
     assert main(["audio"]) == 2
     assert "give --model" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_said(corpus, capsys, model_folder):
+    """Before anything is computed; as is one whose memory is full."""
+    words = ["audio", "--model", model_folder, "--device"]
+    for device in ("gpu", "cuda:99", "meta"):
+        assert main([*words, device]) == 2
+        assert f"--device is {device}" in capsys.readouterr().err
+
+    class Full(Fake):
+        """Takes two at most."""
+
+        def classify(self, frames, statistics=None):
+            if len(frames) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().classify(frames, statistics)
+
+    assert main(["audio"], lambda options: Full()) == 2
+    assert "give a smaller --batch_size" in capsys.readouterr().err
+    assert main(["audio", "--batch_size", "2"], lambda options: Full()) == 1
+
+
+def test_with_a_real_model(corpus, capsys, model_folder):
+    """From its folder; what it gives is what Python gives."""
+    words = ["audio/a", "--model", model_folder, "--device", "cpu"]
+    assert main([*words, "--json", "o.jsonl"]) == 0
+    recognizer = EmotionRecognizer.from_folder(model_folder, device="cpu")
+    for line in open("o.jsonl", encoding="utf-8"):
+        row = json.loads(line)
+        outcome = recognizer.label(row["file"])
+        assert row["label"] == outcome.label
+        for word, value in outcome.posterior.items():
+            assert abs(row[f"posterior_{word}"] - value) < 6e-5
+    assert main([*words, "--speakers", "all"]) in (0, 2)
 
 
 def test_speakers_are_told_apart_as_asked(corpus):

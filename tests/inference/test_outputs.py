@@ -133,10 +133,12 @@ def test_an_output_that_can_not_be_written_is_refused(tmp_path):
     source = tmp_path / "in.wav"
     source.touch()
     os.symlink(source, tmp_path / "link.csv")
+    inputs = [str(source), str(tmp_path / "gone.wav"), "a\0b"]
     for name, said in (
         ("no/folder/a.csv", "there is no folder"),
         ("in.wav", "is read by this command"),
         ("link.csv", "is read by this command"),
+        ("gone.wav", "is read by this command"),
         (".", "is a folder"),
         ("", "no name"),
         ("a\0b.csv", "no name"),
@@ -144,7 +146,7 @@ def test_an_output_that_can_not_be_written_is_refused(tmp_path):
     ):
         path = os.path.join(tmp_path, name) if name else name
         with pytest.raises(InputError, match=said):
-            check_outputs({"csv": path}, [str(source)])
+            check_outputs({"csv": path}, inputs)
     with pytest.raises(InputError, match="is a device"):
         check_outputs({"csv": os.devnull}, [])
     good = str(tmp_path / "there.csv")

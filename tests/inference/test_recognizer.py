@@ -8,9 +8,18 @@ import soundfile
 import torch
 import torchaudio
 
-from speechbrain_ser.inference.recognizer import EmotionRecognizer
+from conftest import plain_config
+from speechbrain_ser.inference.export import write_folder
+from speechbrain_ser.inference.folder import model_of
+from speechbrain_ser.inference.languages import listen
+from speechbrain_ser.inference.recognizer import (
+    EmotionRecognizer,
+    cut,
+    signal_of,
+)
 from speechbrain_ser.utils.audio import load_audio
 from speechbrain_ser.utils.errors import InputError
+from tests.inference.kinds import KINDS
 
 
 @pytest.fixture
@@ -93,7 +102,7 @@ def test_long_speech_is_the_mean_of_its_pieces(recognizer):
     """Weighed by their durations, before the temperature."""
     recognizer.max_seconds = 1.0
     wav = noise(2.6)
-    pieces = recognizer.cut(torch.from_numpy(wav))
+    pieces = cut(torch.from_numpy(wav), 16000)
     assert [len(p) for p in pieces] == [13867, 13866, 13867]
     recognizer.temperature = 1.0
     parts = recognizer.label_batch(pieces, 16000)
@@ -185,14 +194,40 @@ def test_a_channel_that_is_not_there(recognizer):
         recognizer.label(np.stack([noise(1.0)] * 2), 16000, channel=3)
 
 
-def test_resampling_is_the_recipes(recognizer, tmp_path):
+def test_resampling_is_the_recipes(tmp_path):
     """The same bits as `load_audio` reads."""
     path = str(tmp_path / "a.wav")
     soundfile.write(path, noise(1.0, rate=44100), 44100)
     wav = load_audio({"wav": path})
-    assert torch.equal(recognizer.signal(path, None, None), wav)
+    assert torch.equal(signal_of(path, None, None, 16000), wav)
     samples, rate = soundfile.read(path, dtype="float32")
     resampled = torchaudio.functional.resample(
         torch.from_numpy(samples), rate, 16000
     )
-    assert torch.equal(recognizer.signal(samples, rate, None), resampled)
+    assert torch.equal(signal_of(samples, rate, None, 16000), resampled)
+
+
+def test_a_language_has_its_statistics(tmp_path):
+    """Those of the source for its language alone, else the target's."""
+    config = plain_config(**KINDS["DANN"](None))
+    config["card"] = {"languages_of": {"source": ["de"], "target": ["pl"]}}
+    torch.manual_seed(0)
+    model = model_of(config["model"])
+    model.standardise.mean.fill_(-40)
+    model.source_standardise.mean.fill_(-20)
+    folder = str(tmp_path / "model")
+    write_folder(folder, config, model, None)
+    recognizer = EmotionRecognizer.from_folder(folder)
+    wav, said, digests = noise(0.5), {}, {}
+    for language in ("pl", "de", "fr"):
+        listen(recognizer, language)
+        said[language] = recognizer.label(wav, 16000)
+        digests[language] = recognizer.digest
+    assert said["pl"].posterior == said["fr"].posterior
+    assert said["pl"].posterior != said["de"].posterior
+    assert digests["pl"] == digests["fr"] != digests["de"]
+    # the posterior of the last class, after the temperature
+    assert said["de"].own == {"arousal": said["de"].posterior["sadness"]}
+    prepared = recognizer.model.prepared(recognizer.frames(torch.tensor(wav)))
+    expected = recognizer.frames(torch.tensor(wav)) + 40
+    assert torch.allclose(prepared[: len(expected)], expected, atol=1e-4)

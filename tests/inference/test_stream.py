@@ -222,12 +222,13 @@ def test_few_signals_are_held_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Sound, "read", counted)
     gc.disable()  # none is freed by chance
     try:
-        for _ in labelled(Fake(max_seconds=0.2), sounds, ahead=2):
+        for _ in labelled(Fake(max_seconds=0.2), sounds, ahead=0.5):
             pass
     finally:
         gc.enable()
     assert held[0] == 0
-    assert 4 <= most[0] <= 4 * (2 + 2)
+    # a batch, what is ahead, and one or two on their way
+    assert 8 <= most[0] <= 4 + 0.5 / 0.05 + 2
 
 
 def test_reading_goes_on_while_the_model_computes():
@@ -238,13 +239,30 @@ def test_reading_goes_on_while_the_model_computes():
     def read(number):
         """Notes what is read."""
         asked.append(number)
-        if number == 5:
+        if number == 3:
             gone.set()
         return number
 
-    groups = iter([[i, i + 1] for i in range(0, 20, 2)])
-    stream = read_ahead(read, groups, ahead=2, threads=1)
-    assert next(stream) == ([0, 1], [0, 1])
+    stream = read_ahead(read, range(20), 4, threads=1)
+    assert next(stream) == 0
     assert gone.wait(10)
     stream.close()
-    assert sorted(asked) == list(range(6))
+    assert sorted(asked) == list(range(4))
+
+
+def test_long_things_are_not_read_far_ahead():
+    """By their size, but one a thread always."""
+    asked = []
+
+    def read(number):
+        """Notes what is read."""
+        asked.append(number)
+        return number
+
+    stream = read_ahead(read, range(20), 4.0, lambda n: 9.0, threads=2)
+    assert [next(stream) for _ in range(5)] == list(range(5))
+    stream.close()
+    assert 5 <= len(asked) <= 6
+    assert list(read_ahead(read, [], 4)) == []
+    with pytest.raises(ZeroDivisionError):
+        list(read_ahead(lambda n: 1 / n, [1, 0, 1], 4))

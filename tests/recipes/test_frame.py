@@ -15,11 +15,13 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
+from speechbrain_ser.experiment.declarations import check_settings, counts
 from speechbrain_ser.experiment.evaluate import evaluate
-from speechbrain_ser.experiment.hparams import with_overrides
+from speechbrain_ser.experiment.hparams import peek, with_overrides
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.settings import NOTHING
 from tests.recipes import ipr_runs
-from tests.recipes.helpers import RECIPE, check_sentence, import_script
+from tests.recipes.helpers import RECIPE, ROOT, check_sentence, import_script
 from tests.recipes.ipr_runs import TINY, run
 
 SHORT = TINY | {"system": "baseline", "number_of_epochs": 1}
@@ -111,6 +113,21 @@ def test_several_channels_are_mixed_or_refused(own, tmp_path, caplog):
     one = entry | {"wav": wav, "channel": 1}
     write_annotation(annotation, parts | {key: one})
     assert planned(**mine).parts["train"][key] == one
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "recipes").glob("*/hparams/*.yaml")),
+    ids=lambda path: f"{path.parts[-3]}-{path.stem}",
+)
+def test_every_recipe_can_refuse_several_channels(path):
+    """The experiment is given the key, which counts for nothing."""
+    settings = peek(str(path), "")
+    assert settings["several_channels"] == "mix"
+    (own,) = counts(str(path), ["several_channels"]).values()
+    assert own == NOTHING
+    with pytest.raises(InputError, match="several_channels is 'all': give one"):
+        check_settings(str(path), "labels: [a]\nseveral_channels: all")
 
 
 def test_a_trial_gets_into_no_run(trained, own):
