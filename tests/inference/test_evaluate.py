@@ -240,8 +240,9 @@ def test_nothing_is_said_of_any(model, tones):
         answers_of(model, tones)
 
 
-def test_the_folder_is_its_own(model, speech, tmp_path):
+def test_the_folder_is_its_own(model, speech, tmp_path, monkeypatch):
     """The same evaluation again; another one, or other files, are refused."""
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     first, *_ = run(speech, out)
     again, *_ = run(speech, out)
