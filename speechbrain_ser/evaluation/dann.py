@@ -61,9 +61,12 @@ class DANNReport(Report):
         for prediction in list(predictions.get("valid", {}).values())[:1]:
             domain = prediction["entry"].get("domain", TARGET)
             facts["language"] = NAMES[domain]
-            facts["heard_in_training"] = (
-                self.brain.system == "dann" and domain == TARGET
-            )
+            heard = self.brain.system == "dann" and domain == TARGET
+            facts["heard_in_training"] = heard
+            if heard:
+                more = [facts["note"]] if "note" in facts else []
+                more.append("that speech trained too, without its labels")
+                facts["note"] = "; ".join(more)
         return facts
 
     def draw_figures(self, predictions, title):

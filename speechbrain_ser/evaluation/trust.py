@@ -96,6 +96,11 @@ class Trust:
         )
         if self.facts.get("n") is not None:
             said += f", {self.facts['n']} utterances"
+        if self.facts.get("speakers_who_train"):
+            said += (
+                f", {self.facts['speakers_who_train']} of its "
+                f"{self.facts['speakers']} speakers train too"
+            )
         note = self.facts.get("note")
         return f"{said})" + (f"; {note}" if note else "")
 

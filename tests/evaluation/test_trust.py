@@ -63,6 +63,19 @@ def test_it_is_fitted_on_the_valid_part_alone():
     assert json.dumps(facts)
 
 
+def test_speakers_who_train_too_are_said():
+    """It is no temperature of speakers that are new then."""
+    parts = {"valid": part(40, 2, "AB"), "train": part(9, 1, "AC")}
+    parts["test"] = part(9, 4, "D")
+    fitted = fitted_on("valid", parts, LABELS)
+    assert fitted["speakers_who_train"] == 1
+    everybody = parts | {"unlabelled": part(9, 5, "B")}
+    assert fitted_on("valid", everybody, LABELS)["speakers_who_train"] == 2
+    assert (
+        "1 of its 2 speakers train too" in Trust(LABELS, parts, fitted).line()
+    )
+
+
 def test_speakers_who_are_not_known_are_said():
     """Nor is one of them counted."""
     parts = {"valid": part(40, 2, ["A", None]), "train": part(4)}
@@ -171,6 +184,8 @@ def test_of_which_language_it_is(system, domain, heard, tmp_path):
     found = report.fit_temperature({"valid": part(40, domain=domain)})
     assert found["language"] == ("source", "target")[domain]
     assert found["heard_in_training"] is heard and found["temperature"]
+    said = Trust(LABELS, {"test": part(9)}, found).line()
+    assert said.endswith("trained too, without its labels") is heard
     assert "language" not in report.fit_temperature({})
 
 

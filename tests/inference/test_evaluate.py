@@ -148,7 +148,12 @@ def test_its_own_temperature(model, speech, tmp_path, capsys):
     assert raw["calibration"]["reason"] == "the model has none"
     model.temperature = 2.5
     model.card["calibration"] = {"fitted_on": "valid"}
-    found, cooled, _ = run(speech, tmp_path / "cooled")
+    middle = sorted(float(row["confidence"]) for row in rows)[4]
+    found, cooled, _ = run(
+        speech, tmp_path / "cooled", "--min_confidence", str(middle)
+    )
+    sure = sum(float(row["confidence"]) >= middle for row in cooled)
+    assert found["sure"]["n"] == sure < 4
     assert model.temperature == 2.5
     names = [f"posterior_{word}" for word in model.labels]
     for row, other in zip(rows, cooled):
@@ -215,9 +220,13 @@ def test_an_entry_is_read_as_a_recipe_reads_it(speech, tmp_path):
     for rate in (11025, 16000, 44100):
         path = str(tmp_path / f"{rate}.wav")
         soundfile.write(path, rng.uniform(-0.5, 0.5, (rate, 2)), rate)
-        for start, stop in ((0, rate), (1, rate - 7), (12 * 97, 7 * 971)):
+        for start, stop, channel in (
+            (0, rate, "mix"),
+            (1, rate - 7, 1),
+            (12 * 97, 7 * 971, 2),
+        ):
             entry = {"wav": path, "start": start, "stop": stop}
-            entry |= {"duration": (stop - start) / rate, "channel": "mix"}
+            entry |= {"duration": (stop - start) / rate, "channel": channel}
             sound = opened(speech_of("a", entry))
             assert sound.span == (start, stop)
             assert (sound.read(16000) == load_audio(entry)).all()
@@ -231,8 +240,9 @@ def test_nothing_is_said_of_any(model, tones):
         answers_of(model, tones)
 
 
-def test_the_folder_is_its_own(model, speech, tmp_path):
+def test_the_folder_is_its_own(model, speech, tmp_path, monkeypatch):
     """The same evaluation again; another one, or other files, are refused."""
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     first, *_ = run(speech, out)
     again, *_ = run(speech, out)
@@ -283,3 +293,45 @@ def test_fewer_classes_are_asked_for(model, speech, tmp_path):
     metrics, rows, _ = run(speech, tmp_path / "out", "--labels", "[high]")
     assert {row["label"] for row in rows} == {"high"}
     assert metrics["classes"]["left_out"] == {"low": 4, "odd": 2}
+
+
+def test_a_true_model_folder(model_folder, tones, tmp_path):
+    """Each utterance gets what `label` says of its file."""
+    true = EmotionRecognizer.from_folder(model_folder, device="cpu")
+    words = dict(zip(("ang", "hap", "sad", "neu"), true.labels))
+    lines = [f"{k}.wav,{e['emotion']},s" for k, e in tones.items()]
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join(["file,emotion,speaker", *lines]) + "\n")
+    out = tmp_path / "out"
+    command.main(
+        [model_folder, "--manifest", str(table), "--device", "cpu"]
+        + ["--map", ",".join(f"{a}={b}" for a, b in words.items())]
+        + ["--output_folder", str(out)]
+    )
+    rows = rows_of(out / "predictions.csv")
+    assert {row["label"] for row in rows} == set(words.values())
+    for row in rows:
+        outcome = true.label(str(tmp_path / row["id"]))
+        shown = [float(row[f"posterior_{w}"]) for w in true.labels]
+        values = np.array([outcome.posterior[w] for w in true.labels])
+        if true.temperature != 1:
+            values = tempered(values, 1 / true.temperature)
+        assert shown == pytest.approx(values.tolist(), abs=2e-6)
+        assert float(row["confidence"]) == pytest.approx(
+            outcome.confidence, abs=2e-6
+        )
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["model_sha256"] == true.digest
+
+
+def test_temperatures_are_one():
+    """The recogniser's, of tensors, is that of reports, of arrays."""
+    import torch
+
+    from speechbrain_ser.inference import recognizer
+
+    held = torch.tensor([0.7, 0.3 - 1e-12, 1e-12, 0.0])
+    for temperature in (0.5, 1.0, 3.0):
+        found = recognizer.tempered(held, temperature)
+        expected = tempered(held.numpy(), temperature)
+        assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-6)

@@ -108,6 +108,18 @@ def test_a_finished_probe_is_evaluated_elsewhere(
     found = evaluate(
         str(tmp_path / "a"), {"test": test}, str(tmp_path / "b"), {}
     )
+    known, own = (
+        json.loads((tmp_path / name / "metrics.json").read_text())
+        for name in "ab"
+    )
+    names = ("temperature", "fitted_on", "reason", "n", "speakers")
+    for name in names:
+        assert own["calibration"].get(name) == known["calibration"].get(name)
+    part = own["calibration"]["parts"]["test"]
+    for word in ("raw", "tempered"):
+        assert part[word] == pytest.approx(
+            known["calibration"]["parts"]["test"][word], rel=1e-4
+        )
     lines = (tmp_path / "a" / "predictions.csv").read_text().splitlines()
     head = lines[0].split(",")
     rows = [dict(zip(head, line.split(","))) for line in lines[1:]]
