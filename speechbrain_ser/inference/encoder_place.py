@@ -3,6 +3,7 @@
 import os
 import re
 
+from speechbrain_ser.inference.hub import hub_cache, hub_place
 from speechbrain_ser.inference.plain_json import read_plain, shown
 from speechbrain_ser.inference.tensors import speech_model_of
 from speechbrain_ser.utils.errors import InputError
@@ -69,7 +70,7 @@ def place_of(folder, told, encoder_folder=None):
             "which is no hub name, or a path here: give --encoder_folder the "
             "folder of a copy of it"
         )
-    return {"source": told["name"], "save_path": hub_cache()}
+    return {"source": hub_place(told["name"]), "save_path": hub_cache()}
 
 
 def check_inside(folder):
@@ -125,13 +126,6 @@ def size_of_encoder(source):
         for name in os.listdir(place)
         if name.endswith((".safetensors", ".bin"))
     )
-
-
-def hub_cache():
-    """Returns where transformers keeps models of the hub."""
-    from huggingface_hub import constants
-
-    return constants.HF_HUB_CACHE
 
 
 def check_encoder(model, told, source):

@@ -332,6 +332,6 @@ def test_temperatures_are_one():
 
     held = torch.tensor([0.7, 0.3 - 1e-12, 1e-12, 0.0])
     for temperature in (0.5, 1.0, 3.0):
-        found = recognizer.tempered(held, temperature)
+        found = recognizer.with_temperature(held, temperature)
         expected = tempered(held.numpy(), temperature)
         assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-6)

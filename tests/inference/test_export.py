@@ -9,7 +9,10 @@ import torch
 
 from conftest import plain_config, save_ssl_model
 from speechbrain_ser.corpora.mini.emodb import mini_emodb
-from speechbrain_ser.inference import export as exporting
+from speechbrain_ser.inference import (
+    export as exporting,
+    hub,
+)
 from speechbrain_ser.inference.card import model_card
 from speechbrain_ser.inference.description import build, describe
 from speechbrain_ser.inference.encoder_place import place_of, told_of
@@ -146,8 +149,9 @@ def test_what_stands_in_the_yaml_of_strangers():
     assert build(told).p == 0.5
 
 
-def test_where_an_encoder_lies(tmp_path, small_wav2vec2):
+def test_where_an_encoder_lies(tmp_path, small_wav2vec2, monkeypatch):
     """Copied, named, given; one that was trained is always copied."""
+    monkeypatch.setattr(hub, "reachable", lambda endpoint: True)
     told = {"name": "a/b", "copied": False, "prefix_sha256": None}
     assert place_of("m", told)["source"] == "a/b"
     assert place_of("m", told, str(tmp_path))["source"] == str(tmp_path)
