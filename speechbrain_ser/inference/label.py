@@ -198,26 +198,26 @@ class Command:
         plan = Plan(model, sounds, self.options.batch_size)
         contexts = plan.contexts(keys)
         said = [journal.get(*each) for each in zip(keys, contexts)]
-        done = {i for i, each in enumerate(said) if each is not None}
+        done = {i for i, each in enumerate(said) if fits(each, model.labels)}
         computed = []
-        stream = labelled(model, sounds, done, plan=plan)
-        try:
-            for index, outcome in self.bar(stream, len(speech) - len(done)):
+        count = sum(map(len, plan.missing(done)))
+        with contextlib.ExitStack() as stack:
+            stack.callback(journal.close)
+            bar = stack.enter_context(self.bar(count))
+            stream = labelled(model, sounds, done, plan=plan, tell=bar.update)
+            stack.callback(stream.close)
+            for index, outcome in stream:
                 if isinstance(outcome, InputError):
                     said[index] = Said([], {}, str(outcome))
                 else:
                     posterior = list(outcome.posterior.values())
                     said[index] = Said(posterior, dict(outcome.own))
                     computed.append(index)
-                if not isinstance(sounds[index], InputError) and not isinstance(
-                    outcome, MachineError
-                ):
-                    info = sounds[index].info
+                # what is of the machine may be otherwise the next time
+                lasting = not isinstance(outcome, MachineError)
+                if lasting and not isinstance(sounds[index], InputError):
                     where = keys[index], contexts[index]
-                    journal.add(*where, info, said[index])
-        finally:
-            stream.close()
-            journal.close()
+                    journal.add(*where, sounds[index].info, said[index])
         return sounds, said, computed
 
     def journal(self, model):
@@ -228,17 +228,16 @@ class Command:
         folder = self.options.journal or journal_folder()
         if self.options.no_journal:
             folder = None
-        device = str(getattr(model, "device", "cpu")).partition(":")[0]
+        device = model.model.device.type
         deciding = [model.digest, __version__, model.by, device]
         return Journal(folder, deciding, self.say)
 
-    def bar(self, stream, count):
+    def bar(self, count):
         """Shows how far it is, where there is much to do."""
-        if count <= FEW:
-            return stream
         from tqdm import tqdm
 
-        return tqdm(stream, "labelling", count, disable=None, unit="file")
+        silent = True if count <= FEW else None  # None: unless on a terminal
+        return tqdm(None, "labelling", count, disable=silent, unit="piece")
 
     def save_settings(self):
         """Writes the settings beside the first output."""
@@ -262,6 +261,13 @@ class Command:
         from speechbrain_ser.inference.outputs import as_screen
 
         self.say(as_screen(rows, list(model.labels), list(model.own)))
+
+
+def fits(said, labels):
+    """Whether what a journal holds is an answer of this model."""
+    if said is None:
+        return False
+    return said.error is not None or len(said.posterior) == len(labels)
 
 
 @contextlib.contextmanager

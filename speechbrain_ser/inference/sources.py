@@ -26,7 +26,7 @@ SUFFIXES = (
     ".aif",
     ".aifc",
     ".au",
-    ".caf",
+    ".caf",  # codespell:ignore
     ".rf64",
     ".sph",
     ".w64",

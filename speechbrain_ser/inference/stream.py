@@ -17,7 +17,13 @@ BUDGET = 1 << 28  # bytes of frames that are kept between two passes
 
 
 def labelled(
-    recognizer, sounds, done=(), batch_size=None, ahead=AHEAD, plan=None
+    recognizer,
+    sounds,
+    done=(),
+    batch_size=None,
+    ahead=AHEAD,
+    plan=None,
+    tell=None,
 ):
     """Labels speech.
 
@@ -35,6 +41,9 @@ def labelled(
         Seconds of speech that are read beforehand.
     plan : Plan, optional
         Of these sounds, if there is one.
+    tell : callable, optional
+        Called without arguments after each piece that the model has seen
+        alone, long before its batch is whole.
 
     Yields
     ------
@@ -48,7 +57,7 @@ def labelled(
         if isinstance(sound, InputError) and index not in done:
             yield index, sound
     plan = plan or Plan(recognizer, sounds, batch_size)
-    yield from _Stream(recognizer, plan, done, ahead).rows()
+    yield from _Stream(recognizer, plan, done, ahead, tell).rows()
 
 
 def read_ahead(read, things, ahead, size=None, threads=None):
@@ -131,11 +140,13 @@ class Streamed:
 class _Stream:
     """One pass over the batches that are missing."""
 
-    def __init__(self, recognizer, plan, done, ahead):
+    def __init__(self, recognizer, plan, done, ahead, tell):
         self.recognizer = recognizer
         self.plan = plan
         self.done = done
         self.ahead = ahead
+        self.tell = tell or (lambda: None)
+        self.told = set()
         self.kept, self.room = {}, BUDGET
         self.parts = collections.defaultdict(list)
 
@@ -202,12 +213,16 @@ class _Stream:
         """
         if read is None:
             return self.kept.pop(number)
-        if isinstance(read, InputError):
-            return read
         try:
+            if isinstance(read, InputError):
+                return read
             return self.recognizer.frames(read[0]), read[1]
         except InputError as error:
             return error
+        finally:
+            if number not in self.told:  # those of speakers are seen twice
+                self.told.add(number)
+                self.tell()
 
     def statistics(self, batches):
         """The statistics of each speaker of some batches, by all that he says.

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import types
 
 import numpy as np
 import soundfile
@@ -36,6 +37,7 @@ class Fake:
     card = {"languages": ["de"], "sample_rates": [16000]}
     max_seconds = 60.0
     temperature = 1.0
+    model = types.SimpleNamespace(device=torch.device("cpu"))
     can_standardise = True
 
     def __init__(self, by="train", mates=False, slow=0, **more):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import os
 import threading
 import weakref
 
@@ -72,6 +73,19 @@ def test_what_is_missing_is_computed_in_the_same_batches(tmp_path, mates):
     fake = Fake(mates=mates)
     assert posteriors(labelled(fake, sounds, set(range(10)))) == {}
     assert fake.sizes == [] and fake.framed == 0
+
+
+@pytest.mark.parametrize("by", ["train", "speaker"])
+def test_each_piece_is_told_once(tmp_path, by, monkeypatch):
+    """When it was seen, not when its batch is whole."""
+    monkeypatch.setattr(stream_module, "BUDGET", 0)
+    sounds = sounds_of(tmp_path, [0.1, 0.2, 2.5], "aba")
+    os.unlink(sounds[1].speech.path)
+    told = []
+    fake = Fake(by, max_seconds=1.0)
+    rows = labelled(fake, sounds, tell=lambda: told.append(len(fake.sizes)))
+    assert "can't be read" in str(dict(rows)[1])
+    assert told == ([0, 0, 0, 0, 1] if by == "train" else [0] * 5)
 
 
 def test_long_speech_is_labelled_in_pieces(tmp_path):
