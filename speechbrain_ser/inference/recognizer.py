@@ -319,15 +319,15 @@ class EmotionRecognizer:
         """
         return self.label_batch([speech], rate, channel)[0]
 
-    def label_batch(self, speech, rates=None, channel=None):
+    def label_batch(self, speech, rate=None, channel=None):
         """Labels recordings, in batches of like length.
 
         Arguments
         ---------
         speech : list
             See `label`.
-        rates : int or list of int, optional
-            In Hz, of samples.
+        rate : int or list of int, optional
+            In Hz, of samples; a list has one each.
         channel : int, optional
 
         Returns
@@ -337,11 +337,11 @@ class EmotionRecognizer:
             that is given for one's.
         """
         speech = list(speech)
-        if not isinstance(rates, (list, tuple)):
-            rates = [rates] * len(speech)
+        several = isinstance(rate, (list, tuple))
+        rates = rate if several else [rate] * len(speech)
         signals = [
-            signal_of(one, rate, channel, self.sample_rate)
-            for one, rate in zip(speech, rates)
+            signal_of(one, own, channel, self.sample_rate)
+            for one, own in zip(speech, rates, strict=True)
         ]
         longest = round(self.max_seconds * self.sample_rate)
         pieces = [

@@ -34,6 +34,7 @@ class Rows:
         self.min_confidence = min_confidence
         self.parts = any(s.start is not None or s.stop for s in speech)
         self.channels = any(s.channel is not None for s in speech)
+        self.speakers = any(s.speaker is not None for s in speech)
 
     def make(self, speech, seconds, said):
         """Makes a row.
@@ -55,6 +56,8 @@ class Rows:
             row |= {"start": speech.start, "stop": speech.stop}
         if self.channels:
             row |= {"channel": speech.channel}
+        if self.speakers:
+            row |= {"speaker": speech.speaker}
         row |= {"label": None, "confidence": None}
         row |= dict.fromkeys(map(self.column, self.labels))
         row |= dict.fromkeys(self.own)

@@ -136,7 +136,7 @@ def test_the_screen_has_a_line_a_row():
 def test_an_output_that_can_not_be_written_is_refused(tmp_path):
     """Before anything is computed; what is there stays as it is."""
     (tmp_path / "there.csv").write_text("kept")
-    (tmp_path / "out.settings.json").mkdir()
+    (tmp_path / "out.csv.settings.json").mkdir()
     source = tmp_path / "in.wav"
     source.touch()
     os.symlink(source, tmp_path / "link.csv")
@@ -149,7 +149,10 @@ def test_an_output_that_can_not_be_written_is_refused(tmp_path):
         (".", "is a folder"),
         ("", "no name"),
         ("a\0b.csv", "no name"),
-        ("out.csv", "out.settings.json', where the settings go, is a folder"),
+        (
+            "out.csv",
+            "out.csv.settings.json', where the settings go, is a folder",
+        ),
     ):
         path = os.path.join(tmp_path, name) if name else name
         with pytest.raises(InputError, match=said):
@@ -175,7 +178,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path):
 def test_settings_lie_beside_the_first_file():
     """None where there is none."""
     assert settings_path({"csv": "a/o.csv", "json": "x"}) == (
-        "a/o.settings.json"
+        "a/o.csv.settings.json"
     )
     assert settings_path({"csv": "-"}) is None
 
