@@ -3,9 +3,9 @@
 
 The mean over time of a layer of a frozen Whisper base, standardised, and
 logistic regression (`methods.probe`, the settings of
-recipes/AnyCorpus/hparams/probe.yaml). How good
-it is is measured with one speaker left out at a time, of more than twelve a
-fifth; the temperature is that of held-out speakers.
+recipes/AnyCorpus/hparams/probe.yaml). How good it is is measured with one
+speaker left out at a time, of more than twelve a fifth; the temperature is that
+of held-out speakers.
 
     python tools/make_model.py FOLDER --emodb DIR --encoder_folder WHISPER
     python tools/make_model.py FOLDER --emodb DIR --ravdess DIR --nemo DIR \\
