@@ -15,7 +15,6 @@ of held-out speakers.
 import argparse
 import functools
 import json
-import os
 import pathlib
 import sys
 import tempfile
@@ -238,12 +237,12 @@ def make(folder, folders, encoder_folder, encoder_name, cache_folder, reports):
     """
     from speechbrain_ser.data.layer_statistics import LayerStatistics
     from speechbrain_ser.inference.encoder_place import told_of
-    from speechbrain_ser.inference.export import check_target, write_folder
+    from speechbrain_ser.inference.export import check_free, write_folder
     from speechbrain_ser.inference.folder import FORMAT
     from speechbrain_ser.inference.from_run import of_probe
     from speechbrain_ser.lobes.speech_encoder import speech_encoder
 
-    check_target(os.curdir + os.sep + "no run", folder)
+    check_free(folder)
     annotation = read(folders)
     encode = functools.partial(
         speech_encoder, encoder_folder, None, frozen=True, weighted=True
