@@ -21,6 +21,7 @@ from speechbrain_ser.corpora.pairs import TASKS
 from speechbrain_ser.corpora.protocols.open_lingual import (
     CROSS_LINGUAL,
     MONO_LINGUAL,
+    SPEAKERS_APART,
 )
 from speechbrain_ser.experiment.frame import Recipe
 
@@ -33,11 +34,10 @@ def make(hparams):
         script=__file__,
         method="DANN",
         corpus=hparams["reader"],
-        protocol={
-            "dann": CROSS_LINGUAL,
-            "base": CROSS_LINGUAL,
-            "mono": MONO_LINGUAL,
-        },
+        protocols=[
+            {"dann": across, "base": across, "mono": MONO_LINGUAL}
+            for across in (CROSS_LINGUAL, SPEAKERS_APART)
+        ],
         alone=("mono",),
         mini={"data_folder": mini_emodb, "target_folder": mini_ravdess},
         brain=hparams["brain"],

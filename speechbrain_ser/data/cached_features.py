@@ -1,6 +1,7 @@
 """Fixed features of all speech of a run: computed once, held in memory."""
 
 from speechbrain_ser.data.frame_cache import FrameCache, fill_once
+from speechbrain_ser.data.layer_statistics import taken
 from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.errors import InputError
 
@@ -41,7 +42,8 @@ def cached_features(
     -------
     dict
         Place of the speech, see `utils.audio.place`, to features,
-        ``[time, prefix_dim]``; in the order of the annotations.
+        ``[time, prefix_dim]``, or what is `layer_statistics.taken` of them; in
+        the order of the annotations.
 
     Raises
     ------
@@ -62,7 +64,9 @@ def cached_features(
     half = hasattr(features, "has_prefix")  # frames of a speech model
     cache = FrameCache(folder, features, sample_rate, half, copies)
     speech = fill_once(cache, features, annotations, device, what or "features")
-    return {key: cache.read(entry) for key, entry in speech.items()}
+    return {
+        key: taken(features, cache.read(entry)) for key, entry in speech.items()
+    }
 
 
 def held_of(held, entries):

@@ -1,6 +1,7 @@
 """Held frames, standardised as they are read: over what trains, or by speaker."""
 
 from speechbrain_ser.data.cached_features import held_of
+from speechbrain_ser.data.layer_statistics import taken_size
 from speechbrain_ser.lobes.features import Standardisation
 from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.errors import InputError
@@ -154,7 +155,7 @@ def check_size(features, standardise):
     InputError
         Naming both sizes.
     """
-    given, dim = len(standardise.mean), features.prefix_dim
+    given, dim = len(standardise.mean), taken_size(features)
     if given != dim:
         raise InputError(
             f"frame_dim is {given}, but the encoder's frames have {dim} "

@@ -2,14 +2,15 @@
 
 from speechbrain_ser.experiment.any_corpus import CORPORA, name_of
 from speechbrain_ser.experiment.two_languages import TwoLanguages
+from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import NOTHING, OneOf, Word
 
-WAYS = ("corpus", "speaker")
+WAYS = ("corpus", "speaker", "train")
 MINI = {"corpus": "emodb", "target_corpus": "ravdess"}
 
 
 class AnyTwo(TwoLanguages):
-    """Names the two by what is asked for.
+    """Names the two, and chooses the protocol, by what is asked for.
 
     Arguments
     ---------
@@ -20,7 +21,12 @@ class AnyTwo(TwoLanguages):
     corpus_name : str or None
         For the report; None: ``<source> to <target>``.
     standardise_by : str
-        Of the frames: ``corpus``, each of the two by itself, or ``speaker``.
+        Of the frames: ``corpus``, each of the two by itself, ``speaker``, which is
+        transductive, or ``train``, both by what trains of the source.
+    protocol_word : str or None
+        A protocol's name; None: the first one.
+    protocols : tuple of dict
+        System to protocol; of a system that stands alone all are the same.
     **kwargs : dict
         Of `TwoLanguages`.
     """
@@ -33,6 +39,8 @@ class AnyTwo(TwoLanguages):
         target_manifest: Word(optional=True, counts=NOTHING),
         corpus_name: Word(optional=True),
         standardise_by: OneOf(*WAYS) = "corpus",
+        protocol_word: Word(optional=True) = None,
+        protocols=(),
         mini=None,
         **kwargs,
     ):
@@ -44,6 +52,7 @@ class AnyTwo(TwoLanguages):
         super().__init__(
             corpus_name=corpus_name or named,
             mini={} if any(asked_for) else mini,
+            protocol=found_protocol(protocols, protocol_word),
             **kwargs,
         )
         self.standardise_by = standardise_by
@@ -62,3 +71,33 @@ class AnyTwo(TwoLanguages):
         """Adds how frames are standardised; see `Experiment`."""
         how = {"standardise_by": self.standardise_by}
         return super().facts(settings) | how
+
+    def transductive(self, settings):
+        """Whether who is tested is listened to; see `Experiment`."""
+        return self.standardise_by == "speaker" or super().transductive(settings)
+
+
+def found_protocol(protocols, word):
+    """Returns the protocols of the systems.
+
+    Arguments
+    ---------
+    protocols : tuple of dict
+        System to `Protocol`.
+    word : str or None
+        The name of one of them; None: the first.
+
+    Raises
+    ------
+    InputError
+        With those that there are.
+    """
+    known = {next(iter(own.values())).name: own for own in protocols}
+    if word is None:
+        return next(iter(known.values()), None)
+    if word not in known:
+        raise InputError(
+            f"--protocol is {word}, which this recipe has not: give one of "
+            f"{', '.join(known)}"
+        )
+    return known[word]

@@ -15,7 +15,8 @@ class TwoLanguages(Experiment):
     """Splits a source and a target, which may be annotations of one's own.
 
     The parts are train, valid, test and, unless the target is alone, ``target``:
-    all of its speech without labels. Their entries say their domain.
+    its speech without labels, all of it unless the protocol says which. Their
+    entries say their domain.
 
     Arguments
     ---------
@@ -87,7 +88,7 @@ class TwoLanguages(Experiment):
         print(class_table(shown, self.labels), flush=True)
         if "target" in self.brain.func.needs(self.brain.keywords):
             print(
-                f"besides, without labels: all {len(planned.parts['target'])} "
+                f"besides, without labels: {len(planned.parts['target'])} "
                 "utterances of the target",
                 flush=True,
             )
@@ -118,14 +119,16 @@ def split_languages(languages, protocol, changes, alone=False):
     Returns
     -------
     dict
-        Part to annotation; ``target`` is all of it without labels.
+        Part to annotation; ``target`` is without labels all of it, or what the
+        protocol calls so.
     """
     if alone:
         target = marked(languages["target"], SOURCE)
         return protocol.split({"target": target}, **changes)
-    hidden = marked(without_labels(languages["target"]), TARGET)
     given = {
         "source": marked(languages["source"], SOURCE),
         "target": marked(languages["target"], TARGET),
     }
-    return protocol.split(given, **changes) | {"target": hidden}
+    parts = {"target": given["target"]} | protocol.split(given, **changes)
+    hidden = without_labels(parts.pop("target"))
+    return parts | {"target": hidden}

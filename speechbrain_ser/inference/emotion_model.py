@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from speechbrain.utils.data_utils import batch_pad_right
+from speechbrain_ser.data.layer_statistics import taken
 from speechbrain_ser.lobes.features import Standardisation
 from speechbrain_ser.utils.errors import InputError
 
@@ -73,7 +74,7 @@ class EmotionModel(torch.nn.Module):
             frames, _ = self.features.prefix(
                 wav.unsqueeze(0).to(self.device), lengths
             )
-        frames = frames[0].float().cpu()
+        frames = taken(self.features, frames[0].float().cpu())
         if self.half and frames.abs().max() <= MOST_IN_HALF:
             return frames.half()
         return frames

@@ -213,14 +213,13 @@ def of_dann(brain, node, settings):
     """Takes what DANN classifies the tested language by."""
     arguments, made = picked(brain, node, ["encoder", "norm", "classifier"])
     source, target = (reader.standardise for reader in brain.readers)
-    finish = brain.readers[SOURCE].finish
     task = settings.get("task")
     arguments |= {
         "features": brain.features,
         "half": hasattr(brain.features, "has_prefix"),
         "source_standardise": source,
         "standardise": target,
-        "n_frames": finish.keywords["n_frames"],
+        "n_frames": brain.n_frames,
         "by": way(brain.readers[SOURCE]),
         "dimension": task if len(brain.labels) == 2 else None,
         "domain": SOURCE if brain.system == "mono" else TARGET,
@@ -240,7 +239,7 @@ def of_menan(brain, node, settings):
         "features": brain.features,
         "half": hasattr(brain.features, "has_prefix"),
         "standardise": brain.standardisation,
-        "n_frames": brain.reader.finish.keywords["n_frames"],
+        "n_frames": brain.n_frames,
         "by": way(brain.reader),
     }
     made |= {

@@ -139,8 +139,8 @@ class DANNModel(FeatureModel):
     features, encoder, norm, classifier : torch.nn.Module
     standardise, source_standardise : Standardisation
         Of the corpus that was tested, and of the other one.
-    n_frames : int
-        See `lobes.features.fixed_length`.
+    n_frames : int or None
+        See `lobes.features.fixed_length`; None: the features are one vector.
     dimension : str or None
         What its two classes are of, the second one being high.
     domain : int
@@ -177,7 +177,9 @@ class DANNModel(FeatureModel):
         return super().prepared(frames, statistics)
 
     def finished(self, frames):
-        """Pads or cuts to the fixed length."""
+        """Pads or cuts to the fixed length, or takes the vector."""
+        if self.n_frames is None:
+            return frames[0]
         return fixed_length(frames, self.n_frames)
 
     def compute(self, inputs, lengths):
@@ -211,8 +213,9 @@ class MEnANModel(FeatureModel):
     Arguments
     ---------
     features, encoder, classifier : torch.nn.Module
-    n_frames : int
-        See `lobes.features.repeated_or_middle`.
+    n_frames : int or None
+        See `lobes.features.repeated_or_middle`; None: the features are one
+        vector.
     **kwargs : dict
         Of `FeatureModel`.
     """
@@ -224,7 +227,9 @@ class MEnANModel(FeatureModel):
         self.n_frames = n_frames
 
     def finished(self, frames):
-        """Repeats, or takes the middle."""
+        """Repeats, or takes the middle, or the vector."""
+        if self.n_frames is None:
+            return frames[0]
         return repeated_or_middle(frames, self.n_frames)
 
     def compute(self, inputs, lengths):

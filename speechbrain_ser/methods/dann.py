@@ -18,7 +18,7 @@ from speechbrain.utils.distributed import get_rank
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.batching import PairedBatchSampler
-from speechbrain_ser.data.cached_features import cached_features
+from speechbrain_ser.data.cached_features import cached_features, held_of
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.domains import (
     NAMES,
@@ -31,6 +31,7 @@ from speechbrain_ser.data.standardised_reader import (
     StandardisedReader,
     check_size,
 )
+from speechbrain_ser.lobes.conditional import ADVERSARIES, OuterProduct
 from speechbrain_ser.lobes.domain_norm import STATISTICS
 from speechbrain_ser.lobes.features import fixed_length
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate
@@ -56,7 +57,7 @@ logger = get_logger(__name__)
 SYSTEMS = ("dann", "base", "mono")
 PENALTIES = ("l1", "l2", "none")
 ONE_LANGUAGE = ("base", "mono")  # systems that train on one
-WAYS = ("corpus", "speaker")
+WAYS = ("corpus", "speaker", "train")
 
 
 class DANNBrain(SERBrain):
@@ -91,17 +92,24 @@ class DANNBrain(SERBrain):
         ``l1`` or ``l2``: sum of absolute or squared weights, of convolution and
         classifiers, without biases, attention query and batch norm; or ``none``.
     penalty_weight : float
-    features : LogMel or a speech encoder
+    features : LogMel, a speech encoder or PooledLayers
         What is computed of all speech, once, and held in memory.
     source_standardisation, target_standardisation : Standardisation
         Of each corpus; fitted where there is a train part, else as they were
         loaded.
-    n_frames : int
-        See `lobes.features.fixed_length`.
+    n_frames : int or None
+        See `lobes.features.fixed_length`; None: of an utterance the features are
+        one vector, which the encoder takes.
     cache_folder : str
         Where features are kept before they are standardised.
     standardise_by : str
-        ``corpus``: as above; ``speaker``: each speaker by all that he says.
+        ``corpus``: as above, the target by what of it is learnt from;
+        ``speaker``: each speaker by all that he says; ``train``: both by what
+        trains of the source, so that the adversary meets the difference.
+    adversary : str
+        ``plain``, as in the paper; ``conditional``: the language classifier sees
+        the embedding once for each emotion, times its posterior
+        (`lobes.conditional.OuterProduct`); not in the paper.
     **kwargs : dict
         Of `SERBrain`; the modules are encoder, norm, dropout, classifier,
         reversal and language_classifier.
@@ -122,9 +130,10 @@ class DANNBrain(SERBrain):
         features,
         source_standardisation,
         target_standardisation,
-        n_frames: Whole(1),
+        n_frames: Whole(1, optional=True),
         cache_folder: Word(needed="for the features", counts=NOTHING),
         standardise_by: OneOf(*WAYS) = "corpus",
+        adversary: OneOf(*ADVERSARIES) = "plain",
         **kwargs,
     ):
         super().__init__(batch_size=batch_size, **kwargs)
@@ -137,10 +146,15 @@ class DANNBrain(SERBrain):
         self.penalty_weight = penalty_weight
         self.features = features
         self.cache_folder = cache_folder
-        finish = functools.partial(fixed_length, n_frames=n_frames)
+        self.n_frames = n_frames
+        finish = only_one
+        if n_frames is not None:
+            finish = functools.partial(fixed_length, n_frames=n_frames)
+        self.joined = OuterProduct() if adversary == "conditional" else None
         for standardise in (source_standardisation, target_standardisation):
             check_size(features, standardise)
-        by = "train" if standardise_by == "corpus" else standardise_by
+        self.standardise_by = standardise_by
+        by = "speaker" if standardise_by == "speaker" else "train"
         self.readers = [
             StandardisedReader(standardise, finish, by)
             for standardise in (source_standardisation, target_standardisation)
@@ -183,7 +197,7 @@ class DANNBrain(SERBrain):
             self.datasets["target"] = self.make_dataset(unknown)
 
     def compute_features(self, parts):
-        """Computes the features of all parts, each corpus standardised by itself.
+        """Computes the features of all parts, and their statistics.
 
         They are kept in memory: 104 bytes a frame with the paper's sizes, and
         78 kB for an utterance as it is read.
@@ -209,7 +223,30 @@ class DANNBrain(SERBrain):
             reader.held |= held
             reader.know_speakers(dict(zip(parts, corpus)))
             if parts.get("train"):
-                reader.standardise.fit(held.values())
+                reader.standardise.fit(self.counted(parts, domain, held))
+
+    def counted(self, parts, domain, held):
+        """Returns the features that a corpus is standardised by.
+
+        Arguments
+        ---------
+        parts : dict
+            Part to annotation.
+        domain : int
+        held : dict
+            Place to features, of this corpus.
+
+        Returns
+        -------
+        list of torch.Tensor
+        """
+        if self.standardise_by == "train":
+            return held_of(self.readers[SOURCE].held, parts["train"].values())
+        learnt = of_domain(parts.get("target", {}), domain)
+        if not learnt:
+            return list(held.values())
+        known = {place(entry) for entry in learnt.values()}
+        return [frames for key, frames in held.items() if key in known]
 
     def make_dataset(self, annotation):
         """Makes a dataset of features ``[n_frames, dim]`` and domains."""
@@ -298,10 +335,13 @@ class DANNBrain(SERBrain):
             "embeddings": emotion,
         }
         if self.system == "dann":
+            seen = language * torch.cat(kept)
+            if self.joined is not None:
+                posterior = self.modules.classifier(language).softmax(dim=1)
+                seen = self.joined(seen, posterior)
             # Eq. 3 and 4
-            reversed_ = self.modules.reversal(language * torch.cat(kept))
             predictions["languages"] = self.modules.language_classifier(
-                reversed_
+                self.modules.reversal(seen)
             )
             predictions["domains"] = domains.long()
         return predictions
@@ -364,6 +404,18 @@ class DANNBrain(SERBrain):
             for weight in module.parameters()
             if weight.ndim > 1
         )
+
+
+def only_one(frames):
+    """Returns the one frame that there is.
+
+    Example
+    -------
+    >>> only_one(torch.ones(1, 2))
+    tensor([1., 1.])
+    """
+    (frame,) = frames
+    return frame
 
 
 def read_by_domain(readers, entry):

@@ -52,6 +52,7 @@ PROTOCOLS = {
         manifest.FIVE_FOLDS,
         manifest.AMBIGUOUS,
         open_lingual.CROSS_LINGUAL,
+        open_lingual.SPEAKERS_APART,
         open_lingual.MONO_LINGUAL,
     )
 }

@@ -77,6 +77,56 @@ def cross_lingual(
 
 
 @checked
+def speakers_apart(
+    languages,
+    valid_language: OneOf("source") = "source",
+    source_valid_share: Share = 0.2,
+    target_test_share: Share = 0.5,
+    split_by: OneOf("speaker") = "speaker",
+    enrolment: Enrolment = 0,
+):
+    """Splits two languages: who tests is not adapted to.
+
+    Arguments
+    ---------
+    languages : dict
+        ``source`` and ``target`` -> annotation; utterances of the target
+        without a label are not tested.
+    valid_language, split_by : str
+        There is one way here; they are settings of `cross_lingual`.
+    source_valid_share, target_test_share : float
+        Of the source the speakers who choose the epoch, of the target those who
+        test; both are whole speakers.
+    enrolment : int
+        See `speaker_folds.enrol`.
+
+    Returns
+    -------
+    dict
+        ``train``, ``valid``, ``test``, and ``target``, the other speakers of the
+        target -> annotation.
+
+    Raises
+    ------
+    InputError
+        If a part can't be drawn.
+    """
+    train, valid = hold_out(languages["source"], source_valid_share, split_by)
+    known = with_labels(languages["target"])
+    target, test = languages["target"], {}
+    if known:
+        _, test = hold_out(known, target_test_share, split_by)
+        tested = {entry["speaker"] for entry in test.values()}
+        target = {
+            key: entry
+            for key, entry in target.items()
+            if entry.get("speaker") not in tested
+        }
+    parts = _sorted({"train": train, "valid": valid, "test": test}, enrolment)
+    return parts | {"target": dict(sorted(target.items()))}
+
+
+@checked
 def target_alone(
     languages,
     mono_test_share: Share = 0.25,
@@ -111,6 +161,22 @@ CROSS_LINGUAL = Protocol(
     },
     function=cross_lingual,
     transductive=True,
+)
+SPEAKERS_APART = Protocol(
+    name="cross-lingual-speakers@1",
+    text="of the source language speakers with a fifth of the utterances choose "
+    "the epoch, the others train; of the target language speakers with half of "
+    "the utterances test; the speech of its others, without labels, takes part "
+    "in the training of DANN",
+    reading=BY_WORD,
+    splitting={
+        "valid_language": "source",
+        "source_valid_share": 0.2,
+        "target_test_share": 0.5,
+        "split_by": "speaker",
+        "enrolment": 0,
+    },
+    function=speakers_apart,
 )
 MONO_LINGUAL = Protocol(
     name="open-mono-lingual@1",
