@@ -324,6 +324,8 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
             self.checkpointer.save_and_keep_only(
                 meta={"epoch": epoch} | meta,
                 max_keys=["UA"] if best else [],
+                # SpeechBrain adds to its default, which grows with each epoch
+                importance_keys=[],
                 verbosity=logging.DEBUG,
             )
 
