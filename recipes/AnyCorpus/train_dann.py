@@ -47,13 +47,17 @@ def make(hparams):
 
 
 def fill_in(settings, parts):
-    """Returns the classes of the task."""
+    """Returns what open settings are: batch norm, and the classes of the task."""
     from speechbrain_ser.methods.dann import check_together
 
-    check_together(settings)
-    if settings["labels"] is not None:
-        return {}
-    return {"labels": TASKS[settings["task"]]}
+    ours = settings["system"] == "dann"
+    defaults = {
+        "batch_norm": "bn3" if ours else "bn1",
+        "labels": TASKS[settings["task"]],
+    }
+    filled = {k: v for k, v in defaults.items() if settings[k] is None}
+    check_together(settings | filled)
+    return filled
 
 
 def about(settings):

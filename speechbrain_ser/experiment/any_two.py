@@ -74,7 +74,9 @@ class AnyTwo(TwoLanguages):
 
     def transductive(self, settings):
         """Whether who is tested is listened to; see `Experiment`."""
-        return self.standardise_by == "speaker" or super().transductive(settings)
+        return self.standardise_by == "speaker" or super().transductive(
+            settings
+        )
 
 
 def found_protocol(protocols, word):

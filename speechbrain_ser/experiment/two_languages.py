@@ -130,5 +130,5 @@ def split_languages(languages, protocol, changes, alone=False):
         "target": marked(languages["target"], TARGET),
     }
     parts = {"target": given["target"]} | protocol.split(given, **changes)
-    hidden = without_labels(parts.pop("target"))
+    hidden = marked(without_labels(parts.pop("target")), TARGET)
     return parts | {"target": hidden}

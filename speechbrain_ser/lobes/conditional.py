@@ -44,7 +44,9 @@ class OuterProduct(torch.nn.Module):
         return (posterior.unsqueeze(2) * embeddings.unsqueeze(1)).flatten(1)
 
 
-def seen_size(adversary: OneOf(*ADVERSARIES), dim: Whole(1), n_classes: Whole(2)):
+def seen_size(
+    adversary: OneOf(*ADVERSARIES), dim: Whole(1), n_classes: Whole(2)
+):
     """Returns the size of what an adversary sees.
 
     Arguments

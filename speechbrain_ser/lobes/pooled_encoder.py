@@ -39,7 +39,9 @@ class PooledEncoder(torch.nn.Module):
         self,
         input_size: Whole(1),
         size: Whole(1) = 64,
-        hidden_sizes: ListOf(Whole(1), example="'[256]', or '[]' for none") = (),
+        hidden_sizes: ListOf(
+            Whole(1), example="'[256]', or '[]' for none"
+        ) = (),
         dropout: Number(0, 0.99) = 0.5,
     ):
         super().__init__()

@@ -6,10 +6,16 @@ import torch
 
 from conftest import save_ssl_model
 from speechbrain_ser.data.cached_features import cached_features
-from speechbrain_ser.data.layer_statistics import LayerStatistics
+from speechbrain_ser.data.layer_statistics import (
+    LayerStatistics,
+    PooledLayers,
+    taken,
+    taken_size,
+)
 from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.lobes.speech_encoder import speech_encoder
 from speechbrain_ser.utils.audio import place
+from speechbrain_ser.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +88,32 @@ def test_the_cache_keeps_them_whole(tones, tmp_path):
     assert rows.dtype == torch.float32 and rows.shape == (1, 52)
     again = cached_features(str(tmp_path), found, [tones], device="cpu")
     assert all(torch.equal(held[key], again[key]) for key in held)
+
+
+@pytest.mark.parametrize("layers, deviations", [(1, False), ([2, 0], True)])
+def test_one_vector_of_the_layers_that_are_kept(
+    folder, tones, tmp_path, layers, deviations
+):
+    """Side by side as they are named; the cache is that of all layers."""
+    statistics, cache = made(folder), tmp_path / "cache"
+    pooled = PooledLayers(statistics.encoder, layers, deviations)
+    entry = tones["tone0"]
+    rows = cached_features(cache, statistics, [tones])[place(entry)]
+    found = cached_features(cache, pooled, [tones])[place(entry)]
+    assert len(list(cache.iterdir())) == 1
+    size = 32 * (2 if deviations else 1)
+    named = [layers] if isinstance(layers, int) else layers
+    expected = [float(rows[i, c]) for i in named for c in range(size)]
+    assert found.shape == (1, pooled.dim) and found[0].tolist() == expected
+    assert taken_size(pooled) == len(expected) and taken_size(statistics) == 64
+    assert taken(statistics, rows) is rows
+
+
+def test_a_layer_that_is_not_there_is_refused(folder):
+    """With those that are there, and how several are given."""
+    encoder = made(folder).encoder
+    with pytest.raises(InputError, match="--layer is 3, .* the layers 0 to 2"):
+        PooledLayers(encoder, 3)
+    for layers in ([], -1, "last", True, [1.0]):
+        with pytest.raises(InputError, match="give 3, or"):
+            PooledLayers(encoder, layers)

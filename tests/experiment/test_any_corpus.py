@@ -1,5 +1,6 @@
 """The corpus that is asked for: its protocol, classes, name, and refusals."""
 
+import dataclasses
 import functools
 
 import pytest
@@ -9,7 +10,7 @@ from speechbrain_ser.corpora.protocols.open_corpora import (
     SPEAKERS_OUT,
 )
 from speechbrain_ser.experiment.any_corpus import AnyCorpus
-from speechbrain_ser.experiment.any_two import AnyTwo
+from speechbrain_ser.experiment.any_two import AnyTwo, found_protocol
 from speechbrain_ser.utils.errors import InputError
 
 FOUR = ["anger", "happiness", "neutral", "sadness"]
@@ -115,9 +116,7 @@ def test_unfit_choices_are_refused():
 
 def test_two_are_called_by_both():
     """For the report; a mini pair where nothing is asked for."""
-    more = dict(
-        output_folder="out", labels=["low", "high"], seed=1, protocol={}
-    )
+    more = dict(output_folder="out", labels=["low", "high"], seed=1)
     none = dict.fromkeys(("manifest", "target_manifest", "corpus_name"))
     two = AnyTwo("emodb", "nemo", mini={"data_folder": list}, **none, **more)
     filled = two.fill_in({"corpus_name": None}, None)
@@ -127,3 +126,28 @@ def test_two_are_called_by_both():
         "emodb",
         "ravdess",
     }
+
+
+@dataclasses.dataclass
+class Named:
+    """A protocol, as far as it matters here."""
+
+    name: str
+    transductive: bool = False
+
+
+def test_two_have_the_protocol_that_is_asked_for():
+    """The first by default; who is standardised by himself was listened to."""
+    known = [{"dann": Named("a@1")}, {"dann": Named("b@1")}]
+    assert found_protocol(known, None) is known[0]
+    assert found_protocol(known, "b@1") is known[1]
+    with pytest.raises(InputError, match="is c@1, .* give one of a@1, b@1"):
+        found_protocol(known, "c@1")
+    more = dict(output_folder="out", labels=["low", "high"], seed=1)
+    more |= dict.fromkeys(("manifest", "target_manifest", "corpus_name"))
+    for by in ("corpus", "speaker", "train"):
+        two = AnyTwo(
+            "emodb", "nemo", standardise_by=by, protocols=known, **more
+        )
+        assert two.protocol is known[0]
+        assert two.transductive({"system": "dann"}) == (by == "speaker")

@@ -7,6 +7,7 @@ from speechbrain_ser.corpora.protocols.cross_lingual import (
     CROSS_LINGUAL,
     MONO_LINGUAL,
 )
+from speechbrain_ser.corpora.protocols.open_lingual import SPEAKERS_APART
 from speechbrain_ser.experiment.two_languages import (
     TwoLanguages,
     split_languages,
@@ -149,3 +150,15 @@ def test_the_title_names_what_was_run(languages, tmp_path):
     about = {"system": "dann", "batch_norm": "bn1", "experiment": "a, b"}
     title = make(tmp_path, languages).title(about)
     assert title == "dann (bn1), a, b, mine, seed 1"
+
+
+def test_a_protocol_may_say_what_is_adapted_to(languages):
+    """Then it is that alone, without labels and of the target's domain."""
+    parts = split_languages(languages, SPEAKERS_APART, {})
+    assert list(parts) == ["train", "valid", "test", "target"]
+    whole = parts["test"].keys() | parts["target"].keys()
+    assert whole == languages["target"].keys()
+    assert not parts["test"].keys() & parts["target"].keys()
+    for entry in parts["target"].values():
+        assert entry["domain"] == 1 and "emotion" not in entry
+    assert {entry["domain"] for entry in parts["test"].values()} == {1}

@@ -53,8 +53,7 @@ RUNS = {
     ),
     "DANN": (
         *("train_dann", "dann_whisper", "wav2vec2"),
-        "--layer 1 --frame_dim 32 --number_of_epochs 1 --n_frames 60 "
-        "--n_filters 16",
+        "--layer 1 --frame_dim 32 --number_of_epochs 1",
     ),
     "probe": ("train_probe", "probe", "wav2vec2", "--deviations True"),
 }

@@ -251,6 +251,16 @@ CASES = (
             prepare=initialize,
         ),
         Case(
+            "lobes.conditional.OuterProduct",
+            "",
+            lambda draw: (draw(N, DIM), draw(N, CLASSES).softmax(1)),
+        ),
+        Case(
+            "lobes.pooled_encoder.PooledEncoder",
+            f"input_size: {DIM}\nsize: 5\nhidden_sizes: [7]",
+            vectors,
+        ),
+        Case(
             "lobes.codebook.Codebook",
             f"n_prototypes: 7\ndim: {DIM}",
             frames,

@@ -14,6 +14,8 @@ from tests.recipes.helpers import ROOT
 
 DANN = ROOT / "recipes" / "RECOLA" / "train_dann.py"
 HPARAMS = str(DANN.parent / "hparams" / "dann.yaml")
+# with what is not in the paper
+OPEN = str(ROOT / "recipes" / "AnyCorpus" / "hparams" / "dann_logmel.yaml")
 LABELS = ["low", "high"]
 TRAIN, VALID = sb.Stage.TRAIN, sb.Stage.VALID
 # 60 frames: 17 after the convolution, 4 pooled, 5 x 6 = 30 numbers
@@ -64,10 +66,10 @@ def split(system="dann"):
     return split_languages(languages, protocol, {}, alone)
 
 
-def build_bare(folder, **settings):
+def build_bare(folder, path=HPARAMS, **settings):
     """Builds the Brain without parts; ``built`` holds its hparams."""
     settings = SMALL | {"output_folder": str(folder)} | settings
-    hparams = load(HPARAMS, with_overrides("", **settings))
+    hparams = load(path, with_overrides("", **settings))
     run_opts = {"device": "cpu", "noprogressbar": True}
     run_opts = sb.core.RunOptions.from_dictionary(run_opts)
     brain = hparams["brain"](run_opts=run_opts, checkpointer=None)

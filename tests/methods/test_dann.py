@@ -14,6 +14,7 @@ from tests.methods.dann_brain import (
     HPARAMS,
     LABELS,
     MODULES,
+    OPEN,
     TRAIN,
     VALID,
     array,
@@ -126,7 +127,7 @@ def test_settings_reach_the_modules(build):
 # Eq. 5 to 7
 
 
-def by_reference(brain, batch, way):
+def by_reference(brain, batch, way, conditional=False):
     """Logits of emotion and language, all from the reference's loops."""
     encoder = brain.modules.encoder
     vectors = [
@@ -147,12 +148,19 @@ def by_reference(brain, batch, way):
     emotion, language = reference.normalised(
         way, np.array(vectors[:n]), np.array(vectors[n:]), gamma, beta
     )
-    return [
-        x @ array(layer.w.weight).T + array(layer.w.bias)
-        for x, layer in (
-            (emotion, brain.modules.classifier),
-            (language, brain.modules.language_classifier),
+    weight, bias = (array(p) for p in brain.modules.classifier.w.parameters())
+    if conditional:
+        told = np.exp(reference.log_softmax(language @ weight.T + bias))
+        language = np.array(
+            [
+                [p * x for p in told[i] for x in v]
+                for i, v in enumerate(language)
+            ]
         )
+    told = brain.modules.language_classifier.w
+    return [
+        emotion @ weight.T + bias,
+        language @ array(told.weight).T + array(told.bias),
     ]
 
 
@@ -183,6 +191,41 @@ def test_loss_is_equations_5_to_7(build, way, alpha, beta):
     right = languages.argmax(axis=1) == np.array([0] * 6 + [1] * 6)
     recall = (right[:6].mean() + right[6:].mean()) / 2
     assert noted["domain_UA"] == pytest.approx(recall)
+
+
+@pytest.mark.parametrize("way", TOGETHER)
+def test_a_conditional_adversary_sees_each_class(build, way):
+    """Embedding times posterior; the loss is Eq. 6 of it, and Eq. 7."""
+    brain = build(path=OPEN, adversary="conditional", batch_norm=way, alpha=0.4)
+    batch = begin(brain)[1]
+    stir(brain)
+    predictions = brain.compute_forward(batch, TRAIN)
+    logits, languages = by_reference(brain, batch, way, conditional=True)
+    assert brain.modules.language_classifier.w.weight.shape == (2, 60)
+    np.testing.assert_allclose(
+        array(predictions["languages"]), languages, rtol=1e-3, atol=1e-4
+    )
+    loss = brain.compute_objectives(predictions, batch, TRAIN)
+    expected = reference.total_loss(
+        0.4,
+        reference.emotion_loss(logits, labels_of(batch)),
+        reference.language_loss(languages, 6),
+    )
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_conditional_adversary_moves_no_emotion_classifier(build):
+    """The posterior is given: the encoder alone hides the language."""
+    brain = build(path=OPEN, adversary="conditional", alpha=0.5, beta=1.0)
+    batch = begin(brain)[0]
+    brain.reversal.scale = 1.0
+    predictions = brain.compute_forward(batch, TRAIN)
+    brain.cross_entropy(
+        predictions["languages"], predictions["domains"], weighted=False
+    ).backward()
+    assert all(p.grad is None for p in brain.modules.classifier.parameters())
+    slope = brain.modules.encoder.conv.weight.grad
+    assert slope is not None and slope.abs().sum() > 0
 
 
 @pytest.mark.parametrize("system", ["base", "mono"])

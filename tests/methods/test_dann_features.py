@@ -11,7 +11,7 @@ import torch
 from speechbrain_ser.data.domains import NAMES
 from speechbrain_ser.lobes.features import LogMel
 from speechbrain_ser.utils.audio import load_audio
-from tests.methods.dann_brain import LABELS, array, build_bare, read
+from tests.methods.dann_brain import LABELS, OPEN, array, build_bare, read
 from tests.references import dann as reference
 
 
@@ -82,6 +82,44 @@ def test_features_are_standardised_by_their_own_corpus(spoken, tmp_path):
         for key, entry in spoken[part].items():
             other = spoken["target"][key]
             assert torch.equal(read(brain, entry), read(brain, other))
+
+
+def whole(parts):
+    """All log-Mel frames of the speech of parts, once."""
+    entries = {e["wav"]: e for part in parts for e in part.values()}
+    frames = [
+        LogMel(n_mels=8)(load_audio(entry)[None], torch.ones(1))[0][0]
+        for entry in entries.values()
+    ]
+    return torch.cat(frames).double()
+
+
+def test_both_by_the_source(spoken, tmp_path):
+    """One standardisation leaves the languages as far apart as they are."""
+    spoken["valid"] = {"v": spoken["train"].pop("1")}
+    brain = heard(tmp_path, spoken, path=OPEN, standardise_by="train")
+    frames = whole([spoken["train"]])
+    assert len(frames) < len(whole([spoken["train"], spoken["valid"]]))
+    for reader in brain.readers:
+        mean, std = reader.standardise.mean, reader.standardise.std
+        torch.testing.assert_close(mean.double(), frames.mean(dim=0))
+        torch.testing.assert_close(std.double(), frames.std(0, correction=0))
+
+
+def test_a_target_is_standardised_by_what_is_learnt_from(spoken, tmp_path):
+    """Who tests has no part in it; the source counts whole, as before."""
+    for part in ("test", "valid"):
+        for key in spoken[part]:
+            spoken["target"].pop(key)
+    spoken["target"]["x"] = spoken["test"].pop("1")
+    brain = heard(tmp_path, spoken)
+    for reader, parts in zip(
+        brain.readers, ([spoken["train"]], [spoken["target"]])
+    ):
+        frames = whole(parts)
+        torch.testing.assert_close(
+            reader.standardise.mean.double(), frames.mean(dim=0)
+        )
 
 
 def test_features_are_computed_once(spoken, tmp_path, monkeypatch):

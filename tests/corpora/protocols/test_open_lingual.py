@@ -12,9 +12,14 @@ from tests.corpora.protocols.made import shuffled
 from tests.corpora.protocols.made_open import made_emodb, made_ravdess
 
 CROSS = PROTOCOLS["open-cross-lingual@1"]
+APART = PROTOCOLS["cross-lingual-speakers@1"]
 MONO = PROTOCOLS["open-mono-lingual@1"]
 # As in test_open.py.
-PINNED = {"open-cross-lingual@1": "393fce0b", "open-mono-lingual@1": "25ce74f7"}
+PINNED = {
+    "open-cross-lingual@1": "393fce0b",
+    "cross-lingual-speakers@1": "34d99ba5",
+    "open-mono-lingual@1": "25ce74f7",
+}
 
 
 def languages(task="arousal"):
@@ -34,7 +39,7 @@ def test_a_protocol_never_changes_under_its_name(name):
     assert PINNED[name] and found.startswith(PINNED[name]), found[:8]
 
 
-@pytest.mark.parametrize("protocol", [CROSS, MONO])
+@pytest.mark.parametrize("protocol", [CROSS, APART, MONO])
 @pytest.mark.parametrize("enrolment", [0, 3])
 def test_nobody_stands_on_two_sides(protocol, enrolment):
     """In either language, whatever the order of the annotation."""
@@ -101,7 +106,36 @@ def test_the_target_alone():
     assert not MONO.transductive
 
 
-@pytest.mark.parametrize("protocol", [CROSS, MONO])
+def test_who_tests_is_not_adapted_to():
+    """Half of the target's speech each; what has no label is adapted to."""
+    given = languages()
+    parts = APART.split(given)
+    assert not who(parts["test"]) & who(parts["target"])
+    assert parts["test"].keys() | parts["target"].keys() == (
+        given["target"].keys()
+    )
+    assert 0.5 <= len(parts["test"]) / len(given["target"]) < 0.55
+    whole = CROSS.split(given)
+    assert parts["train"] == whole["train"] and parts["valid"] == whole["valid"]
+    assert not APART.transductive and "transductive" not in APART.text
+    # an unlabelled utterance goes where its speaker is not tested
+    tested, other = min(who(parts["test"])), min(who(parts["target"]))
+    more = {
+        name: {"wav": f"{name}.wav", "speaker": name}
+        for name in (tested, other, "new")
+    }
+    again = APART.split(given | {"target": given["target"] | more})
+    assert again["test"] == parts["test"]
+    assert again["target"].keys() - parts["target"].keys() == {other, "new"}
+    bare = APART.split(given | {"target": more})
+    assert bare["test"] == {} and bare["target"].keys() == more.keys()
+    fewer = APART.split(given, target_test_share=0.2)
+    assert 0.2 <= len(fewer["test"]) / len(given["target"]) < 0.25
+    with pytest.raises(InputError, match="valid_language is 'target'"):
+        APART.split(given, valid_language="target")
+
+
+@pytest.mark.parametrize("protocol", [CROSS, APART, MONO])
 def test_one_speaker_alone_is_refused(protocol):
     """Nobody is left to choose the epoch."""
     given = {
