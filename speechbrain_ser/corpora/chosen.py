@@ -35,7 +35,8 @@ def read_chosen(
     corpus : str, optional
         Of the names.
     data_folder : str, optional
-        The corpus's.
+        The corpus's; ``{corpus}`` in it stands for its name here, so that a
+        table of several corpora has one setting for all.
     manifest : str, optional
         CSV or JSON.
     labels : list of str, optional
@@ -67,7 +68,8 @@ def read_chosen(
         check_choice(corpora, corpus, data_folder, manifest)
         if manifest is not None:
             return read_manifest(manifest, labels, map, data_root)
-        return corpora[corpus](data_folder, labels)
+        folder = str(data_folder).replace("{corpus}", corpus)
+        return corpora[corpus](folder, labels)
     except InputError as error:
         raise InputError(renamed(str(error), names)) from None
 

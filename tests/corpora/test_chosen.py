@@ -34,6 +34,12 @@ def test_a_corpus_is_read_with_its_labels():
     assert found == {"emodb": ("here", ["anger"])}
 
 
+def test_a_folder_of_several_corpora():
+    """Each has its word for a name, wherever that stands."""
+    found = choose(corpus="emodb", data_folder="all/{corpus}/x", labels=None)
+    assert found == {"emodb": ("all/emodb/x", None)}
+
+
 def test_a_manifest_is_read_with_its_settings():
     """All four; a corpus has none of them but the labels."""
     more = {"labels": ["x"], "map": "a=x", "data_root": "d"}
