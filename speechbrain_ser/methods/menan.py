@@ -28,6 +28,7 @@ from speechbrain_ser.methods.menan_parts import (
     Speed,
     by_speaker,
     note_best_epochs,
+    only_one,
     training_speakers,
 )
 from speechbrain_ser.schedules import ReversalRamp, polynomial_rate
@@ -79,14 +80,15 @@ class MEnANBrain(SERBrain):
         loses the emotion too.
     power : float
         Of the polynomial decay of the learning rates.
-    features : LogMelPitchEnergy or a speech encoder
+    features : LogMelPitchEnergy, a speech encoder or PooledLayers
         What is computed of all speech, once, and held in memory: 17 kB for a
         second. Of an encoder, the output of its frozen blocks.
     standardisation : Standardisation
         Of the features; fitted on what trains, else as it was loaded.
-    duration : float
+    duration : float or None
         Of what the encoder sees, in seconds, see
-        `lobes.features.repeated_or_middle`.
+        `lobes.features.repeated_or_middle`; None: of an utterance the features
+        are one vector, which the encoder takes.
     speeds : list of float
         Of the copies that train besides, see `utils.audio.with_speeds`.
     cache_folder : str
@@ -113,7 +115,7 @@ class MEnANBrain(SERBrain):
         power: Number(0),
         features,
         standardisation,
-        duration: Number(0.3),
+        duration: Number(0.3, optional=True),
         speeds: ListOf(Speed(), example="'[0.9, 1.1]', or '[]' for none"),
         cache_folder: Word(needed="for the features", counts=NOTHING),
         standardise_by: OneOf(*WAYS) = "train",
@@ -131,15 +133,17 @@ class MEnANBrain(SERBrain):
         self.power = power
         self.features = features
         self.standardisation = standardisation
-        n_samples = torch.tensor(round(duration * self.sample_rate))
-        n_frames = int(features.count_frames(n_samples))
+        self.n_frames, finish = None, only_one
+        if duration is not None:
+            n_samples = torch.tensor(round(duration * self.sample_rate))
+            self.n_frames = int(features.count_frames(n_samples))
+            finish = functools.partial(
+                repeated_or_middle, n_frames=self.n_frames
+            )
         check_size(features, standardisation)
         # kept without the repetition, which is long
         self.reader = StandardisedReader(
-            standardisation,
-            functools.partial(repeated_or_middle, n_frames=n_frames),
-            standardise_by,
-            keep=False,
+            standardisation, finish, standardise_by, keep=duration is None
         )
         self.speeds = speeds
         self.cache_folder = cache_folder
@@ -181,7 +185,7 @@ class MEnANBrain(SERBrain):
         self.reader.fit(parts | ({"train": training} if training else {}))
 
     def make_dataset(self, annotation):
-        """Makes a dataset of features ``[n_frames, dim]`` and speakers.
+        """Makes a dataset of features and speakers.
 
         A speaker is a number, -1 of those who do not train.
         """
@@ -234,8 +238,7 @@ class MEnANBrain(SERBrain):
         """Trains on one batch; ``menan`` in both steps of section 3.3.
 
         One pass through the encoder serves both. Step 1 moves SC alone, so
-        after it enc(x) is still what it was: no dropout, no batch norm and no
-        changed weight lies on the way from x to v.
+        after it enc(x), with what dropout left of it, is still what it was.
         """
         if self.system != "menan":
             return super().fit_batch(batch)
