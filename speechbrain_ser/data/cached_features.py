@@ -64,9 +64,7 @@ def cached_features(
     half = hasattr(features, "has_prefix")  # frames of a speech model
     cache = FrameCache(folder, features, sample_rate, half, copies)
     speech = fill_once(cache, features, annotations, device, what or "features")
-    return {
-        key: taken(features, cache.read(entry)) for key, entry in speech.items()
-    }
+    return {k: taken(features, cache.read(e)) for k, e in speech.items()}
 
 
 def held_of(held, entries):

@@ -105,6 +105,29 @@ def dann(source):
     )
 
 
+def dann_pooled(source):
+    """DANN on a layer of a frozen speech model, pooled."""
+    from speechbrain_ser.lobes.speech_encoder import speech_encoder
+
+    frozen = {"frozen": True, "weighted": True}
+    made = speech_encoder(source, "unused", layer=2, **frozen)
+    told = {"name": "small", "copied": False}
+    told["prefix_sha256"] = made.prefix_digest()
+    pooled = "speechbrain_ser.data.layer_statistics.PooledLayers"
+    settings = {"encoder": encoder(**frozen), "layers": [0, 2]}
+    return model(
+        "DANNModel",
+        features={"call": pooled, "with": settings},
+        encoder=call("pooled_encoder.PooledEncoder", input_size=64, size=6),
+        norm=call("domain_norm.DomainBatchNorm", dim=6, way="bn3"),
+        classifier=call("torch.nn.Linear", 6, 4),
+        n_frames=None,
+        source_standardise=call("features.Standardisation", dim=64),
+        standardise=call("features.Standardisation", dim=64),
+        dimension="arousal",
+    ) | {"encoder": told}
+
+
 def menan(source):
     """MEnAN on features with pitch."""
     return model(
@@ -154,6 +177,7 @@ KINDS = {
     "LPMN": lpmn,
     "GMP-ATL": gmp_atl,
     "DANN": dann,
+    "DANN, pooled": dann_pooled,
     "MEnAN": menan,
     "probe": probe,
 }

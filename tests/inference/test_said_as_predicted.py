@@ -51,6 +51,10 @@ RUNS = {
         "--duration 1.5 --channels 8 --number_of_epochs 1 --speaker_steps 2 "
         "--speeds [0.9]",
     ),
+    "MEnAN, pooled": (
+        *("train_menan", "menan_whisper", "whisper"),
+        "--layer 2 --frame_dim 64 --number_of_epochs 1 --speaker_steps 2",
+    ),
     "DANN": (
         *("train_dann", "dann_whisper", "wav2vec2"),
         "--layer 1 --frame_dim 32 --number_of_epochs 1",
