@@ -56,17 +56,29 @@ def read_smaller(path):
     return file
 
 
+def tiny_nemo(folder):
+    """Fills a folder with what nEMO's names say, without speech."""
+    for speaker in nemo.SPEAKERS:
+        for emotion in nemo.FOUR_CLASSES["labels"]:
+            for sentence in range(3):
+                wav = folder / f"{speaker}_{emotion}_{sentence}.wav"
+                soundfile.write(wav, [0.1] * 800, 16000)
+    return folder
+
+
 def any_folders(path, folder, cache):
     """The folders that a table of AnyCorpus asks for, of mini corpora."""
     if path.parts[-2] != "AnyCorpus":
         return []
     if path.stem.endswith("nemo"):
-        for speaker in nemo.SPEAKERS:
-            for emotion in nemo.FOUR_CLASSES["labels"]:
-                for sentence in range(3):
-                    wav = folder / f"{speaker}_{emotion}_{sentence}.wav"
-                    soundfile.write(wav, [0.1] * 800, 16000)
-        return ["--data_folder", folder]
+        return ["--data_folder", tiny_nemo(folder)]
+    if path.stem.startswith("claims_dann"):  # three corpora side by side
+        (folder / "all" / "nemo").mkdir(parents=True)
+        tiny_nemo(folder / "all" / "nemo")
+        (folder / "all" / "emodb").symlink_to(mini_emodb(cache))
+        (folder / "all" / "ravdess").symlink_to(mini_ravdess(cache))
+        every = folder / "all" / "{corpus}"
+        return ["--data_folder", every, "--target_folder", every]
     arguments = ["--data_folder", mini_emodb(cache)]
     if path.stem.endswith("ravdess"):
         arguments = ["--data_folder", mini_ravdess(cache)]
