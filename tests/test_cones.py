@@ -15,6 +15,7 @@ HOME = ROOT / "speechbrain_ser"
 LOBES = {
     "centering": [],
     "codebook": ["pooling"],
+    "conditional": [],
     "conv_attention": ["pooling"],
     "domain_norm": [],
     "features": ["pitch"],
@@ -28,6 +29,7 @@ LOBES = {
     "masked_prediction": [],
     "multitask_head": ["pooling"],
     "pitch": [],
+    "pooled_encoder": [],
     "pooling": [],
     "prototypes": ["centering"],
     "small_hubert": [],

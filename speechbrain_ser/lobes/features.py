@@ -380,6 +380,18 @@ def fixed_length(frames, n_frames=750):
     return frames[start : start + n_frames]
 
 
+def only_one(frames):
+    """Returns the one frame that there is.
+
+    Example
+    -------
+    >>> only_one(torch.ones(1, 2))
+    tensor([1., 1.])
+    """
+    (frame,) = frames
+    return frame
+
+
 def repeated_or_middle(frames, n_frames):
     """Brings one utterance to a fixed number of frames by its own speech.
 

@@ -33,7 +33,7 @@ from speechbrain_ser.data.standardised_reader import (
 )
 from speechbrain_ser.lobes.conditional import ADVERSARIES, OuterProduct
 from speechbrain_ser.lobes.domain_norm import STATISTICS
-from speechbrain_ser.lobes.features import fixed_length
+from speechbrain_ser.lobes.features import fixed_length, only_one
 from speechbrain_ser.schedules import ReversalRamp, decayed_rate
 from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.distributed import (
@@ -404,18 +404,6 @@ class DANNBrain(SERBrain):
             for weight in module.parameters()
             if weight.ndim > 1
         )
-
-
-def only_one(frames):
-    """Returns the one frame that there is.
-
-    Example
-    -------
-    >>> only_one(torch.ones(1, 2))
-    tensor([1., 1.])
-    """
-    (frame,) = frames
-    return frame
 
 
 def read_by_domain(readers, entry):

@@ -20,7 +20,7 @@ from speechbrain_ser.data.standardised_reader import (
     StandardisedReader,
     check_size,
 )
-from speechbrain_ser.lobes.features import repeated_or_middle
+from speechbrain_ser.lobes.features import only_one, repeated_or_middle
 from speechbrain_ser.lobes.speaker_invariant import standardised
 from speechbrain_ser.losses import MaxEntropyLoss, entropy
 from speechbrain_ser.methods.menan_parts import (
@@ -28,7 +28,6 @@ from speechbrain_ser.methods.menan_parts import (
     Speed,
     by_speaker,
     note_best_epochs,
-    only_one,
     training_speakers,
 )
 from speechbrain_ser.schedules import ReversalRamp, polynomial_rate

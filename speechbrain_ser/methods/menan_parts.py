@@ -37,18 +37,6 @@ class Speed(Number):
         return f"{super().bounds()} other than 1"
 
 
-def only_one(frames):
-    """Returns the one frame that there is.
-
-    Example
-    -------
-    >>> only_one([[1.0, 2.0]])
-    [1.0, 2.0]
-    """
-    (frame,) = frames
-    return frame
-
-
 def training_speakers(train):
     """Returns the names of the speakers who train, sorted.
 
