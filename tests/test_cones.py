@@ -24,6 +24,7 @@ LOBES = {
     "kept_model": ["ssl_source"],
     "importance": ["codebook", "local_prototypes", "pooling"],
     "linear_probe": ["features", "pitch"],
+    "local_means": ["pooling"],
     "local_prototypes": ["codebook", "pooling"],
     "logmel": ["features", "pitch", "pooling"],
     "masked_prediction": [],
@@ -55,6 +56,12 @@ LOBES = {
     ],
     "ssl_prefix": [],
     "ssl_source": [],
+    "utterance_pooling": [
+        "codebook",
+        "local_means",
+        "local_prototypes",
+        "pooling",
+    ],
     "whisper": [
         "kept_model",
         "pooling",

@@ -16,6 +16,7 @@ from speechbrain_ser.inference.models import (
     DANNModel,
     GMPATLModel,
     IPRModel,
+    JointModel,
     LPMNModel,
     MEnANModel,
     ProbeModel,
@@ -249,6 +250,28 @@ def of_menan(brain, node, settings):
     return MEnANModel, arguments, made
 
 
+def of_joint(brain, node, settings):
+    """Takes pooling and head, and the statistics of frames and vectors."""
+    names = ["projection", "classifier"]
+    arguments, made = picked(brain, node, names)
+    arguments |= {
+        "features": brain.features,
+        "half": hasattr(brain.features, "has_prefix"),
+        "channels": brain.frame_standardisation,
+        "pooling": brain.pooling,
+        "standardise": brain.standardisation,
+        "scale": None if brain.am is None else brain.am.angular.scale,
+        "by": way(brain.reader),
+    }
+    made |= {
+        "features": node["features"],
+        "channels": node["frame_standardisation"],
+        "pooling": node["pooling"],
+        "standardise": node["standardisation"],
+    }
+    return JointModel, arguments, made
+
+
 def of_probe(brain, node, settings):
     """Takes the linear layer and what it is given.
 
@@ -307,5 +330,6 @@ KINDS = {
     "FineTuningBrain": of_gmp_atl,
     "DANNBrain": of_dann,
     "MEnANBrain": of_menan,
+    "JointBrain": of_joint,
     "ProbeBrain": of_probe,
 }

@@ -238,6 +238,61 @@ class MEnANModel(FeatureModel):
         return {"logits": self.classifier(embeddings), "embedding": embeddings}
 
 
+class JointModel(FeatureModel):
+    """Of `methods.joint.JointBrain`.
+
+    Arguments
+    ---------
+    features, pooling, projection, classifier : torch.nn.Module
+    channels : Standardisation
+        Of the frames.
+    scale : float or None
+        Of the cosines of AM-softmax; None: the classifier gives logits.
+    **kwargs : dict
+        Of `FeatureModel`; what is standardised is the pooled vector.
+    """
+
+    def __init__(
+        self,
+        features,
+        channels,
+        pooling,
+        projection,
+        classifier,
+        scale=None,
+        **kwargs,
+    ):
+        super().__init__(features, **kwargs)
+        self.channels = channels
+        self.pooling = pooling
+        self.projection = projection
+        self.classifier = classifier
+        self.loss = None if scale is None else AMSoftmaxLoss(scale=scale)
+
+    @torch.no_grad()
+    def frames(self, wav):
+        """Returns the utterance's vector, ``[1, size]``."""
+        frames = super().frames(wav).float().to(self.device).unsqueeze(0)
+        lengths = torch.ones(1, device=self.device)
+        pooled = self.pooling(self.channels(frames), lengths)
+        if isinstance(pooled, tuple):  # and which frames won
+            pooled = pooled[0]
+        return pooled.cpu()
+
+    def finished(self, frames):
+        """Returns the vector."""
+        return frames[0]
+
+    def compute(self, inputs, lengths):
+        """Projects and classifies."""
+        embeddings = self.projection(inputs)
+        scores = self.classifier(embeddings)
+        return {
+            "logits": scores if self.loss is None else self.loss.logits(scores),
+            "embedding": embeddings,
+        }
+
+
 class ProbeModel(FeatureModel):
     """Of `methods.probe.ProbeBrain`.
 

@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from speechbrain_ser.lobes.pooling import StatisticsPooling, valid_frames
-from speechbrain_ser.utils.settings import Whole
+from speechbrain_ser.utils.settings import OneOf, Whole
 from speechbrain_ser.utils.vectors import unit
+
+CLASSIFIED_BY = ("am_softmax", "cross_entropy")
 
 
 class BLSTMHead(torch.nn.Module):
@@ -159,3 +161,28 @@ class CosineClassifier(torch.nn.Module):
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             return F.linear(unit(embeddings), unit(self.weight))
+
+
+def make_classifier(
+    loss: OneOf(*CLASSIFIED_BY), input_size: Whole(1), n_classes: Whole(1)
+):
+    """Makes the classifier that a loss asks for: of cosines, or linear.
+
+    Arguments
+    ---------
+    loss : str
+        ``am_softmax`` or ``cross_entropy``.
+    input_size, n_classes : int
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Example
+    -------
+    >>> make_classifier("cross_entropy", 3, 2)
+    Linear(in_features=3, out_features=2, bias=True)
+    """
+    if loss == "am_softmax":
+        return CosineClassifier(input_size, n_classes)
+    return torch.nn.Linear(input_size, n_classes)

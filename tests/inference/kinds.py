@@ -148,6 +148,30 @@ def menan(source):
     )
 
 
+def joint(source):
+    """The parts together on log-Mel features."""
+    return model(
+        "JointModel",
+        features=call("features.LogMel", n_mels=8),
+        channels=call("features.Standardisation", dim=8),
+        pooling=call(
+            "utterance_pooling.make_utterance_pooling",
+            kind="local_means",
+            dim=8,
+            n_prototypes=3,
+        ),
+        projection=call("torch.nn.Linear", 24, 5),
+        classifier=call(
+            "multitask_head.make_classifier",
+            loss="am_softmax",
+            input_size=5,
+            n_classes=4,
+        ),
+        scale=10.0,
+        standardise=call("features.Standardisation", dim=24),
+    )
+
+
 def probe(source):
     """The probe of layers of a frozen speech model, by speaker."""
     from speechbrain_ser.lobes.speech_encoder import speech_encoder
@@ -179,5 +203,6 @@ KINDS = {
     "DANN": dann,
     "DANN, pooled": dann_pooled,
     "MEnAN": menan,
+    "joint": joint,
     "probe": probe,
 }

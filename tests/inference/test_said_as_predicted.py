@@ -59,6 +59,15 @@ RUNS = {
         *("train_dann", "dann_whisper", "wav2vec2"),
         "--layer 1 --frame_dim 32 --number_of_epochs 1",
     ),
+    "joint": (
+        *("train_joint", "joint_whisper", "whisper"),
+        "--layer 2 --frame_dim 32 --n_prototypes 4 --number_of_epochs 1",
+    ),
+    "joint, a speaker each": (
+        *("train_joint", "joint_whisper", "whisper"),
+        "--layer 2 --frame_dim 32 --n_prototypes 4 --number_of_epochs 1 "
+        "--standardise_by speaker --pooling lpmn --loss cross_entropy",
+    ),
     "probe": ("train_probe", "probe", "wav2vec2", "--deviations True"),
 }
 

@@ -178,6 +178,13 @@ def fit(module):
     module.fit([normal(torch.Generator().manual_seed(2), 9, DIM) * 3 + 1])
 
 
+def fit_kinds(module):
+    """Prototypes, and the mean of each kind of a few frames."""
+    generator = torch.Generator().manual_seed(2)
+    frames = normal(generator, 9, DIM) * 3 + 1
+    module.fit(normal(generator, 3, DIM), [frames])
+
+
 def run_norm(module, source, target):
     """In training by the batch, in evaluation by what was learnt."""
     if module.training:
@@ -375,6 +382,13 @@ CASES = (
             one_frame=one_frame,
         ),
         Case("lobes.pooling.MaxPooling", "", frames, one_frame=one_frame),
+        Case(
+            "lobes.local_means.LocalMeans",
+            f"{{n_prototypes: 3, dim: {DIM}, tau: 0.3}}",
+            frames,
+            one_frame=one_frame,
+            prepare=fit_kinds,
+        ),
         Case(
             "lobes.pitch.Pitch",
             "{}",
