@@ -333,7 +333,9 @@ def mini_iemocap(
     ['README.txt', 'Session1']
     """
 
-    return make_release(VERSION, FIRST_WAY, folder, seed, utterances_per_speaker)
+    return make_release(
+        VERSION, FIRST_WAY, folder, seed, utterances_per_speaker
+    )
 
 
 def make_release(version, way, folder, seed, utterances_per_speaker):
