@@ -37,7 +37,7 @@ VERSION = 2  # A part of the tree's name: raise it when any byte would change.
 PRECISE, AMBIGUOUS = 2.0, 1.6  # factors on `Speaker.expression`
 DECAY = 0.3  # seconds until an echo is 60 dB weaker
 ECHO = 0.5  # of the echo, whose energy is the square of it
-NOISE = 24.0  # dB, the speech above the noise
+NOISE = 18.0  # dB, the speech above the noise
 FARTHER = -6.0, 3.0  # dB of level: mean and standard deviation
 
 FADED = {
