@@ -7,10 +7,9 @@ neutral speech that a voice has. The others are weaker in two ways, `AMBIGUOUS`
 times that distance and a share of another emotion, neutral where the label is
 not; and they were recorded in another room, of `DECAY` seconds, by a microphone
 that is farther away (about 6 dB less, and noise that is `NOISE` dB below the
-speech). So does what annotators disagree about in the corpora of acted and of
-everyday speech. Who knows the precise ones alone meets speech that is mostly
-like neither of the classes; all classes are moved, which is why a method that
-takes each kind's own mean away finds them again.
+speech). Who knows the precise ones alone meets speech that is like none of
+them: UA on D3 of IPR's small setting, 20 epochs, one training each on one split
+(seed 11), is 29 from D1 alone, 47 with IPR and 74 with D2's labels.
 """
 
 import dataclasses
