@@ -98,7 +98,7 @@ class OtherSpeechReport(Report):
         sure = tempered(posterior, self.trust.temperature or 1).max()
         return (
             super().columns(prediction)
-            | {"confidence": round(float(sure), 6)}
+            | {"tempered_confidence": round(float(sure), 6)}
             | {name: round(float(prediction[name]), 6) for name in self.own}
             | {name: entry.get(name) for name in ("speaker", "gender")}
         )

@@ -41,7 +41,8 @@ def evaluate(run, parts, folder, run_opts=None):
         If the folder holds no trained run, or is the one that is written to, or
         a part is empty.
     """
-    settings = check_run(run, folder)
+    settings = check_run(run)
+    check_outside(run, folder)
     for name, part in parts.items():
         if not part:
             raise InputError(
@@ -107,8 +108,8 @@ def load_run(run, folder, **more):
     return load(os.path.join(run, HPARAMS), overrides)
 
 
-def check_run(run, folder):
-    """Refuses what is no trained run, and a report inside of the run.
+def check_run(run):
+    """Refuses what is no trained run.
 
     Returns
     -------
@@ -128,10 +129,14 @@ def check_run(run, folder):
         name.startswith("CKPT+") for name in os.listdir(saved)
     ):
         raise InputError(f"{saved} has no checkpoint: train the run first")
+    return settings
+
+
+def check_outside(run, folder):
+    """Refuses to write into the folder of a run."""
     inside, place = os.path.realpath(run), os.path.realpath(folder)
     if os.path.commonpath([inside, place]) == inside:
         raise InputError(
             f"{folder} is in the folder of the run, which is only read: give "
             "another one"
         )
-    return settings

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 
 CHOICES = ("no", "column", "folder", "all")
 ALONE = ("settings", "again")  # not kept: they are of one command
@@ -31,7 +32,14 @@ def parse(words):
     if "--" in words:
         place = words.index("--")
         words, names = words[:place], words[place + 1 :]
-    given = vars(_parser(argparse.SUPPRESS).parse_intermixed_args(words))
+    parser = _parser(argparse.SUPPRESS)
+    for word in words:
+        if word.startswith("-") and os.path.exists(word):
+            parser.error(
+                f"'{word}' begins with a dash: put such names behind --, as in "
+                f"ser-label --csv out.csv -- {word}"
+            )
+    given = vars(parser.parse_intermixed_args(words))
     if names:
         given["paths"] = given.get("paths", []) + names
     if not given.get("paths"):

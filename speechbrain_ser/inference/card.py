@@ -89,6 +89,8 @@ def use(config):
 def data(card):
     """Says what was trained on, and by which protocol."""
     corpus = card.get("corpus")
+    if corpus == "mini":
+        corpus = "the mini corpus: synthetic voices, which are nobody's"
     rows = [
         ("corpus", corpus),
         ("licence of the corpus", LICENCES.get(corpus, ASK)),

@@ -147,6 +147,11 @@ class EmotionModel(torch.nn.Module):
         """Names what is the method's own, in the order of `own`."""
         return []
 
+    @property
+    def of_posterior(self):
+        """Which of these are a class's posterior: name to the class's index."""
+        return {}
+
     def own(self, found):
         """Returns the method's own numbers of an utterance, a list."""
         return []

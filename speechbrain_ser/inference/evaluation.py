@@ -15,6 +15,7 @@ from speechbrain_ser.inference.other_corpus import (
     may_have_trained,
     shared_classes,
 )
+from speechbrain_ser.inference.spoken import few_spoken
 from speechbrain_ser.utils.errors import InputError
 
 # Choice of --speakers to by whom features are standardised.
@@ -51,6 +52,10 @@ def evaluate(recognizer, corpus, given):
     said = what_decides(recognizer, name, kept, speakers, given.min_confidence)
     claim(folder, given.model, said)
     say(name, kept, classes, recognizer)
+    if speakers == "column":
+        note = few_spoken(entry.get("speaker") for entry in kept.values())
+        if note is not None:
+            print(note)
     started = time.time()
     predictions, failed = answers_of(
         recognizer, kept, speakers, progress_over(len(kept))
@@ -70,7 +75,7 @@ def evaluate(recognizer, corpus, given):
         "hours": sum(e["duration"] for e in kept.values()) / 3600,
     }
     write_report(recognizer, predictions, folder, seconds, facts)
-    tell_trained(trained, recognizer, name)
+    tell_trained(trained, recognizer, name, given.manifest is not None)
 
 
 def what_decides(recognizer, name, kept, speakers, least):
@@ -121,7 +126,6 @@ def claim(folder, model, said):
             raise InputError(
                 f"{folder} holds something else: give another --output_folder"
             )
-    said = {"evaluation": said}
     check_folder(folder, said)
     claim_folder(folder, said)
 
@@ -190,8 +194,15 @@ def tell_failed(failed):
         print(f"left out, the model says nothing: {len(failed)} ({reason})")
 
 
-def tell_trained(trained, recognizer, name):
+def tell_trained(trained, recognizer, name, manifest=False):
     """Says whether the speakers may be those who trained the model."""
+    known = recognizer.card.get("corpus")
+    if manifest and known and not trained:
+        print(
+            f"the model was trained on {known}: if these recordings are among "
+            "it, the scores say nothing"
+        )
+        return
     if trained:
         print(
             f"the model was trained on {recognizer.card['corpus']}: speakers of "

@@ -49,10 +49,12 @@ def export(
         If there is no trained run, its model is of parts that a folder can't
         hold, or there is something in the folder.
     """
+    from speechbrain_ser.experiment.evaluate import check_outside
     from speechbrain_ser.inference.from_run import trained_run
     from speechbrain_ser.inference.tensors import speech_model_of
 
-    check_target(run, folder)
+    check_free(folder)
+    check_outside(run, folder)
     trained = trained_run(run, encoder_folder, device="cpu")
     _, encoder = speech_model_of(trained.model)
     config = config_of(trained, run, encoder, encoder_name, with_encoder)
@@ -62,20 +64,14 @@ def export(
     return config
 
 
-def check_target(run, folder):
-    """Refuses to write over anything, or into the run."""
+def check_free(folder):
+    """Refuses to write over anything."""
     if os.path.lexists(folder) and (
         not os.path.isdir(folder) or os.listdir(folder)
     ):
         raise InputError(
             f"{folder} is there already: give a folder that is not, or delete "
             "it"
-        )
-    inside, place = os.path.realpath(run), os.path.realpath(folder)
-    if os.path.commonpath([inside, place]) == inside:
-        raise InputError(
-            f"{folder} is in the folder of the run, which is only read: give "
-            "another one"
         )
 
 

@@ -34,6 +34,7 @@ from speechbrain_ser.utils.settings import (
 )
 
 CONFIG = "config.json"
+READY = "ready"  # the model in this package, where no folder is called so
 FORMAT = 1  # of config.json; raised when an earlier reader would misread it
 MODELS = {
     name: value
@@ -172,6 +173,8 @@ def load_folder(folder, encoder_folder=None):
     InputError
         If anything in it is missing, too much, or not what it says.
     """
+    if folder == READY and not os.path.isdir(folder):
+        folder = os.path.join(os.path.dirname(__file__), READY)
     config = read_config(folder)
     source = place_of(folder, config.get("encoder"), encoder_folder)
     path = os.path.join(folder, WEIGHTS)
@@ -181,6 +184,11 @@ def load_folder(folder, encoder_folder=None):
     except InputError as failure:
         if source is not None and encoder_folder is None:
             check_there(folder, config["encoder"], failure)
+        if encoder_folder is not None and encoder_folder in str(failure):
+            raise InputError(
+                f"--encoder_folder holds no {config['encoder']['name']}: "
+                f"{failure}"
+            ) from None
         raise InputError(
             f"the model in {folder} can't be built, {failure}"
         ) from None

@@ -81,11 +81,12 @@ def trained_run(run, source=None, device=None):
     from speechbrain_ser.experiment.hparams import nodes, peek, text_of
     from speechbrain_ser.experiment.run_folder import HPARAMS, OVERRIDES
 
-    check_run(run, os.path.join(run, os.pardir, "elsewhere"))
+    check_run(run)
     path = os.path.join(run, HPARAMS)
+    overrides = text_of(os.path.join(run, OVERRIDES))
     more = {}
     if source is not None:
-        if "ssl_source" not in peek(path, text_of(overrides_of(run))):
+        if "ssl_source" not in peek(path, overrides):
             raise InputError(
                 f"{run} has no pre-trained encoder: leave --encoder_folder out"
             )
@@ -101,7 +102,6 @@ def trained_run(run, source=None, device=None):
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-    overrides = text_of(os.path.join(run, OVERRIDES))
     node = nodes(path, overrides)["brain"]
     kind = type(brain).__name__
     if kind not in KINDS:
@@ -113,13 +113,6 @@ def trained_run(run, source=None, device=None):
     cls, arguments, made = KINDS[kind](brain, node, settings)
     model = cls(**arguments).to(brain.device).eval()
     return TrainedRun(model, made, arguments, brain, metrics_of(run), settings)
-
-
-def overrides_of(run):
-    """Returns the path of what the command line changed in a run."""
-    from speechbrain_ser.experiment.run_folder import OVERRIDES
-
-    return os.path.join(run, OVERRIDES)
 
 
 def metrics_of(run):

@@ -11,6 +11,7 @@ import sys
 import time
 
 from speechbrain_ser.inference.arguments import parse, settings_of
+from speechbrain_ser.inference.spoken import few_spoken
 from speechbrain_ser.utils.errors import InputError
 
 READY = os.path.join(os.path.dirname(__file__), "ready")
@@ -133,6 +134,10 @@ class Command:
             from speechbrain_ser.inference.languages import listen
 
             listen(model, options.language)
+        if model.by == "speaker":
+            note = few_spoken(each.speaker for each in speech)
+            if note is not None:
+                self.say(note)
         temperature = options.temperature or model.temperature
         model.temperature = 1.0  # what is kept is before it
         began = time.perf_counter()
@@ -140,6 +145,8 @@ class Command:
             sounds, said, computed = self.label(model, speech)
         took = time.perf_counter() - began
         made = Rows(model, speech, temperature, options.min_confidence)
+        # a folder, or all, is no speaker
+        made.speakers &= options.speakers in (None, "column")
         seconds = [getattr(sound, "duration", None) for sound in sounds]
         rows = [made.make(*each) for each in zip(speech, seconds, said)]
         write_outputs(self.outputs, rows, sys.stdout)

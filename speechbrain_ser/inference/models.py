@@ -193,11 +193,16 @@ class DANNModel(FeatureModel):
         """How likely the dimension is high."""
         return [] if self.dimension is None else [self.dimension]
 
+    @property
+    def of_posterior(self):
+        """It is the posterior of the last class, high."""
+        return {} if self.dimension is None else {self.dimension: -1}
+
     def own(self, found):
-        """Returns the posterior of high, before any temperature."""
-        if self.dimension is None:
-            return []
-        return [found["posterior"][-1].item()]
+        """Returns the posterior of high."""
+        return [
+            found["posterior"][i].item() for i in self.of_posterior.values()
+        ]
 
 
 class MEnANModel(FeatureModel):

@@ -11,6 +11,8 @@ from speechbrain_ser.utils.files import write_text
 STDOUT = "-"
 SETTINGS = ".settings.json"
 WRITERS = {"csv": as_csv, "json": as_jsonl}
+# Suffixes of what such an output is not.
+OTHERS = {"csv": (".json", ".jsonl", ".xlsx", ".xls"), "json": (".csv", ".tsv")}
 SHOWN = 60  # letters of a name or an error on the screen
 
 
@@ -26,11 +28,11 @@ def settings_path(outputs):
     Example
     -------
     >>> settings_path({"csv": "-", "json": "a/out.jsonl"})
-    'a/out.settings.json'
+    'a/out.jsonl.settings.json'
     """
     for path in outputs.values():
         if path != STDOUT:
-            return os.path.splitext(path)[0] + SETTINGS
+            return path + SETTINGS
     return None
 
 
@@ -74,6 +76,12 @@ def _check_file(where, path, inputs):
     """Refuses a path that can't be written; `where` begins the sentence."""
     if os.path.isdir(path):
         raise InputError(f"{where} is a folder: give a file in it")
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in OTHERS[where[2:].split()[0]]:
+        raise InputError(
+            f"{where} would not be what its name says: give --csv a name such "
+            "as out.csv, and --json one such as out.jsonl"
+        )
     if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(
             f"{where} is a device, which would be replaced: give a file, "

@@ -5,7 +5,9 @@ import os
 import torch
 
 from speechbrain.inference.interfaces import Pretrained
-from speechbrain_ser.inference.recognizer import with_temperature
+from speechbrain_ser.inference.encoder_place import place_of
+from speechbrain_ser.inference.folder import read_config
+from speechbrain_ser.inference.recognizer import signal_of, with_temperature
 from speechbrain_ser.inference.tensors import load_tensors
 from speechbrain_ser.utils.errors import InputError
 
@@ -74,12 +76,14 @@ class SERClassifier(Pretrained):
         SERClassifier
         """
         source = os.fspath(source)
-        inside = os.path.join(source, "encoder")
         overrides = {"pretrained_path": source} | dict(overrides or {})
-        if encoder_folder is not None:
+        if os.path.isdir(source):
+            told = read_config(source)["encoder"]
+            place = place_of(source, told, encoder_folder)
+            if place is not None:
+                overrides["encoder_source"] = place["source"]
+        elif encoder_folder is not None:
             overrides["encoder_source"] = os.fspath(encoder_folder)
-        elif os.path.isdir(inside):
-            overrides["encoder_source"] = inside
         return super().from_hparams(source, overrides=overrides, **kwargs)
 
     def outputs(self, wavs, wav_lens=None):
@@ -151,10 +155,19 @@ class SERClassifier(Pretrained):
         Arguments
         ---------
         path : str
+            In any format, of any rate and channels; or a web address.
         **kwargs : dict
-            Of ``load_audio``.
+            Of ``load_audio``, for an address.
+
+        Raises
+        ------
+        InputError
+            If the file is no speech that can be labelled.
         """
-        return self.classify_batch(self.load_audio(str(path), **kwargs))
+        if "://" in str(path):
+            return self.classify_batch(self.load_audio(str(path), **kwargs))
+        rate = self.hparams.sample_rate
+        return self.classify_batch(signal_of(str(path), None, None, rate))
 
     def forward(self, wavs, wav_lens=None):
         """Classifies a batch; see `classify_batch`."""

@@ -5,6 +5,7 @@ import os
 
 import torch
 
+from speechbrain.utils.distributed import infer_device
 from speechbrain_ser.data.batching import LengthBatchSampler
 from speechbrain_ser.inference.folder import load_folder
 from speechbrain_ser.inference.outcome import Outcome
@@ -66,8 +67,6 @@ class EmotionRecognizer:
         about=None,
         device=None,
     ):
-        from speechbrain.utils.distributed import infer_device
-
         self.model = model.to(device or infer_device()).eval()
         self.labels = list(labels)
         self.sample_rate = sample_rate
@@ -179,6 +178,11 @@ class EmotionRecognizer:
         return self.model.own_columns(self.labels)
 
     @property
+    def of_posterior(self):
+        """Which of these are a class's posterior: name to the class's index."""
+        return self.model.of_posterior
+
+    @property
     def padding_matters(self):
         """Whether what an utterance is padded by changes what is said of it."""
         _, encoder = speech_model_of(self.model)
@@ -238,7 +242,7 @@ class EmotionRecognizer:
         return self.model.frames(signal)
 
     def statistics(self, held):
-        """Returns a speaker's statistics, of the `frames` of what he says."""
+        """Returns a speaker's statistics of the `frames` of what he says."""
         return self.model.statistics(held)
 
     def classify(self, held, statistics=None):
@@ -257,10 +261,8 @@ class EmotionRecognizer:
             ``posterior`` ``[classes]`` before the temperature, ``embedding``
             ``[D]`` and the method's own, tensors.
         """
-        statistics = statistics or [None] * len(held)
-        return self.model(
-            [self.model.prepared(*pair) for pair in zip(held, statistics)]
-        )
+        pairs = zip(held, statistics or [None] * len(held))
+        return self.model([self.model.prepared(*pair) for pair in pairs])
 
     def outcome(self, found, weights=None):
         """Merges the pieces of an utterance, and applies the temperature.
@@ -317,29 +319,29 @@ class EmotionRecognizer:
         """
         return self.label_batch([speech], rate, channel)[0]
 
-    def label_batch(self, speech, rates=None, channel=None):
+    def label_batch(self, speech, rate=None, channel=None):
         """Labels recordings, in batches of like length.
 
         Arguments
         ---------
         speech : list
             See `label`.
-        rates : int or list of int, optional
-            In Hz, of samples.
+        rate : int or list of int, optional
+            In Hz, of samples; a list has one each.
         channel : int, optional
 
         Returns
         -------
         list of Outcome
-            In the order given. Speakers are not told apart here: a model that
-            standardises by speaker takes all for one.
+            In the order given. A model that standardises by speaker takes all
+            that is given for one's.
         """
         speech = list(speech)
-        if not isinstance(rates, (list, tuple)):
-            rates = [rates] * len(speech)
+        several = isinstance(rate, (list, tuple))
+        rates = rate if several else [rate] * len(speech)
         signals = [
-            signal_of(one, rate, channel, self.sample_rate)
-            for one, rate in zip(speech, rates)
+            signal_of(one, own, channel, self.sample_rate)
+            for one, own in zip(speech, rates, strict=True)
         ]
         longest = round(self.max_seconds * self.sample_rate)
         pieces = [

@@ -5,35 +5,10 @@ import io
 import json
 
 from speechbrain_ser.inference.speech import printable
+from speechbrain_ser.utils.temperature import tempered
 
 UNSURE = "unsure"
 DIGITS = 4
-
-
-def tempered(posterior, temperature):
-    """Makes posteriors less or more sure, in the same order.
-
-    Arguments
-    ---------
-    posterior : list of float
-    temperature : float
-        Above 1: less sure.
-
-    Returns
-    -------
-    list of float
-        ``posterior ** (1 / temperature)``, with the sum 1.
-
-    Example
-    -------
-    >>> tempered([0.8, 0.2], 1.0), tempered([0.9, 0.1], 0.5)[0] > 0.98
-    ([0.8, 0.2], True)
-    """
-    if temperature == 1:
-        return list(posterior)
-    largest = max(posterior)
-    powers = [(value / largest) ** (1 / temperature) for value in posterior]
-    return [value / sum(powers) for value in powers]
 
 
 class Rows:
@@ -53,11 +28,13 @@ class Rows:
     def __init__(self, recognizer, speech, temperature, min_confidence=None):
         self.labels = list(recognizer.labels)
         self.own = list(recognizer.own)
+        self.of_posterior = recognizer.of_posterior
         self.model = recognizer.name
         self.temperature = temperature
         self.min_confidence = min_confidence
         self.parts = any(s.start is not None or s.stop for s in speech)
         self.channels = any(s.channel is not None for s in speech)
+        self.speakers = any(s.speaker is not None for s in speech)
 
     def make(self, speech, seconds, said):
         """Makes a row.
@@ -79,6 +56,8 @@ class Rows:
             row |= {"start": speech.start, "stop": speech.stop}
         if self.channels:
             row |= {"channel": speech.channel}
+        if self.speakers:
+            row |= {"speaker": speech.speaker}
         row |= {"label": None, "confidence": None}
         row |= dict.fromkeys(map(self.column, self.labels))
         row |= dict.fromkeys(self.own)
@@ -90,7 +69,9 @@ class Rows:
 
     def answer(self, said):
         """The columns of what the model said."""
-        posterior = tempered(said.posterior, self.temperature)
+        posterior = list(said.posterior)
+        if self.temperature != 1:
+            posterior = tempered(posterior, self.temperature).tolist()
         best = max(range(len(posterior)), key=posterior.__getitem__)
         sure = (
             self.min_confidence is None
@@ -102,9 +83,12 @@ class Rows:
         }
         for word, value in zip(self.labels, posterior):
             found[self.column(word)] = round(value, DIGITS)
+        own = said.own | {
+            name: posterior[index] for name, index in self.of_posterior.items()
+        }
         for name in self.own:
-            if name in said.own:
-                found[name] = round(said.own[name], DIGITS)
+            if name in own:
+                found[name] = round(own[name], DIGITS)
         return found
 
     @staticmethod

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 import torchaudio
 
+from speechbrain_ser.corpora.protocols.checks import SHORTEST
 from speechbrain_ser.utils.errors import InputError
-
-SHORTEST = 0.025  # seconds: a window of the features
 
 
 def checked_signal(samples, rate, sample_rate, channel=None):

@@ -228,9 +228,9 @@ def opened(speech, info=None):
     if late or (first >= last and speech.start is not None):
         end = info.duration if speech.stop is None else speech.stop
         raise InputError(
-            f"The seconds {speech.start or 0:g} to {end:g} are meant of the "
-            f"audio file '{path}', which has {info.duration:.3f}: correct "
-            "start and stop."
+            f"Seconds {speech.start or 0:g} to {end:g} are asked for of the "
+            f"audio file '{path}', which has {info.duration:.3f}: give a start "
+            "before the stop, both within the file."
         )
     if sound.duration < SHORTEST:
         raise InputError(

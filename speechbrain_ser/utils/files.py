@@ -182,9 +182,14 @@ class Lock:
 
 
 def cache_folder():
-    """Gives `$SPEECHBRAIN_SER_CACHE`, or else `~/.cache/speechbrain_ser`."""
+    """Gives `$SPEECHBRAIN_SER_CACHE`, or speechbrain_ser in the user's cache.
+
+    That is `$XDG_CACHE_HOME`, or else `~/.cache`.
+    """
     folder = os.environ.get("SPEECHBRAIN_SER_CACHE")
-    return os.path.expanduser(folder or "~/.cache/speechbrain_ser")
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = folder or os.path.join(base, "speechbrain_ser")
+    return os.path.expanduser(folder)
 
 
 def make_folder(path, fill):

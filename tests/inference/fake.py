@@ -34,6 +34,7 @@ class Fake:
     name = "fake"
     digest = "f" * 64
     own = ["arousal"]
+    of_posterior = {}
     card = {"languages": ["de"], "sample_rates": [16000]}
     max_seconds = 60.0
     temperature = 1.0

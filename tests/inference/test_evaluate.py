@@ -84,7 +84,9 @@ def test_the_report(model, speech, tmp_path, capsys):
     """Scores are of its own predictions; what is left out is said."""
     out = tmp_path / "out"
     _, rows, _ = run(speech, tmp_path / "before")
-    least = sum(sorted(float(row["confidence"]) for row in rows)[3:5]) / 2
+    least = (
+        sum(sorted(float(row["tempered_confidence"]) for row in rows)[3:5]) / 2
+    )
     capsys.readouterr()
     metrics, rows, speakers = run(speech, out, "--min_confidence", str(least))
     said = capsys.readouterr().out
@@ -110,7 +112,7 @@ def test_the_report(model, speech, tmp_path, capsys):
         "X": "F",
         "Y": "M",
     }
-    sure = [row for row in rows if float(row["confidence"]) >= least]
+    sure = [row for row in rows if float(row["tempered_confidence"]) >= least]
     assert metrics["sure"]["n"] == len(sure)
     assert len(sure) == 4
     hits = [row["label"] == row["prediction"] for row in sure]
@@ -148,19 +150,21 @@ def test_its_own_temperature(model, speech, tmp_path, capsys):
     assert raw["calibration"]["reason"] == "the model has none"
     model.temperature = 2.5
     model.card["calibration"] = {"fitted_on": "valid"}
-    middle = sorted(float(row["confidence"]) for row in rows)[4]
+    middle = sorted(float(row["tempered_confidence"]) for row in rows)[4]
     found, cooled, _ = run(
         speech, tmp_path / "cooled", "--min_confidence", str(middle)
     )
-    sure = sum(float(row["confidence"]) >= middle for row in cooled)
+    sure = sum(float(row["tempered_confidence"]) >= middle for row in cooled)
     assert found["sure"]["n"] == sure < 4
     assert model.temperature == 2.5
     names = [f"posterior_{word}" for word in model.labels]
     for row, other in zip(rows, cooled):
         assert [row[n] for n in names] == [other[n] for n in names]
         values = [float(row[n]) for n in names]
-        assert float(row["confidence"]) == pytest.approx(max(values), abs=1e-5)
-        assert float(other["confidence"]) == pytest.approx(
+        assert float(row["tempered_confidence"]) == pytest.approx(
+            max(values), abs=1e-5
+        )
+        assert float(other["tempered_confidence"]) == pytest.approx(
             tempered(values, 2.5).max(), abs=1e-5
         )
     assert found["calibration"]["fitted_on"] == "valid of EMO-DB"
@@ -317,7 +321,7 @@ def test_a_true_model_folder(model_folder, tones, tmp_path):
         if true.temperature != 1:
             values = tempered(values, 1 / true.temperature)
         assert shown == pytest.approx(values.tolist(), abs=2e-6)
-        assert float(row["confidence"]) == pytest.approx(
+        assert float(row["tempered_confidence"]) == pytest.approx(
             outcome.confidence, abs=2e-6
         )
     metrics = json.loads((out / "metrics.json").read_text())

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from conftest import plain_config
-from speechbrain_ser.inference.export import check_target, write_folder
+from speechbrain_ser.experiment.evaluate import check_outside
+from speechbrain_ser.inference.export import check_free, write_folder
 from speechbrain_ser.inference.folder import load_folder, model_of, read_config
 from speechbrain_ser.inference.recognizer import EmotionRecognizer
 from speechbrain_ser.inference.tensors import own_tensors, write_tensors
@@ -178,10 +179,11 @@ def test_nothing_is_written_over(tmp_path, model_folder):
     (tmp_path / "full" / "a.txt").touch()
     for name in ("full", "full/a.txt"):
         with pytest.raises(InputError, match="is there already"):
-            check_target(str(run), str(tmp_path / name))
+            check_free(str(tmp_path / name))
     with pytest.raises(InputError, match="only read"):
-        check_target(str(run), str(run / "model"))
-    check_target(str(run), str(tmp_path / "new"))
+        check_outside(str(run), str(run / "model"))
+    check_free(str(tmp_path / "new"))
+    check_outside(str(run), str(tmp_path / "new"))
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import torch
 from speechbrain_ser.inference.arguments import parse
 from speechbrain_ser.inference.label import main
 from speechbrain_ser.inference.recognizer import EmotionRecognizer
+from speechbrain_ser.utils.errors import InputError
 from tests import processes
 from tests.inference.fake import Fake, command, noise
 
@@ -158,7 +159,7 @@ def test_settings_are_saved_and_given_again(corpus, capsys):
     words += ["--channel", "1", "--speakers", "no", "--", "-x.wav"]
     noise(corpus / "-x.wav", 0.2)
     Runs()(*words, code=0)
-    saved = json.load(open("o.settings.json"))
+    saved = json.load(open("o.csv.settings.json"))
     assert saved == {
         "paths": ["audio/a", "-x.wav"],
         "model": "m",
@@ -170,10 +171,12 @@ def test_settings_are_saved_and_given_again(corpus, capsys):
         "no_journal": True,
     }
     first = open("o.csv").read()
-    Runs()("--settings", "o.settings.json", "--csv", "p.csv", code=0)
+    Runs()("--settings", "o.csv.settings.json", "--csv", "p.csv", code=0)
     assert open("p.csv").read() == first
-    assert json.load(open("p.settings.json")) == saved | {"csv": "p.csv"}
-    options = parse(["--settings", "o.settings.json", "b", "--channel", "2"])
+    assert json.load(open("p.csv.settings.json")) == saved | {"csv": "p.csv"}
+    options = parse(
+        ["--settings", "o.csv.settings.json", "b", "--channel", "2"]
+    )
     assert (options.paths, options.channel) == (["b"], 2)
     assert (options.temperature, options.again) == (2.0, False)
 
@@ -377,7 +380,13 @@ def test_killed_at_random_it_makes_the_same_table(tmp_path):
     errors = [row["error"] for row in rows(tmp_path / "o.csv") if row["error"]]
     assert len(errors) == 5 and len(set(errors)) == 5, kills
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["audio", "journal", "o.csv", "o.jsonl", "o.settings.json"]
+    assert left == [
+        "audio",
+        "journal",
+        "o.csv",
+        "o.csv.settings.json",
+        "o.jsonl",
+    ]
 
 
 def lines_of(folder):
@@ -424,3 +433,45 @@ def test_two_at_once_make_the_same(tmp_path):
     assert "all of it before" in again.stdout
     assert (tmp_path / "o.csv").read_bytes() == made
     assert len(made.splitlines()) == 41
+
+
+def test_who_says_too_little_is_said():
+    """Statistics of two utterances are no speaker's; with ten nothing is said."""
+    from speechbrain_ser.inference.spoken import few_spoken
+
+    assert few_spoken(["a"] * 10 + ["b"] * 12) is None
+    assert "2 of 3 speakers have fewer" in few_spoken(["a"] * 10 + ["b", "c"])
+
+
+def test_a_name_with_a_dash_is_told_where_to_go(tmp_path, monkeypatch, capsys):
+    """Behind --, with the command as it would be typed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.wav").touch()
+    with pytest.raises(SystemExit):
+        parse(["-dash.wav"])
+    assert "-- -dash.wav" in capsys.readouterr().err
+    assert parse(["--", "-dash.wav"]).paths == ["-dash.wav"]
+
+
+def test_a_table_says_who_speaks(tmp_path):
+    """Where a table names speakers, they are a column."""
+    from speechbrain_ser.inference.journal import Said
+    from speechbrain_ser.inference.rows import Rows
+    from speechbrain_ser.inference.speech import Speech
+
+    told = [Speech("a.wav", speaker="anna"), Speech("b.wav")]
+    made = Rows(Fake(), told, 1.0)
+    said = Said([0.2, 0.7, 0.1], {"arousal": 0.5})
+    rows = [made.make(each, 1.0, said) for each in told]
+    assert [row["speaker"] for row in rows] == ["anna", None]
+    assert "speaker" not in Rows(Fake(), told[1:], 1.0).make(told[1], 1.0, said)
+
+
+@pytest.mark.parametrize("words", [["--csv", "o.jsonl"], ["--json", "o.csv"]])
+def test_an_output_is_what_its_name_says(words, tmp_path):
+    """Or an earlier one of the other kind would be lost."""
+    from speechbrain_ser.inference.outputs import check_outputs
+
+    outputs = {words[0][2:]: str(tmp_path / words[1])}
+    with pytest.raises(InputError, match="what its name says"):
+        check_outputs(outputs, [])

@@ -15,7 +15,7 @@ from speechbrain_ser.inference.outputs import (
     settings_path,
     write_outputs,
 )
-from speechbrain_ser.inference.rows import Rows, as_csv, as_jsonl, tempered
+from speechbrain_ser.inference.rows import Rows, as_csv, as_jsonl
 from speechbrain_ser.inference.speech import Sound, Speech
 from speechbrain_ser.inference.summary import remarks, summary
 from speechbrain_ser.utils.audio_files import AudioInfo
@@ -35,15 +35,22 @@ def two_rows(speech=None, **how):
 
 def test_a_temperature_changes_no_order():
     """p^(1/T), normalised; 1 changes no bit."""
-    given = [0.2, 0.7, 0.1]
-    assert tempered(given, 1.0) == given
-    for temperature in (0.05, 0.5, 2.0, 30.0):
+    given = SAID.posterior
+    for temperature in (0.05, 0.5, 1.0, 2.0, 30.0):
+        row, _ = two_rows(temperature=temperature)
         logs = [math.log(p) / temperature for p in given]
         total = sum(math.exp(value) for value in logs)
-        wanted = [math.exp(value) / total for value in logs]
-        assert tempered(given, temperature) == pytest.approx(wanted)
-    assert tempered([1.0, 0.0], 0.001) == [1.0, 0.0]
-    assert tempered([1e-30, 1e-40], 0.1)[0] == pytest.approx(1.0)
+        for word, value in zip(Fake.labels, logs):
+            wanted = math.exp(value) / total
+            assert row[f"posterior_{word}"] == pytest.approx(wanted, abs=6e-5)
+        assert row["label"] == "high"
+
+
+def test_what_is_a_posterior_is_tempered_with_it(monkeypatch):
+    """DANN's arousal is the posterior of high, whatever was kept of it."""
+    monkeypatch.setattr(Fake, "of_posterior", {"arousal": 1})
+    row, _ = two_rows(temperature=3.0)
+    assert row["arousal"] == row["posterior_high"] != SAID.posterior[1]
 
 
 def test_csv_has_all_columns_in_four_digits():
@@ -129,7 +136,7 @@ def test_the_screen_has_a_line_a_row():
 def test_an_output_that_can_not_be_written_is_refused(tmp_path):
     """Before anything is computed; what is there stays as it is."""
     (tmp_path / "there.csv").write_text("kept")
-    (tmp_path / "out.settings.json").mkdir()
+    (tmp_path / "out.csv.settings.json").mkdir()
     source = tmp_path / "in.wav"
     source.touch()
     os.symlink(source, tmp_path / "link.csv")
@@ -142,7 +149,10 @@ def test_an_output_that_can_not_be_written_is_refused(tmp_path):
         (".", "is a folder"),
         ("", "no name"),
         ("a\0b.csv", "no name"),
-        ("out.csv", "out.settings.json', where the settings go, is a folder"),
+        (
+            "out.csv",
+            "out.csv.settings.json', where the settings go, is a folder",
+        ),
     ):
         path = os.path.join(tmp_path, name) if name else name
         with pytest.raises(InputError, match=said):
@@ -168,7 +178,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path):
 def test_settings_lie_beside_the_first_file():
     """None where there is none."""
     assert settings_path({"csv": "a/o.csv", "json": "x"}) == (
-        "a/o.settings.json"
+        "a/o.csv.settings.json"
     )
     assert settings_path({"csv": "-"}) is None
 

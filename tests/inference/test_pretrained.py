@@ -80,3 +80,14 @@ def test_an_encoder_in_the_folder(tmp_path, small_wav2vec2):
     found = SERClassifier.from_hparams(folder).classify_batch(wav)
     told = EmotionRecognizer.from_folder(folder).label(wav[0], 16000)
     assert found[3] == [told.label]
+
+
+def test_what_is_no_speech_or_no_encoder(
+    tmp_path, model_folder, small_wav2vec2
+):
+    """The recognizer's sentences, before anything is fetched."""
+    classifier = SERClassifier.from_hparams(model_folder)
+    with pytest.raises(InputError, match="is missing"):
+        classifier.classify_file(str(tmp_path / "no.wav"))
+    with pytest.raises(InputError, match="leave --encoder_folder out"):
+        SERClassifier.from_hparams(model_folder, encoder_folder=small_wav2vec2)

@@ -15,6 +15,7 @@ from speechbrain_ser.inference.folder import read_config
 from speechbrain_ser.inference.label import READY, load_model
 from speechbrain_ser.inference.recognizer import EmotionRecognizer
 from speechbrain_ser.inference.tensors import read_tensors
+from speechbrain_ser.utils.errors import InputError
 from tests.recipes.helpers import ROOT
 
 SHARED = ROOT.parent / "shared"
@@ -123,5 +124,15 @@ def test_the_command_takes_it():
     from speechbrain_ser.inference.arguments import parse
 
     options = parse(["a.wav", "--encoder_folder", "nowhere"])
-    with pytest.raises(Exception, match="there is no folder nowhere"):
+    with pytest.raises(InputError, match="there is no folder nowhere"):
         load_model(options)
+
+
+def test_it_is_called_ready(monkeypatch, tmp_path):
+    """Wherever a model is asked for, unless a folder is called so."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="there is no folder nowhere"):
+        EmotionRecognizer.from_folder("ready", "nowhere")
+    (tmp_path / "ready").mkdir()
+    with pytest.raises(InputError, match="ready holds no config.json"):
+        EmotionRecognizer.from_folder("ready", "nowhere")

@@ -145,9 +145,9 @@ def test_a_part_that_is_not_there(tmp_path):
     path = str(tmp_path / "a.wav")
     soundfile.write(path, samples, 16000)
     for part, said in (
-        ({"start": 0.5, "stop": 2.0}, "0.5 to 2 are meant.*has 1.000"),
-        ({"start": 0.5, "stop": 0.4}, "0.5 to 0.4 are meant"),
-        ({"start": 3.0}, "3 to 1 are meant"),
+        ({"start": 0.5, "stop": 2.0}, "0.5 to 2 are asked for.*has 1.000"),
+        ({"start": 0.5, "stop": 0.4}, "0.5 to 0.4 are asked for"),
+        ({"start": 3.0}, "3 to 1 are asked for"),
         ({"start": 0.1, "stop": 0.11}, "10 ms of speech"),
         ({"start": 0.0, "stop": 0.2}, "only zeros in those seconds"),
         ({"channel": 2}, "only zeros in channel 2"),

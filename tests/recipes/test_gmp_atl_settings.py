@@ -72,6 +72,7 @@ OF_NONE = {
     "fold": 2,
     "data_folder": "elsewhere",
     "skip_prep": True,
+    "several_channels": "refuse",
     "train_annotation": "elsewhere",
     "valid_annotation": "elsewhere",
     "test_annotation": "elsewhere",

@@ -37,6 +37,8 @@ ALIKE = (
     "recipes/AnyCorpus/hparams/menan_logmel.yaml",
     "recipes/AnyCorpus/hparams/probe_logmel.yaml",
     "recipes/IEMOCAP/hparams/gmp_atl.yaml",
+    "recipes/IEMOCAP/hparams/ipr_logmel.yaml",
+    "recipes/IEMOCAP/hparams/lpmn_logmel.yaml",
     "recipes/IEMOCAP/hparams/lpmn_as_printed.yaml",
     "recipes/IEMOCAP/hparams/menan_as_printed.yaml",
     "recipes/IEMOCAP/hparams/menan_small.yaml",
