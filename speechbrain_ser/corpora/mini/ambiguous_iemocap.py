@@ -31,7 +31,7 @@ from speechbrain_ser.corpora.mini.voice import (
 )
 from speechbrain_ser.utils.settings import Whole, checked
 
-VERSION = 2  # A part of the tree's name: raise it when any byte would change.
+VERSION = "2-ambiguous"  # A part of the tree's name: raise it when any byte would change.
 
 PRECISE, AMBIGUOUS = 2.0, 1.6  # factors on `Speaker.expression`
 DECAY = 0.3  # seconds until an echo is 60 dB weaker
@@ -45,7 +45,7 @@ FADED = {
 }
 
 
-def draw_weights(index, rng):
+def draw_weights(index, speaker, rng):
     """Draws the emotions of a speaker's utterance; the first is its label."""
     label, precise = draw_label(index)
     if precise:
@@ -135,7 +135,7 @@ def mini_ambiguous_iemocap(
     ...     getfixture("tmp_path"), utterances_per_speaker=1
     ... )
     >>> path.split("/")[-2:]
-    ['mini_iemocap-v2-seed0-1', 'IEMOCAP_full_release']
+    ['mini_iemocap-v2-ambiguous-seed0-1', 'IEMOCAP_full_release']
     """
     return make_release(
         VERSION, SECOND_WAY, folder, seed, utterances_per_speaker

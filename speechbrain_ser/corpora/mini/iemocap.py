@@ -117,9 +117,14 @@ def draw_label(index):
     return label, index % 2 == 0 and index % 20 != 18
 
 
-def draw_weights(index, rng):
+def draw_weights(index, speaker, rng):
     """Draws the emotions of a speaker's utterance; the first is its label."""
     label, precise = draw_label(index)
+    return blended(label, precise, rng)
+
+
+def blended(label, precise, rng):
+    """Draws a label's blend with a neighbour, unless it is precise."""
     if precise:
         return {label: 1.0}
     return draw_blend(label, NEIGHBOURS, 0.55, 0.75, rng)
@@ -158,7 +163,7 @@ def say(weights, speaker, rng):
 class Way(NamedTuple):
     """How the utterances of a version come about, each given its dice last."""
 
-    weights: callable  # of the index of a speaker's utterance
+    weights: callable  # of the index of a speaker's utterance, and the speaker
     ballots: callable  # of the weights
     sound: callable  # of the weights and the speaker
 
@@ -288,7 +293,7 @@ def write_session(root, session, seed, utterances_per_speaker, way=FIRST_WAY):
         order = rng.permutation(utterances_per_speaker)
         for place, index in enumerate(order):
             rng = np.random.default_rng([seed, session, who, index + 1])
-            weights = way.weights(index, rng)
+            weights = way.weights(index, speaker, rng)
             ballots = way.ballots(weights, rng)
             samples = way.sound(weights, speaker, rng)
             share = shares[place % len(dialogs)][gender]
