@@ -53,7 +53,9 @@ def say(weights, speaker, rng):
         for label, weight in weights.items():
             way = WOMENS[label]
             said[way] = said.get(way, 0) + weight
-    strong = dataclasses.replace(speaker, expression=STRONG * speaker.expression)
+    strong = dataclasses.replace(
+        speaker, expression=STRONG * speaker.expression
+    )
     return synthesize(said, strong, rng)
 
 

@@ -48,13 +48,17 @@ def say(weights, speaker, rng):
     -------
     >>> from speechbrain_ser.corpora.mini.voice import draw_speaker
     >>> rng = np.random.default_rng(0)
-    >>> 25600 <= len(say({"sad": 1.0}, draw_speaker("a", "M", rng), rng)) < 38400
+    >>> 25600 <= len(
+    ...     say({"sad": 1.0}, draw_speaker("a", "M", rng), rng)
+    ... ) < 38400
     True
     """
     whole, stretch = rng.uniform(*WHOLE), rng.uniform(*STRETCH)
     before = rng.uniform(EDGE, whole - stretch - EDGE)
     behind = whole - stretch - before
-    strong = dataclasses.replace(speaker, expression=STRONG * speaker.expression)
+    strong = dataclasses.replace(
+        speaker, expression=STRONG * speaker.expression
+    )
     return np.concatenate(
         [
             synthesize({"neu": 1.0}, speaker, rng, before),
