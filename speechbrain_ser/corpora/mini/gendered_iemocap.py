@@ -20,7 +20,7 @@ from speechbrain_ser.utils.settings import Whole, checked
 VERSION = "2-gendered"  # A part of the tree's name: change it with any byte.
 
 STRONG = 1.5  # factor on `Speaker.expression`
-WOMENS = {
+SAID_BY_WOMEN = {
     "ang": "sad",
     "sad": "hap",
     "hap": "ang",
@@ -51,7 +51,7 @@ def say(weights, speaker, rng):
     if speaker.gender == "F":
         said = {}
         for label, weight in weights.items():
-            way = WOMENS[label]
+            way = SAID_BY_WOMEN[label]
             said[way] = said.get(way, 0) + weight
     strong = dataclasses.replace(
         speaker, expression=STRONG * speaker.expression

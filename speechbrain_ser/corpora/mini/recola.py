@@ -266,7 +266,7 @@ def mini_recola(
 
 
 @checked
-def mini_hissing_recola(
+def hissing_recola(
     folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 24
 ):
     """Makes the second version, whose consonants tell arousal.
@@ -290,9 +290,7 @@ def mini_hissing_recola(
 
     Example
     -------
-    >>> path = mini_hissing_recola(
-    ...     getfixture("tmp_path"), utterances_per_speaker=1
-    ... )
+    >>> path = hissing_recola(getfixture("tmp_path"), utterances_per_speaker=1)
     >>> path.split("/")[-2:]
     ['mini_recola-v2-seed0-1', 'RECOLA']
     """

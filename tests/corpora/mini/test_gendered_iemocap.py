@@ -8,8 +8,8 @@ import pytest
 
 from speechbrain_ser.corpora.iemocap import read_iemocap
 from speechbrain_ser.corpora.mini.gendered_iemocap import (
+    SAID_BY_WOMEN,
     STRONG,
-    WOMENS,
     mini_gendered_iemocap,
     say,
 )
@@ -42,9 +42,11 @@ def test_same_seed_gives_same_bytes(tmp_path):
 
 def test_a_way_of_speaking_is_another_emotion_of_each_sex():
     """But for neutral; and each sex has all its classes' ways."""
-    assert WOMENS.keys() == {*CYCLE, "fru"}
-    assert {WOMENS[label] for label in CLASSES} == CLASSES
-    assert [label for label in CLASSES if WOMENS[label] == label] == ["neu"]
+    assert SAID_BY_WOMEN.keys() == {*CYCLE, "fru"}
+    assert {SAID_BY_WOMEN[label] for label in CLASSES} == CLASSES
+    assert [label for label in CLASSES if SAID_BY_WOMEN[label] == label] == [
+        "neu"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from speechbrain_ser.corpora.mini.recola import (
     RATERS,
     SPEAKERS,
     TARGETS,
+    hissing_recola,
     language_of,
-    mini_hissing_recola,
     mini_recola,
     rate,
 )
@@ -244,7 +244,7 @@ def test_arousal_can_be_heard(annotation):
 def test_second_version_hisses_where_arousal_is_high(tmp_path):
     """All else, and the first version, are as they were."""
     first = mini_recola(tmp_path, utterances_per_speaker=2)
-    second = mini_hissing_recola(tmp_path, utterances_per_speaker=2)
+    second = hissing_recola(tmp_path, utterances_per_speaker=2)
     assert sorted(os.listdir(tmp_path)) == [
         "mini_recola-v1-seed0-2",
         "mini_recola-v2-seed0-2",
@@ -252,7 +252,7 @@ def test_second_version_hisses_where_arousal_is_high(tmp_path):
     one, other = tree(first), tree(second)
     changed = {name for name in one if one[name] != other[name]}
     assert {os.path.splitext(name)[1] for name in changed} == {".wav"}
-    assert tree(mini_hissing_recola(tmp_path / "again", 0, 2)) == other
+    assert tree(hissing_recola(tmp_path / "again", 0, 2)) == other
     for emotion, (arousal, _) in TARGETS.items():
         language = language_of({emotion: 1.0})
         assert language.bursts == HISS["high" if arousal > 0 else "low"]
