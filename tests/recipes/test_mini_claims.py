@@ -10,6 +10,8 @@ from tests.recipes.helpers import ROOT
 
 TABLES = sorted((ROOT / "tables" / "mini").glob("*.yaml"))
 COLUMN = "UA (%), last epochs"
+# Where the claim is another column's, of which less is better.
+LESS = {"menan": "speaker named (%)"}
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
@@ -36,13 +38,15 @@ def test_one_seed(path, tmp_path, monkeypatch, request):
     with open(table, encoding="utf-8", newline="") as text:
         rows = list(csv.DictReader(text))
     file = read_table(str(path))
+    judged = LESS.get(path.stem, COLUMN)
     means = {
         row["row"]: float(row["mean"])
         for row in rows
-        if row["column"] == COLUMN
+        if row["column"] == judged
     }
     *_, others = file.stars.values()
     method = "IPR" if path.stem == "ipr" else list(file.rows)[-1]
     assert means.keys() == file.rows.keys()
     for other in others:
-        assert means[method] > means[other], means
+        gain = means[method] - means[other]
+        assert (-gain if path.stem in LESS else gain) > 0, means
