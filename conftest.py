@@ -202,3 +202,24 @@ def tones(tmp_path):
             "emotion": word,
         }
     return annotation
+
+
+def pytest_addoption(parser):
+    """Adds a switch for what takes minutes."""
+    parser.addoption(
+        "--slow", action="store_true", help="run what takes minutes too"
+    )
+
+
+def pytest_configure(config):
+    """Makes the marker known."""
+    config.addinivalue_line("markers", "slow: takes minutes, see --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skips what takes minutes, if it is not asked for."""
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="takes minutes: --slow runs it")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)

@@ -15,7 +15,7 @@ To run it:
 > python train_gmp_atl.py hparams/gmp_atl.yaml --data_folder IEMOCAP_full_release
 """
 
-from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.mini.gendered_iemocap import mini_gendered_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SESSION_OUT
 from speechbrain_ser.experiment.frame import Recipe
 
@@ -31,7 +31,7 @@ def make(hparams):
         method="GMP-ATL",
         corpus=hparams["corpus"],
         protocol=LEAVE_ONE_SESSION_OUT,
-        mini={"data_folder": mini_iemocap},
+        mini={"data_folder": mini_gendered_iemocap},
         brain=hparams["brain"],
         files=stages.given_files,
         about=found.about,

@@ -13,7 +13,9 @@ To run it:
 > python train_ipr.py hparams/ipr.yaml --data_folder IEMOCAP_full_release
 """
 
-from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.mini.ambiguous_iemocap import (
+    mini_ambiguous_iemocap,
+)
 from speechbrain_ser.corpora.protocols.iemocap import AMBIGUITY
 from speechbrain_ser.experiment.frame import Recipe
 
@@ -25,7 +27,7 @@ def make(hparams):
         method="IPR",
         corpus=hparams["corpus"],
         protocol=AMBIGUITY,
-        mini={"data_folder": mini_iemocap},
+        mini={"data_folder": mini_ambiguous_iemocap},
         brain=hparams["brain"],
         about=about,
         note="the paper (Table 1): train 1710, unlabelled 3421, test 400",

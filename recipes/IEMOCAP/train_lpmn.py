@@ -13,7 +13,7 @@ To run it:
 > python train_lpmn.py hparams/lpmn.yaml --data_folder IEMOCAP_full_release
 """
 
-from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.mini.local_iemocap import mini_local_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SESSION_OUT
 from speechbrain_ser.experiment.frame import Recipe
 
@@ -28,7 +28,7 @@ def make(hparams):
         method="LPMN",
         corpus=hparams["corpus"],
         protocol=LEAVE_ONE_SESSION_OUT,
-        mini={"data_folder": mini_iemocap},
+        mini={"data_folder": mini_local_iemocap},
         brain=hparams["brain"],
         fill_in=lpmn.check,
         more_parts=selected_parts,

@@ -13,7 +13,7 @@ To run it:
 > python train_menan.py hparams/menan.yaml --data_folder IEMOCAP_full_release
 """
 
-from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+from speechbrain_ser.corpora.mini.habitual_iemocap import mini_habitual_iemocap
 from speechbrain_ser.corpora.protocols.iemocap import TWO_SPEAKERS_OUT
 from speechbrain_ser.experiment.frame import Recipe
 
@@ -27,7 +27,7 @@ def make(hparams):
         method="MEnAN",
         corpus=hparams["corpus"],
         protocol=TWO_SPEAKERS_OUT,
-        mini={"data_folder": mini_iemocap},
+        mini={"data_folder": mini_habitual_iemocap},
         brain=hparams["brain"],
         fill_in=fill_in,
         about=about,

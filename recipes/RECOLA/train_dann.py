@@ -15,7 +15,7 @@ To run it:
 """
 
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
-from speechbrain_ser.corpora.mini.recola import mini_recola
+from speechbrain_ser.corpora.mini.recola import hissing_recola
 from speechbrain_ser.corpora.pairs import TASKS, read_pair, source_and_target
 from speechbrain_ser.corpora.protocols.cross_lingual import (
     CROSS_LINGUAL,
@@ -41,7 +41,7 @@ def make(hparams):
             "mono": MONO_LINGUAL,
         },
         alone=("mono",),
-        mini={"recola_folder": mini_recola, "iemocap_folder": mini_iemocap},
+        mini={"recola_folder": hissing_recola, "iemocap_folder": mini_iemocap},
         brain=hparams["brain"],
         fill_in=fill_in,
         about=about,

@@ -39,7 +39,23 @@ class IPRReport(Report):
         return {
             "warmup_epochs": self.brain.warmup,
             "first_selectable_epoch": first,
-        }
+        } | self.warmup_end()
+
+    def warmup_end(self):
+        """Returns the UA of valid and test at the warm-up's end, if noted."""
+        noted = self.brain.history.notes.get("warmup_end")
+        return {} if noted is None else {"warmup_end": noted}
+
+    def print_all(self, title, scores):
+        """Ends with what D2 gave, where there was a warm-up without it."""
+        super().print_all(title, scores)
+        noted = self.brain.history.notes.get("warmup_end")
+        if noted is not None:
+            for line in gains(
+                noted, self.epoch, scores, self.last_epochs_mean()
+            ):
+                print(line)
+            print(f"the epochs between: {self.figure('curves')}")
 
     def draw_figures(self, predictions, title):
         """Draws training curves, Figures 2 and 3, and the embeddings."""
@@ -88,6 +104,50 @@ class IPRReport(Report):
             title,
             marks,
         )
+
+
+def gains(warmup_end, epoch, scores, last=None):
+    """Says what a system gained over its own warm-up, a line a part.
+
+    Arguments
+    ---------
+    warmup_end : dict
+        ``epoch``, and the UA of ``valid`` and ``test`` after it, or None.
+    epoch : int
+        The chosen one.
+    scores : dict
+        Part to its scores at the chosen epoch.
+    last : dict or None
+        See `Report.last_epochs_mean`.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> before = {"epoch": 9, "valid": 0.9, "test": None}
+    >>> gains(before, 20, {"valid": {"UA": 0.875}})
+    ['valid UA 90.0 after the warm-up (epoch 9), 87.5 in epoch 20 (-2.5)']
+    """
+    lines = []
+    for part in ("valid", "test"):
+        before, after = warmup_end.get(part), scores.get(part)
+        if before is None or after is None:
+            continue
+        line = (
+            f"{part} UA {100 * before:.1f} after the warm-up "
+            f"(epoch {warmup_end['epoch']}), {100 * after['UA']:.1f} in epoch "
+            f"{epoch} ({100 * (after['UA'] - before):+.1f})"
+        )
+        if part == "test" and last is not None:
+            mean = last["UA"]["mean"]
+            line += (
+                f", {100 * mean:.1f} in the mean of the last "
+                f"{len(last['epochs'])} epochs ({100 * (mean - before):+.1f})"
+            )
+        lines.append(line)
+    return lines
 
 
 def centred(predictions, bank):

@@ -304,6 +304,7 @@ class IPRBrain(IPRParts, SERBrain):
         if self.agreement_curve and "unlabelled" in self.datasets:
             predictions = self.predict(self.datasets["unlabelled"])
             self.train_row |= self.agreement(predictions)
+        self.note_warmup_end(epoch)
         super().on_epoch_end(epoch)
 
     def set_prototypes(self):

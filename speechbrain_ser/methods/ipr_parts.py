@@ -85,6 +85,21 @@ class IPRParts:
             }
         )
 
+    def note_warmup_end(self, epoch):
+        """Notes how well the warm-up alone does; nothing is chosen by it.
+
+        Arguments
+        ---------
+        epoch : int
+            From 1; noted is the last of the warm-up.
+        """
+        if self.system in LEARN_UNLABELLED and epoch == self.warmup:
+            noted = {"epoch": epoch, "valid": self.valid_row.get("valid_UA")}
+            if "test" in self.datasets:
+                scores = self.score(self.predict(self.datasets["test"]))
+                noted["test"] = scores and scores["UA"]
+            self.history.notes["warmup_end"] = noted
+
     def make_dataset(self, annotation):
         """Gives the domain too; what is not said to be precise is ambiguous.
 

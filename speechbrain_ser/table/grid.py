@@ -235,6 +235,9 @@ def plan_run(file, settings, module, row, fold, seed):
 def shorten(file, settings, corpus_folders):
     """Keeps the first seeds and folds where there is only the mini corpus.
 
+    Not of a table that is of the mini corpus: whose `overrides` say so by
+    ``corpus_name: mini``.
+
     Arguments
     ---------
     file : TableFile
@@ -249,7 +252,8 @@ def shorten(file, settings, corpus_folders):
     mini = any(name in chosen for name in corpus_folders) and all(
         chosen.get(name) is None for name in corpus_folders
     )
-    if mini and not chosen.get("skip_prep"):
+    own = file.overrides.get("corpus_name") == "mini"
+    if mini and not own and not chosen.get("skip_prep"):
         seeds, folds = len(file.seeds), len(file.folds)
         file.seeds, kept = file.seeds[:MINI_FIRST], "seeds"
         if not file.conditions:

@@ -20,7 +20,7 @@ from speechbrain_ser.corpora.annotations import (
     write_annotation,
 )
 from speechbrain_ser.corpora.iemocap import read_iemocap
-from speechbrain_ser.corpora.mini import iemocap as mini
+from speechbrain_ser.corpora.mini import gendered_iemocap as mini
 from speechbrain_ser.corpora.protocols.iemocap import LEAVE_ONE_SESSION_OUT
 from speechbrain_ser.data.frame_cache import FrameCache
 from speechbrain_ser.data.pseudo_labels import PseudoLabels
@@ -536,7 +536,7 @@ def test_mini_corpus_without_a_data_folder(
 ):
     """As typed, two batches of everything; from scratch, on synthetic speech."""
     undrawn(monkeypatch)
-    monkeypatch.setattr(mini, "mini_iemocap", lambda: mini_folder)
+    monkeypatch.setattr(mini, "mini_gendered_iemocap", lambda: mini_folder)
     cache = tmp_path.parent / "cache"
     monkeypatch.setenv("SPEECHBRAIN_SER_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)

@@ -182,6 +182,35 @@ def test_systems_train_on_what_table_3_says(system, ready, trained):
     )
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_what_a_system_gained_over_its_warm_up(system, ready, trained, capsys):
+    """Two lines and a picture end the report; nobody else has them."""
+    out = trained(system, ready)
+    capsys.readouterr()
+    assert (
+        run(*own(ready), **TINY | {"system": system, "output_folder": out})
+        is None
+    )
+    metrics, curves, _ = results(out)
+    said = capsys.readouterr().out.splitlines()
+    if system not in ("baseline_plus", "ipr"):
+        assert "warmup_end" not in metrics
+        return
+    noted, last = metrics["warmup_end"], metrics["test_mean_of_last_epochs"]
+    assert noted["epoch"] == metrics["warmup_epochs"] == 1
+    assert noted["valid"] == pytest.approx(float(curves[0]["valid_UA"]))
+    chosen = metrics["metrics"]
+    gain = 100 * (chosen["valid"]["UA"] - noted["valid"])
+    assert said[-3].startswith("valid UA ") and said[-3].endswith(
+        f"({gain:+.1f})"
+    )
+    gain = 100 * (chosen["test"]["UA"] - noted["test"])
+    later = 100 * (last["UA"]["mean"] - noted["test"])
+    assert said[-2].startswith("test UA ") and f"({gain:+.1f})" in said[-2]
+    assert said[-2].endswith(f"({later:+.1f})")
+    assert os.path.isfile(said[-1].removeprefix("the epochs between: "))
+
+
 @pytest.mark.parametrize("system", ["baseline", "baseline_plus", "ipr"])
 def test_hidden_labels_reach_no_weight(system, ready, permuted, trained):
     """Permuted labels of D2: every weight is the same, bit for bit."""

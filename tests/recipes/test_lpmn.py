@@ -12,7 +12,7 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.mini import iemocap, mer2023
+from speechbrain_ser.corpora.mini import local_iemocap, mer2023
 from speechbrain_ser.experiment import hparams as recipe
 from speechbrain_ser.experiment.command_line import say_once
 from tests import processes
@@ -63,7 +63,9 @@ def test_runs_as_typed(
     corpus, mini_folder, mini_mer2023_folder, tmp_path, monkeypatch, capsys
 ):
     """Without --data_folder, from the recipe's folder: files, parts, numbers."""
-    monkeypatch.setattr(iemocap, "mini_iemocap", lambda: mini_folder)
+    monkeypatch.setattr(
+        local_iemocap, "mini_local_iemocap", lambda: mini_folder
+    )
     monkeypatch.setattr(mer2023, "mini_mer2023", lambda: mini_mer2023_folder)
     script = {"IEMOCAP": LPMN, "MER2023": LPMN_MER2023}[corpus]
     monkeypatch.chdir(script.parent)

@@ -176,6 +176,15 @@ def test_without_data_two_seeds_and_two_folds(folder):
     assert len(planned(folder, "--data_folder", "null")) == 8
 
 
+def test_a_table_of_the_mini_corpus_has_all_its_seeds(folder):
+    """It says so itself; the command line's name is another matter."""
+    own = "overrides: {corpus_name: mini, data_folder: null}\nrows:"
+    write_stub(folder, TABLE.replace("rows:", own))
+    assert len(planned(folder)) == 6
+    write_stub(folder, TABLE.replace("rows:", own.replace("mini", "other")))
+    assert len(planned(folder)) == 4
+
+
 def test_the_command_line_chooses_seeds_and_folds(folder):
     """Each once; of a table without folds none can be chosen."""
     words = TABLE.replace("rows:", "folds: {fold: [1, 2, Ses03]}\nrows:")

@@ -108,13 +108,24 @@ def majority(ballots):
     return label if most > 1 and alone else "xxx"
 
 
-def draw_weights(index, rng):
-    """Draws the emotions of a speaker's utterance; the first is its label.
+def draw_label(index):
+    """Gives the label of a speaker's utterance, and whether it is precise.
 
-    Nine of twenty utterances are precise: one emotion, of weight 1.
+    Nine of twenty utterances are: one emotion, of weight 1.
     """
     label = "fru" if index % 40 == 39 else CYCLE[index % len(CYCLE)]
-    if index % 2 == 0 and index % 20 != 18:
+    return label, index % 2 == 0 and index % 20 != 18
+
+
+def draw_weights(index, speaker, rng):
+    """Draws the emotions of a speaker's utterance; the first is its label."""
+    label, precise = draw_label(index)
+    return blended(label, precise, rng)
+
+
+def blended(label, precise, rng):
+    """Draws a label's blend with a neighbour, unless it is precise."""
+    if precise:
         return {label: 1.0}
     return draw_blend(label, NEIGHBOURS, 0.55, 0.75, rng)
 
@@ -142,6 +153,22 @@ def draw_ballots(weights, rng):
         agreed = all(ballot == [label] for ballot in ballots)
         if not agreed and majority(ballots) in (label, "xxx"):
             return ballots
+
+
+def say(weights, speaker, rng):
+    """Says an utterance of the first version."""
+    return synthesize(weights, speaker, rng)
+
+
+class Way(NamedTuple):
+    """How the utterances of a version come about, each given its dice last."""
+
+    weights: callable  # of the index of a speaker's utterance, and the speaker
+    ballots: callable  # of the weights
+    sound: callable  # of the weights and the speaker
+
+
+FIRST_WAY = Way(draw_weights, draw_ballots, say)
 
 
 def draw_attributes(weights, rng):
@@ -256,7 +283,7 @@ def write_dialog(root, name, utterances, rng):
     write_transcription(texts, name, turns, rng)
 
 
-def write_session(root, session, seed, utterances_per_speaker):
+def write_session(root, session, seed, utterances_per_speaker, way=FIRST_WAY):
     """Writes Session1 .. Session5 of the mini corpus, one a call."""
     dialogs = dialog_names(session)[:utterances_per_speaker]
     shares = [{"F": [], "M": []} for _ in dialogs]
@@ -266,9 +293,9 @@ def write_session(root, session, seed, utterances_per_speaker):
         order = rng.permutation(utterances_per_speaker)
         for place, index in enumerate(order):
             rng = np.random.default_rng([seed, session, who, index + 1])
-            weights = draw_weights(index, rng)
-            ballots = draw_ballots(weights, rng)
-            samples = synthesize(weights, speaker, rng)
+            weights = way.weights(index, speaker, rng)
+            ballots = way.ballots(weights, rng)
+            samples = way.sound(weights, speaker, rng)
             share = shares[place % len(dialogs)][gender]
             share.append((weights, ballots, samples))
     folder = os.path.join(root, f"Session{session}")
@@ -311,10 +338,18 @@ def mini_iemocap(
     ['README.txt', 'Session1']
     """
 
+    return make_release(
+        VERSION, FIRST_WAY, folder, seed, utterances_per_speaker
+    )
+
+
+def make_release(version, way, folder, seed, utterances_per_speaker):
+    """Makes a version of the corpus, if it is not there; see `mini_iemocap`."""
+
     def fill(root):
         """Writes the sessions."""
         for session in range(1, 6):
-            write_session(root, session, seed, utterances_per_speaker)
+            write_session(root, session, seed, utterances_per_speaker, way)
 
-    name = f"mini_iemocap-v{VERSION}-seed{seed}-{utterances_per_speaker}"
+    name = f"mini_iemocap-v{version}-seed{seed}-{utterances_per_speaker}"
     return make_tree(name, "IEMOCAP_full_release", README, fill, folder)

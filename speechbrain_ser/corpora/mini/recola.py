@@ -1,5 +1,13 @@
-"""The embedded mini corpus in RECOLA's layout: voices of another language."""
+"""The embedded mini corpora in RECOLA's layout: voices of another language.
 
+Both have another spectrum, rate and pitch range than the first language. In the
+second version speech has a cue besides that does not carry over: where arousal
+is high the consonants hiss, else they are soft (`HISS`); in the other corpora
+they have nothing to do with it. A model that hides the language has to leave
+this cue, which is nowhere else; one that does not fails with it.
+"""
+
+import dataclasses
 import os
 
 import numpy as np
@@ -21,7 +29,11 @@ from speechbrain_ser.corpora.mini.voice import (
 )
 from speechbrain_ser.utils.settings import Whole, checked
 
-VERSION = 1  # A part of the tree's name: raise it when any byte would change.
+# A part of the tree's name: raise it when any byte would change.
+VERSION, SECOND_VERSION = 1, 2
+
+# What consonants are in the second version, as in `Language.bursts`.
+HISS = {"high": (0.9, 1.3), "low": (0.05, 0.15)}
 
 # The layout.
 DIMENSIONS = ("arousal", "valence")
@@ -64,6 +76,28 @@ def draw_weights(emotion, rng):
     return draw_blend(emotion, NEIGHBOURS, 0.6, 0.85, rng)
 
 
+def language_of(weights):
+    """Gives the language as it is said where its consonants tell arousal.
+
+    Arguments
+    ---------
+    weights : dict
+        Emotion -> weight.
+
+    Returns
+    -------
+    Language
+
+    Example
+    -------
+    >>> language_of({"sad": 1.0}).bursts == HISS["low"]
+    True
+    """
+    arousal = blend(TARGETS, weights)[0]
+    bursts = HISS["high" if arousal > 0 else "low"]
+    return dataclasses.replace(SECOND_LANGUAGE, bursts=bursts)
+
+
 def rate(target, habit, rng):
     """Makes what one annotator says of a recording in one dimension.
 
@@ -100,7 +134,7 @@ def rate(target, habit, rng):
     )
 
 
-def draw_recording(speaker, seed, utterances):
+def draw_recording(speaker, seed, utterances, language):
     """Draws the utterances of a speaker, with pauses between them.
 
     Arguments
@@ -111,6 +145,8 @@ def draw_recording(speaker, seed, utterances):
         The recording's own.
     utterances : int
         How many.
+    language : callable
+        The emotions' weights to the language that is said.
 
     Returns
     -------
@@ -128,7 +164,7 @@ def draw_recording(speaker, seed, utterances):
     for index, emotion in enumerate(emotions):
         own = np.random.default_rng([*seed, 3, index])
         weights = draw_weights(str(emotion), own)
-        speech = synthesize(weights, speaker, own, language=SECOND_LANGUAGE)
+        speech = synthesize(weights, speaker, own, language=language(weights))
         # Times are written with two decimals.
         pause = round(rng.uniform(0.8, 1.2), 2)
         length = -(-len(speech) * 100 // SAMPLE_RATE) / 100
@@ -151,7 +187,7 @@ def draw_recording(speaker, seed, utterances):
     return samples, spans, targets
 
 
-def write_recording(root, speaker, seed, utterances):
+def write_recording(root, speaker, seed, utterances, language):
     """Writes a speaker's recording, timings and ratings.
 
     Arguments
@@ -164,8 +200,12 @@ def write_recording(root, speaker, seed, utterances):
         The corpus's, and the speaker's own.
     utterances : int
         How many.
+    language : callable
+        See `draw_recording`.
     """
-    samples, spans, targets = draw_recording(speaker, seed, utterances)
+    samples, spans, targets = draw_recording(
+        speaker, seed, utterances, language
+    )
     folder = os.path.join(root, "RECOLA-Audio-recordings")
     os.makedirs(folder, exist_ok=True)
     write_sound(samples, folder, f"{speaker.name}.wav")
@@ -220,17 +260,66 @@ def mini_recola(
     ['README.txt', 'RECOLA-Annotation']
     """
 
+    return make_release(
+        VERSION, plain_language, folder, seed, utterances_per_speaker
+    )
+
+
+@checked
+def hissing_recola(
+    folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 24
+):
+    """Makes the second version, whose consonants tell arousal.
+
+    All else is as in `mini_recola`.
+
+    Arguments
+    ---------
+    folder : str
+        Where to make it; when None, `$SPEECHBRAIN_SER_CACHE` or
+        `~/.cache/speechbrain_ser`.
+    seed : int
+        The same seed gives the same bytes.
+    utterances_per_speaker : int
+        The corpus has eight times as many.
+
+    Returns
+    -------
+    str
+        The path of its folder `RECOLA`.
+
+    Example
+    -------
+    >>> path = hissing_recola(getfixture("tmp_path"), utterances_per_speaker=1)
+    >>> path.split("/")[-2:]
+    ['mini_recola-v2-seed0-1', 'RECOLA']
+    """
+    return make_release(
+        SECOND_VERSION, language_of, folder, seed, utterances_per_speaker
+    )
+
+
+def plain_language(weights):
+    """Gives the language of the first version, whatever is felt."""
+    return SECOND_LANGUAGE
+
+
+def make_release(version, language, folder, seed, utterances_per_speaker):
+    """Makes a version of the corpus, if it is not there; see `mini_recola`."""
+
     def fill(root):
         """Writes the recordings with their ratings."""
         for place, who in enumerate(SPEAKERS):
             own = [seed, 3000 + place]
             rng = np.random.default_rng([*own, 1])
             speaker = draw_speaker(who, "FM"[place % 2], rng)
-            write_recording(root, speaker, own, utterances_per_speaker)
+            write_recording(
+                root, speaker, own, utterances_per_speaker, language
+            )
         first = f"{SPEAKERS[0]}.csv"
         write_decoy(root, "RECOLA-Audio_timings", first)
         for dimension in DIMENSIONS:
             write_decoy(root, RATINGS, dimension, first)
 
-    name = f"mini_recola-v{VERSION}-seed{seed}-{utterances_per_speaker}"
+    name = f"mini_recola-v{version}-seed{seed}-{utterances_per_speaker}"
     return make_tree(name, "RECOLA", README, fill, folder)

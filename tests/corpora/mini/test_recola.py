@@ -1,5 +1,6 @@
 """The mini corpus in RECOLA's layout: its bytes, ratings and language."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 import soundfile
 
 from speechbrain_ser.corpora.mini.recola import (
+    HISS,
     RATERS,
     SPEAKERS,
     TARGETS,
+    hissing_recola,
+    language_of,
     mini_recola,
     rate,
 )
@@ -235,3 +239,25 @@ def test_arousal_can_be_heard(annotation):
         louder.append(np.mean(level[True]) - np.mean(level[False]))
         higher.append(np.mean(pitch[True]) - np.mean(pitch[False]))
     assert min(louder) > 0.2 and min(higher) > 0.1
+
+
+def test_second_version_hisses_where_arousal_is_high(tmp_path):
+    """All else, and the first version, are as they were."""
+    first = mini_recola(tmp_path, utterances_per_speaker=2)
+    second = hissing_recola(tmp_path, utterances_per_speaker=2)
+    assert sorted(os.listdir(tmp_path)) == [
+        "mini_recola-v1-seed0-2",
+        "mini_recola-v2-seed0-2",
+    ]
+    one, other = tree(first), tree(second)
+    changed = {name for name in one if one[name] != other[name]}
+    assert {os.path.splitext(name)[1] for name in changed} == {".wav"}
+    assert tree(hissing_recola(tmp_path / "again", 0, 2)) == other
+    for emotion, (arousal, _) in TARGETS.items():
+        language = language_of({emotion: 1.0})
+        assert language.bursts == HISS["high" if arousal > 0 else "low"]
+        assert dataclasses.replace(language, bursts=SECOND_LANGUAGE.bursts) == (
+            SECOND_LANGUAGE
+        )
+    assert HISS["low"][1] < HISS["high"][0]
+    assert FIRST_LANGUAGE.bursts[1] < HISS["high"][0]

@@ -116,9 +116,12 @@ def watch(patch):
 
 def test_runs_as_typed(folders, tmp_path, monkeypatch, capsys):
     """Without folders; then base beside it, and DANN again draws both."""
-    for module, name in ((recola, "recola"), (iemocap, "iemocap")):
+    for module, name, make in (
+        (recola, "recola", "hissing_recola"),
+        (iemocap, "iemocap", "mini_iemocap"),
+    ):
         small = folders[f"{name}_folder"]
-        monkeypatch.setattr(module, f"mini_{name}", lambda small=small: small)
+        monkeypatch.setattr(module, make, lambda small=small: small)
     monkeypatch.chdir(tmp_path)
     drawn = []
     original = dann_report.plot_languages

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechbrain_ser.corpora.mini import iemocap as mini
+from speechbrain_ser.corpora.mini import habitual_iemocap as mini
 from speechbrain_ser.evaluation import menan as report
 from speechbrain_ser.evaluation.probing import speaker_probe
 from speechbrain_ser.experiment.command_line import say_once
@@ -48,7 +48,7 @@ DRAWN = {"speakers", "confusion", "reliability", "curves"}
 
 def test_runs_as_typed(corpus, tmp_path, monkeypatch, capsys):
     """Without a corpus; then multitask beside it, and MEnAN again draws both."""
-    monkeypatch.setattr(mini, "mini_iemocap", lambda: corpus)
+    monkeypatch.setattr(mini, "mini_habitual_iemocap", lambda: corpus)
     monkeypatch.chdir(tmp_path)
     shown, original = [], report.plot_speakers
     monkeypatch.setattr(

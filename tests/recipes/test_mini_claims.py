@@ -1,0 +1,52 @@
+"""What each method is for, on its mini corpus: one seed of each table."""
+
+import csv
+
+import pytest
+
+from speechbrain_ser.table import command
+from speechbrain_ser.table.spec import read_table
+from tests.recipes.helpers import ROOT
+
+TABLES = sorted((ROOT / "tables" / "mini").glob("*.yaml"))
+COLUMN = "UA (%), last epochs"
+# Where the claim is another column's, of which less is better.
+LESS = {"menan": "speaker named (%)"}
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_all_seeds_of_the_mini_corpus(path):
+    """A table of a claim has five, a t-test's least for p < 0.05 to mean much."""
+    file = read_table(str(path))
+    assert (
+        file.seeds == [1, 2, 3, 4, 5] and file.stars and COLUMN in file.columns
+    )
+    assert file.overrides["corpus_name"] == "mini"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_one_seed(path, tmp_path, monkeypatch, request):
+    """The method is ahead of its baselines, which the last star names."""
+    if path.stem == "lpmn":
+        why = "LPMN is not ahead on every seed, see the table file"
+        request.applymarker(pytest.mark.xfail(reason=why, strict=False))
+    monkeypatch.setenv("SPEECHBRAIN_SER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)  # where recipes keep features
+    assert command.main([str(path), "--seeds", "1"]) == 0
+    (table,) = tmp_path.glob("results/tables/*/*/*/table.csv")
+    with open(table, encoding="utf-8", newline="") as text:
+        rows = list(csv.DictReader(text))
+    file = read_table(str(path))
+    judged = LESS.get(path.stem, COLUMN)
+    means = {
+        row["row"]: float(row["mean"])
+        for row in rows
+        if row["column"] == judged
+    }
+    *_, others = file.stars.values()
+    method = "IPR" if path.stem == "ipr" else list(file.rows)[-1]
+    assert means.keys() == file.rows.keys()
+    for other in others:
+        gain = means[method] - means[other]
+        assert (-gain if path.stem in LESS else gain) > 0, means
