@@ -3,7 +3,11 @@
 
 On the frames of a frozen encoder: prototypes that sort an utterance's frames,
 AM-softmax, an adversary against the speaker, mixup; each a switch. What each does
-is in `speechbrain_ser/methods/joint.py`.
+is in `speechbrain_ser/methods/joint.py`, what it is worth in
+`docs/results/claims.md`.
+
+Reference, of mixup: "mixup: Beyond Empirical Risk Minimization", Zhang et al.
+2018; of the other parts see the recipes of the methods.
 
 To run it:
 > python train_joint.py hparams/joint_whisper.yaml --corpus emodb --data_folder EMO-DB
@@ -20,6 +24,7 @@ def make(hparams):
     """Hangs the parts together and the corpus in the frame."""
     from speechbrain_ser.methods.joint import fill_in
 
+    # the references' protocols: what is compared has the same folds
     return hparams["experiment"](
         script=__file__,
         method="joint",

@@ -102,6 +102,8 @@ class JointBrain(SERBrain):
         self.standardisation = standardisation
         check_size(features, frame_standardisation)
         self.cache_folder = cache_folder
+        if self.checkpointer is not None and self.has_prototypes:
+            self.checkpointer.add_recoverable("pooling", pooling)
         self.reader = StandardisedReader(standardisation, by=standardise_by)
         self.am = AMSoftmaxLoss(margin, scale) if loss == "am_softmax" else None
         self.ramp = ReversalRamp(adversary) if adversary else None
@@ -109,6 +111,12 @@ class JointBrain(SERBrain):
         self.valid_trains = valid_trains
         self.speakers = {}
         self.held, self.parts = {}, {}
+
+    @property
+    def has_prototypes(self):
+        """Whether the pooling has prototypes, which what trains decides."""
+        kinds = (LocalMeans, LocalPrototypicalMapping)
+        return isinstance(self.pooling, kinds)
 
     # Parts
 
@@ -180,7 +188,7 @@ class JointBrain(SERBrain):
             Frames of each utterance, ``[time, dim]``.
         """
         self.frame_standardisation.fit(held)
-        if not isinstance(self.pooling, (LocalMeans, LocalPrototypicalMapping)):
+        if not self.has_prototypes:
             return
         held = [self.frame_standardisation(frames.float()) for frames in held]
         frames = torch.cat(held)
