@@ -6,8 +6,8 @@ AM-softmax, an adversary against the speaker, mixup; each a switch. What each do
 is in `speechbrain_ser/methods/joint.py`, what it is worth in
 `docs/results/claims.md`.
 
-Reference, of mixup: "mixup: Beyond Empirical Risk Minimization", Zhang et al.
-2018; of the other parts see the recipes of the methods.
+Reference: "mixup: Beyond Empirical Risk Minimization", Zhang et al. 2018; of the
+other parts see the recipes of the methods.
 
 To run it:
 > python train_joint.py hparams/joint_whisper.yaml --corpus emodb --data_folder EMO-DB

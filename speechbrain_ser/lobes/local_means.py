@@ -44,7 +44,7 @@ class LocalMeans(torch.nn.Module):
     >>> east, north = [[1.0, 0.0], [3.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]
     >>> pool.fit(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), [torch.tensor(east)])
     >>> pool(torch.tensor([[[3.0, 0.0]]]), torch.ones(1)).round()
-    tensor([[1., 0., 1., 0.]])
+    tensor([[1., 0., 0., 0.]])
     >>> pool(torch.tensor([north]), torch.ones(1)).shape, pool.size
     (torch.Size([1, 4]), 4)
     """

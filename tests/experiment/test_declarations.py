@@ -33,7 +33,12 @@ from tests.recipes.helpers import LPMN, ROOT, import_script, run_recipe
 
 HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
 # What is null in the files follows from other settings.
-FILLED = {"labels": "[low, high]", "penalty": "l1", "emotion_weight": 0.5}
+FILLED = {
+    "labels": "[low, high]",
+    "penalty": "l1",
+    "emotion_weight": 0.5,
+    "batch_norm": "bn1",
+}
 SCRIPTS = sorted((ROOT / "recipes").glob("*/*.py"))
 
 
@@ -211,6 +216,8 @@ def test_what_libraries_take_is_checked_too(name, value, path):
     if name == "lr" and path.stem.startswith("gmp_atl"):
         pytest.skip("each stage has a rate of its own")
     overrides = f"{name}: {value}\nlabels: [low, high]"
+    if "batch_norm" in settings:
+        overrides += "\nbatch_norm: bn1"
     with pytest.raises(InputError, match=f"^--{name} is "):
         check_settings(str(path), overrides)
 

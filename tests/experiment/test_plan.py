@@ -25,10 +25,7 @@ def run_options(**settings):
 
 def make_plan(mini_folder, path=HPARAMS, **settings):
     """A plan of the IPR recipe."""
-    known = {"data_folder": mini_folder, "test_size": 0.4}
-    if path == HPARAMS:  # the small corpus is too small for its warm-up
-        known["warmup_updates"] = 0
-    settings = known | settings
+    settings = {"data_folder": mini_folder, "test_size": 0.4} | settings
     overrides = hparams.with_overrides("", **settings)
     return import_script(RECIPE).plan(str(path), overrides)
 
@@ -110,7 +107,8 @@ def test_clipping_is_a_key_and_counts(path):
     (line,) = [
         x for x in path.read_text().splitlines() if x.startswith("max_grad")
     ]
-    assert "SpeechBrain's" in line and "the paper is silent" in line
+    assert "SpeechBrain's" in line
+    assert "the paper is silent" in line or "no paper has one" in line
     with pytest.raises(InputError, match="--max_grad_norm is 0: .*above 0"):
         declarations.check_settings(text, "max_grad_norm: 0")
     given = sb.parse_arguments([text, "--max_grad_norm", "1", "--seed", "2"])
@@ -203,7 +201,7 @@ def test_facts_are_what_the_split_holds(mini_folder):
         assert facts["counts"][part] == {
             word: words.count(word) for word in ("ang", "hap", "sad", "neu")
         }
-    assert facts["overrides"] == {"seed": 5, "warmup_updates": 0}
+    assert facts["overrides"] == {"seed": 5}
     assert facts["protocol"] == ("iemocap-ambiguity@1 with test_size 0.4")
     assert facts["run"] == planned.key(run_options())
     assert len(set(facts["parts_sha256"].values())) == 4

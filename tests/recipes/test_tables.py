@@ -85,7 +85,7 @@ def any_folders(path, folder, cache):
         every = folder / "all" / "{corpus}"
         return ["--data_folder", every, "--target_folder", every]
     arguments = ["--data_folder", mini_emodb(cache)]
-    if path.stem.endswith("ravdess"):
+    if path.stem.endswith("ravdess") or path.stem == "claims_ipr":
         arguments = ["--data_folder", mini_ravdess(cache)]
     if path.stem.endswith("dann"):
         arguments += ["--target_folder", mini_ravdess(cache)]

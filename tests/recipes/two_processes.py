@@ -40,6 +40,7 @@ def main(annotations, out, batch_size, more="{}"):
         "warmup_epochs": 1,
         "warmup_updates": 0,
         "last_epochs": 0,
+        "precise_per_batch": None,
     } | json.loads(more)
     hparams_file = os.path.join(RECIPE.parent, "hparams", "ipr_logmel.yaml")
     run_opts = sb.core.RunOptions.from_dictionary(
