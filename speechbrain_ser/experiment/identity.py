@@ -24,6 +24,7 @@ UNCOUNTED = (
     "_torch_pair.py",
     "corpora/protocols/content.py",
     "corpora/protocols/named.py",
+    "experiment/alone.py",
     "experiment/declarations.py",
     "experiment/command_line.py",
     "experiment/evaluate.py",
@@ -45,6 +46,7 @@ UNCOUNTED = (
 DECISIVE = ("torch", "torchaudio", "speechbrain", "transformers")
 
 
+@functools.lru_cache(maxsize=1)
 def library_versions():
     """Returns the major and minor versions of the decisive libraries."""
     return {
@@ -174,7 +176,7 @@ def code_files(script, hparams, report=False):
     -------
     set of str
     """
-    first = named_files(hparams) + program(script)[1]
+    first = tuple(named_files(hparams) + program(script)[1])
     runs = reached(first, avoided=REPORTS)
     if not report:
         return {path for path in runs if not is_in(path, UNCOUNTED)}
@@ -189,18 +191,21 @@ def named_files(hparams):
     return [path for name in named for path in module_files(name)]
 
 
+@functools.lru_cache(maxsize=64)
 def reached(first, avoided=()):
     """Returns the files that some files lead to by their imports.
 
+    Read once in a process, as `program` is.
+
     Arguments
     ---------
-    first : list of str
+    first : tuple of str
     avoided : tuple of str
         Rooms that are not entered.
 
     Returns
     -------
-    set of str
+    frozenset of str
     """
     todo, seen = list(first), set()
     while todo:
@@ -208,7 +213,7 @@ def reached(first, avoided=()):
         if path not in seen and not is_in(path, avoided):
             seen.add(path)
             todo += program(path)[1]
-    return seen
+    return frozenset(seen)
 
 
 def is_in(path, places):
