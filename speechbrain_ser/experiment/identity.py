@@ -159,9 +159,16 @@ def code_version(script, hparams, report=False):
         hparams file, imports, directly or not. Comments, docstrings, formatting
         and the modules of `UNCOUNTED` don't count.
     """
-    files = code_files(script, hparams, report)
-    codes = [program(path)[0] for path in files]
-    return digest(sorted(codes) + ([] if report else [program(script)[0]]))
+    code, imported = program(script)
+    first = (*named_files(hparams), *imported)
+    return digest_of(first, report, code)
+
+
+@functools.lru_cache(maxsize=64)
+def digest_of(first, report, code):
+    """Does what `code_version` says; once in a process, as `program` is read."""
+    codes = [program(path)[0] for path in files_of(first, report)]
+    return digest(sorted(codes) + ([] if report else [code]))
 
 
 def code_files(script, hparams, report=False):
@@ -176,7 +183,11 @@ def code_files(script, hparams, report=False):
     -------
     set of str
     """
-    first = tuple(named_files(hparams) + program(script)[1])
+    return files_of((*named_files(hparams), *program(script)[1]), report)
+
+
+def files_of(first, report):
+    """Lists the files that some files lead to and that count."""
     runs = reached(first, avoided=REPORTS)
     if not report:
         return {path for path in runs if not is_in(path, UNCOUNTED)}
@@ -191,21 +202,18 @@ def named_files(hparams):
     return [path for name in named for path in module_files(name)]
 
 
-@functools.lru_cache(maxsize=64)
 def reached(first, avoided=()):
     """Returns the files that some files lead to by their imports.
 
-    Read once in a process, as `program` is.
-
     Arguments
     ---------
-    first : tuple of str
+    first : iterable of str
     avoided : tuple of str
         Rooms that are not entered.
 
     Returns
     -------
-    frozenset of str
+    set of str
     """
     todo, seen = list(first), set()
     while todo:
@@ -213,7 +221,7 @@ def reached(first, avoided=()):
         if path not in seen and not is_in(path, avoided):
             seen.add(path)
             todo += program(path)[1]
-    return frozenset(seen)
+    return seen
 
 
 def is_in(path, places):
