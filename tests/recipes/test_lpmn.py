@@ -278,13 +278,13 @@ def test_labels_of_the_test_part_reach_no_weight(selection, ready, tmp_path):
 
 
 def test_table_4_from_the_recipe_itself(
-    mini_folder, tmp_path, tmp_path_factory
+    least_folder, tmp_path, tmp_path_factory
 ):
     """Two folds: one run each serves all rows, the table holds its numbers."""
     path = ROOT / "tables" / "IEMOCAP" / "lpmn_table4.yaml"
     line = ["--results_folder", tmp_path, "--hparams", LOGMEL]
     line += ["--number_of_epochs", 1, "--n_prototypes", 512]
-    line += ["--data_folder", mini_folder, "--corpus_name", "mini"]
+    line += ["--data_folder", least_folder, "--corpus_name", "mini"]
     line += ["--folds", 1, 2, "--seeds", 1]
     line += ["--device", "cpu", "--jobs", 2]
     line += ["--figure_utterances", "[Ses01F_impro01_F000]"]

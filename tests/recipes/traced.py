@@ -4,6 +4,7 @@ import functools
 import sys
 
 from speechbrain_ser.brain import SERBrain
+from speechbrain_ser.figures import planes
 from speechbrain_ser.prediction import Predictor
 from tests import pictures, processes
 
@@ -46,6 +47,7 @@ def run(target, script, *words):
     *words : str
     """
     pictures.make_small()
+    planes.neighbour_map = lambda features, start: start
     SERBrain.fit = traced(SERBrain.fit)
     Predictor.predict = traced(Predictor.predict)
     try:
