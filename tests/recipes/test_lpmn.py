@@ -12,7 +12,7 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.mini import local_iemocap, mer2023
+from speechbrain_ser.corpora.mini import local_iemocap, local_mer2023
 from speechbrain_ser.experiment import hparams as recipe
 from speechbrain_ser.experiment.command_line import say_once
 from tests import processes
@@ -66,7 +66,9 @@ def test_runs_as_typed(
     monkeypatch.setattr(
         local_iemocap, "mini_local_iemocap", lambda: mini_folder
     )
-    monkeypatch.setattr(mer2023, "mini_mer2023", lambda: mini_mer2023_folder)
+    monkeypatch.setattr(
+        local_mer2023, "mini_local_mer2023", lambda: mini_mer2023_folder
+    )
     script = {"IEMOCAP": LPMN, "MER2023": LPMN_MER2023}[corpus]
     monkeypatch.chdir(script.parent)
     say_once.cache_clear()

@@ -189,13 +189,13 @@ def test_table_1_counts_the_split(mini_folder, tmp_path):
 
 
 def test_table_3_from_the_recipe_itself(
-    least_folder, tmp_path, monkeypatch, capsys
+    mini_folder, tmp_path, monkeypatch, capsys
 ):
     """Two epochs of four systems: the table holds what the runs report."""
     path = ROOT / "tables" / "IEMOCAP" / "ipr_table3.yaml"
     arguments = (
         "--data_folder",
-        least_folder,
+        mini_folder,
         "--hparams",
         "hparams/ipr_logmel.yaml",
         "--corpus_name",
