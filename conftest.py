@@ -1,6 +1,7 @@
 """Small checkpoints and corpora that the tests share."""
 
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -160,6 +161,14 @@ def mini_folder(mini_cache):
 
 
 @pytest.fixture(scope="session")
+def least_folder(mini_cache):
+    """Half of `mini_folder`: 80 utterances of the same ten speakers."""
+    from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
+
+    return mini_iemocap(mini_cache, seed=0, utterances_per_speaker=8)
+
+
+@pytest.fixture(scope="session")
 def mini_mer2023_folder(mini_cache):
     """A small mini corpus: MER2023's layout, 90 clips."""
     from speechbrain_ser.corpora.mini.mer2023 import mini_mer2023
@@ -204,6 +213,27 @@ def tones(tmp_path):
     return annotation
 
 
+# The files that take longest, so that none is begun last: with ``--dist
+# loadfile`` a file runs whole on one worker, and the other one would wait.
+LONGEST = (
+    "recipes/test_ipr.py",
+    "recipes/test_recipes.py",
+    "recipes/test_gmp_atl.py",
+    "lobes/test_contract.py",
+    "recipes/test_tables.py",
+    "recipes/dann/test_dann.py",
+    "recipes/test_lpmn_hubert.py",
+    "recipes/test_lpmn.py",
+    "table/test_execute.py",
+    "inference/test_said_as_predicted.py",
+    "test_cones.py",
+    "methods/test_dann_training.py",
+    "recipes/test_any_probe.py",
+    "table/test_command.py",
+    "test_benchmarks.py",
+)
+
+
 def pytest_addoption(parser):
     """Adds a switch for what takes minutes."""
     parser.addoption(
@@ -214,10 +244,15 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Makes the marker known."""
     config.addinivalue_line("markers", "slow: takes minutes, see --slow")
+    # by the number of tests, as pytest-xdist would, the long ones are last
+    config.option.loadscopereorder = False
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skips what takes minutes, if it is not asked for."""
+    """Begins with the longest; skips what takes minutes, if not asked for."""
+    tests = pathlib.Path(__file__).parent / "tests"
+    files = {tests / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: files.get(item.path, len(files)))
     if not config.getoption("--slow"):
         skip = pytest.mark.skip(reason="takes minutes: --slow runs it")
         for item in items:

@@ -235,3 +235,12 @@ def test_a_key_stands_above_its_references(path):
         key = re.match(r"([A-Za-z_]\w*):", line)
         if key:
             known.add(key[1])
+
+
+def test_the_longest_files_are_there():
+    """So that `conftest.LONGEST` begins with them."""
+    from conftest import LONGEST
+
+    assert [
+        name for name in LONGEST if not (ROOT / "tests" / name).is_file()
+    ] == []

@@ -13,7 +13,7 @@ To run it:
 > python train_lpmn.py hparams/lpmn.yaml --data_folder MER2023
 """
 
-from speechbrain_ser.corpora.mini.mer2023 import mini_mer2023
+from speechbrain_ser.corpora.mini.local_mer2023 import mini_local_mer2023
 from speechbrain_ser.corpora.protocols.mer2023 import FIVE_FOLD
 from speechbrain_ser.experiment.frame import Recipe
 
@@ -31,7 +31,7 @@ def make(hparams):
         method="LPMN",
         corpus=hparams["corpus"],
         protocol=FIVE_FOLD,
-        mini={"data_folder": mini_mer2023},
+        mini={"data_folder": mini_local_mer2023},
         brain=hparams["brain"],
         fill_in=lpmn.check,
         more_parts=selected_parts,

@@ -109,3 +109,15 @@ class Parts:
         if weights is not None:
             weights = weights.to(self.device)
         self.class_weights = weights
+
+
+def trained_on(parts, valid_trains=True):
+    """Returns what is trained on, the valid part too if wanted.
+
+    Example
+    -------
+    >>> parts = {"train": {"a": {}}, "valid": {"b": {}}, "test": {"c": {}}}
+    >>> list(trained_on(parts)), list(trained_on(parts, False))
+    (['a', 'b'], ['a'])
+    """
+    return parts["train"] | ((parts.get("valid") or {}) if valid_trains else {})

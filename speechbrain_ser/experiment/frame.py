@@ -8,6 +8,7 @@ import os
 import sys
 
 from speechbrain_ser.corpora.protocols.checks import long_enough
+from speechbrain_ser.experiment.alone import load_alone
 from speechbrain_ser.experiment.command_line import run, say_once
 from speechbrain_ser.experiment.declarations import (
     check_names,
@@ -18,7 +19,6 @@ from speechbrain_ser.experiment.help import asks_for_help, help_of
 from speechbrain_ser.experiment.hparams import (
     find_hparams,
     load,
-    load_alone,
     peek,
     with_options,
     with_overrides,

@@ -4,9 +4,7 @@ Reading YAML is slow, and a table plans hundreds of runs of one file: what was
 read is kept, by its text, and never changed.
 """
 
-import copy
 import functools
-import io
 import json
 import os
 from difflib import get_close_matches
@@ -14,7 +12,7 @@ from difflib import get_close_matches
 from hyperpyyaml import load_hyperpyyaml
 from hyperpyyaml.core import _walk_tree_and_resolve, recursive_update
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from speechbrain_ser.experiment import renamed
@@ -142,12 +140,56 @@ def resolved(text, overrides):
     As `hyperpyyaml.resolve_references` does, which reads the text anew, writes
     another, and so takes ten times as long.
     """
-    root = copy.deepcopy(parsed(text))
+    root = copied(parsed(text), {})
     if overrides:
-        given = copy.deepcopy(parsed(overrides))
-        recursive_update(root, given, must_match=True)
+        recursive_update(root, given_in(overrides), must_match=True)
     _walk_tree_and_resolve("root", root, root, None)
     return root
+
+
+def given_in(overrides):
+    """Reads YAML overrides as nodes, quickly where `with_overrides` wrote them."""
+    lines = [line.partition(": ") for line in overrides.splitlines()]
+    try:
+        found = {
+            name: json.loads(value, parse_constant=int)  # NaN is a word here
+            for name, _, value in lines
+        }
+    except ValueError:
+        return copied(parsed(overrides), {})
+    quick = len(found) == len(lines) and all(map(str.isidentifier, found))
+    return found if quick else copied(parsed(overrides), {})
+
+
+def copied(node, made):
+    """Copies YAML mappings and lists with their tags; without comments.
+
+    ``copy.deepcopy`` takes ten times as long.
+
+    Arguments
+    ---------
+    node : object
+    made : dict
+        What was copied before, by its id: an alias stays one.
+
+    Returns
+    -------
+    object
+    """
+    if id(node) in made:
+        return made[id(node)]
+    if isinstance(node, dict):
+        copy = CommentedMap(
+            (name, copied(value, made)) for name, value in node.items()
+        )
+    elif isinstance(node, list):
+        copy = CommentedSeq(copied(value, made) for value in node)
+    else:
+        return node
+    if tag_of(node):
+        copy.yaml_set_ctag(node.tag)
+    made[id(node)] = copy
+    return copy
 
 
 def unknown_setting(path, overrides):
@@ -207,59 +249,6 @@ def load(path, overrides):
     """Builds the objects of a hparams file."""
     with open(path, encoding="utf-8") as file:
         return load_hyperpyyaml(file, overrides)
-
-
-def load_alone(path, overrides, name, plain_alone=False):
-    """Builds one object of a hparams file, and what it refers to, alone.
-
-    Arguments
-    ---------
-    path : str
-    overrides : str
-        YAML.
-    name : str
-        The object's key.
-    plain_alone : bool
-        Whether its arguments that are objects are left out.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    InputError
-        If the file has no such key.
-    """
-    found = nodes(path, overrides)
-    if name not in found or not tag_of(found[name]):
-        raise InputError(
-            f"{path} has no {name} that is made of a class: give a hparams "
-            "file of this recipe, as they are made now"
-        )
-    text = text_alone(text_of(path), overrides, name, plain_alone)
-    return built(text)[name]
-
-
-@functools.lru_cache(maxsize=256)
-def text_alone(text, overrides, name, plain_alone):
-    """Writes one object of a hparams file, and what it refers to, as YAML."""
-    found = resolved(text, overrides)[name]
-    node = CommentedMap(
-        (argument, value)
-        for argument, value in found.items()
-        if not plain_alone or is_plain_in(value)
-    )
-    node.yaml_set_ctag(found.tag)
-    alone = io.StringIO()
-    YAML(typ="rt").dump({name: node}, alone)
-    return alone.getvalue()
-
-
-@functools.lru_cache(maxsize=256)
-def built(text):
-    """Builds the objects of YAML text."""
-    return load_hyperpyyaml(text)
 
 
 def is_plain_in(value):

@@ -24,6 +24,7 @@ UNCOUNTED = (
     "_torch_pair.py",
     "corpora/protocols/content.py",
     "corpora/protocols/named.py",
+    "experiment/alone.py",
     "experiment/declarations.py",
     "experiment/command_line.py",
     "experiment/evaluate.py",
@@ -45,6 +46,7 @@ UNCOUNTED = (
 DECISIVE = ("torch", "torchaudio", "speechbrain", "transformers")
 
 
+@functools.lru_cache(maxsize=1)
 def library_versions():
     """Returns the major and minor versions of the decisive libraries."""
     return {
@@ -157,9 +159,16 @@ def code_version(script, hparams, report=False):
         hparams file, imports, directly or not. Comments, docstrings, formatting
         and the modules of `UNCOUNTED` don't count.
     """
-    files = code_files(script, hparams, report)
-    codes = [program(path)[0] for path in files]
-    return digest(sorted(codes) + ([] if report else [program(script)[0]]))
+    code, imported = program(script)
+    first = (*named_files(hparams), *imported)
+    return digest_of(first, report, code)
+
+
+@functools.lru_cache(maxsize=64)
+def digest_of(first, report, code):
+    """Does what `code_version` says; once in a process, as `program` is read."""
+    codes = [program(path)[0] for path in files_of(first, report)]
+    return digest(sorted(codes) + ([] if report else [code]))
 
 
 def code_files(script, hparams, report=False):
@@ -174,7 +183,11 @@ def code_files(script, hparams, report=False):
     -------
     set of str
     """
-    first = named_files(hparams) + program(script)[1]
+    return files_of((*named_files(hparams), *program(script)[1]), report)
+
+
+def files_of(first, report):
+    """Lists the files that some files lead to and that count."""
     runs = reached(first, avoided=REPORTS)
     if not report:
         return {path for path in runs if not is_in(path, UNCOUNTED)}
@@ -194,7 +207,7 @@ def reached(first, avoided=()):
 
     Arguments
     ---------
-    first : list of str
+    first : iterable of str
     avoided : tuple of str
         Rooms that are not entered.
 

@@ -17,6 +17,7 @@ from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features, held_of
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.kmeans import fit_centres
+from speechbrain_ser.data.parts import trained_on
 from speechbrain_ser.data.standardised_reader import (
     WAYS,
     StandardisedReader,
@@ -294,11 +295,6 @@ class JointBrain(SERBrain):
         """Returns the share of the training that is over."""
         steps = len(self.train_sampler)
         return (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
-
-
-def trained_on(parts, valid_trains):
-    """Returns what is trained on, validating speakers too if wanted."""
-    return parts["train"] | ((parts.get("valid") or {}) if valid_trains else {})
 
 
 def speakers_of(annotation):

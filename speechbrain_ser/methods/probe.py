@@ -19,6 +19,7 @@ from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
 from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.dataset import entries, make_dataset
+from speechbrain_ser.data.parts import trained_on
 from speechbrain_ser.data.standardised_reader import WAYS, StandardisedReader
 from speechbrain_ser.lobes.features import Standardisation
 from speechbrain_ser.lobes.linear_probe import LinearProbe
@@ -350,8 +351,3 @@ def rows_to_try(layer, n_rows):
                 f"{n_rows - 1}: give one of them, or null"
             )
     return [tuple(row % n_rows for row in layers)]
-
-
-def trained_on(parts):
-    """Returns the utterances that are fitted on."""
-    return parts["train"] | (parts.get("valid") or {})

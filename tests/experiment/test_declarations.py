@@ -7,13 +7,14 @@ import pytest
 
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.experiment import renamed
+from speechbrain_ser.experiment.alone import load_alone
 from speechbrain_ser.experiment.declarations import (
     check_options,
     check_settings,
     counts,
     uses,
 )
-from speechbrain_ser.experiment.hparams import load_alone, peek, written
+from speechbrain_ser.experiment.hparams import peek, written
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
     NOTHING,

@@ -5,7 +5,14 @@ import io
 import pytest
 from hyperpyyaml import resolve_references
 
-from speechbrain_ser.experiment.hparams import nodes, parsed, peek, text_of
+from speechbrain_ser.experiment.hparams import (
+    nodes,
+    parsed,
+    peek,
+    plain,
+    resolved,
+    text_of,
+)
 from speechbrain_ser.experiment.identity import without_tags
 from speechbrain_ser.utils.errors import InputError
 from tests.recipes.helpers import ROOT
@@ -13,6 +20,7 @@ from tests.recipes.helpers import ROOT
 HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
 OVERRIDES = (
     "",
+    'seed: 7\noutput_folder: "a: #b\\u00e9"\nlabels: ["on", 1e-5, null]',
     "seed: 7\noutput_folder: 'a #b'\ncorpus_name: null",
     'seed: 007\noutput_folder: "1e-5"\nlabels: [on, "off", 1e-5]',
 )
@@ -69,3 +77,11 @@ def test_overrides_that_are_none_are_one_sentence(overrides, tmp_path):
     path.write_text("a: 1\n")
     with pytest.raises(InputError, match="a.yaml"):
         peek(str(path), overrides)
+
+
+@pytest.mark.parametrize("value", ["NaN", ".nan", "012", "1_000", "on", "é"])
+def test_an_override_is_yaml(value):
+    """Also where a reader of JSON would take it for something else."""
+    overrides = f"a: {value}"
+    found = resolved("a: 1", overrides)["a"]
+    assert repr(plain(found)) == repr(plain(parsed(overrides)["a"]))

@@ -232,6 +232,7 @@ def read_from(tree):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speechbrain_ser, "__file__", str(home))
         patch.setattr(identity, "program", program)
+        patch.setattr(identity, "digest_of", identity.digest_of.__wrapped__)
         yield
 
 

@@ -10,7 +10,8 @@ import pytest
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain_ser.data.parts import Parts
 from speechbrain_ser.experiment import staged
-from speechbrain_ser.experiment.hparams import load_alone, peek, with_overrides
+from speechbrain_ser.experiment.alone import load_alone
+from speechbrain_ser.experiment.hparams import peek, with_overrides
 from speechbrain_ser.experiment.identity import program
 from speechbrain_ser.experiment.plan import Plan
 from speechbrain_ser.experiment.staged import Step

@@ -63,10 +63,13 @@ def small_pictures(patch):
     )
 
 
-def run(*arguments, **settings):
-    """Runs the recipe in this process; returns its error or None."""
+def run(*arguments, drawn=False, **settings):
+    """Runs the recipe in this process; returns its error or None.
+
+    Drawn where pictures are compared; else they are made, and not saved.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        small_pictures(patch)
+        (small_pictures if drawn else undrawn)(patch)
         line = words(PAPER, **settings)
         return run_recipe(patch, *line, *arguments, script=GMP_ATL)
 
@@ -152,7 +155,7 @@ def at(settings, folder, **more):
 def finished(base, ready, settings):
     """The settings of a finished run, all of it in `base`."""
     settings = at(settings, base)
-    assert run(*own(ready), **settings) is None
+    assert run(*own(ready), drawn=True, **settings) is None
     return settings
 
 
@@ -369,7 +372,7 @@ def test_same_command_again_trains_nothing(finished, ready, tmp_path):
     settings = copied(finished, tmp_path)
     before = stamps(settings["stages_folder"])
     epochs = trained(settings)
-    assert run(*own(ready), **settings) is None
+    assert run(*own(ready), drawn=True, **settings) is None
     assert stamps(settings["stages_folder"]) == before
     assert trained(settings) == epochs == 6
     assert report(settings) == report(finished)
@@ -513,7 +516,7 @@ def test_stages_one_after_the_other(finished, ready, tmp_path, capsys):
 
     refused("2,3", r"stage 1 \(multi-task training\)")
     refused(3, r"stage 1 \(multi-task training\)")
-    assert run(*own(ready), **settings, stages=1) is None
+    assert run(*own(ready), drawn=True, **settings, stages=1) is None
     assert {name.split("-")[0] for name in kept(settings)} == {
         "multitask",
         "labels",
@@ -521,9 +524,9 @@ def test_stages_one_after_the_other(finished, ready, tmp_path, capsys):
     assert not (settings["output_folder"] / "metrics.json").exists()
     refused(3, r"stage 2 \(retraining\)")
     capsys.readouterr()
-    assert run(*own(ready), **settings, stages=2) is None
+    assert run(*own(ready), drawn=True, **settings, stages=2) is None
     # no stage leans on what the one before left in memory
-    assert run(*own(ready), **settings, stages="2,3") is None
+    assert run(*own(ready), drawn=True, **settings, stages="2,3") is None
     assert "runs again" not in capsys.readouterr().out
     assert kept(settings) == kept(finished)
     assert report(settings) == report(finished)
@@ -596,7 +599,7 @@ def test_test_part_reaches_no_stage(finished, ready, tmp_path):
     """Other labels, genders and audio: the same stages, bit for bit."""
     settings = at(finished, tmp_path, cache_folder=tmp_path / "frames")
     arguments = turned(tmp_path / "parts", ready, "test", audio=True)
-    assert run(*arguments, **settings, stages="1,2") is None
+    assert run(*arguments, drawn=True, **settings, stages="1,2") is None
     assert kept(settings) == kept(finished)
     assert len(list((tmp_path / "frames").rglob("*.npy"))) == 32
 
@@ -664,7 +667,7 @@ def test_killed_anywhere_is_as_never_stopped(finished, ready, tmp_path):
         killed = processes.run(run_drawn_until, place, count, GMP_ATL, line)
         assert killed.returncode == -signal.SIGKILL, place
         assert not (settings["output_folder"] / "metrics.json").exists()
-    assert run(*own(ready), **settings) is None
+    assert run(*own(ready), drawn=True, **settings) is None
     # each stage's two epochs ended once; its last k-means was not begun anew
     assert trained(settings) == 6
     log = (settings["output_folder"] / "log.txt").read_text()
@@ -738,7 +741,7 @@ def given(base, finished, ready):
     """A finished run with the pseudo-labels of `finished`; its own stages."""
     settings = at(finished, base / "given")
     settings |= {"pseudo_label_folder": only(finished, "labels")}
-    assert run(*own(ready), **settings) is None
+    assert run(*own(ready), drawn=True, **settings) is None
     return settings
 
 

@@ -12,7 +12,7 @@ from speechbrain_ser.corpora.annotations import (
     read_annotation,
     write_annotation,
 )
-from speechbrain_ser.corpora.mini import local_iemocap, mer2023
+from speechbrain_ser.corpora.mini import local_iemocap, local_mer2023
 from speechbrain_ser.experiment import hparams as recipe
 from speechbrain_ser.experiment.command_line import say_once
 from tests import processes
@@ -66,7 +66,9 @@ def test_runs_as_typed(
     monkeypatch.setattr(
         local_iemocap, "mini_local_iemocap", lambda: mini_folder
     )
-    monkeypatch.setattr(mer2023, "mini_mer2023", lambda: mini_mer2023_folder)
+    monkeypatch.setattr(
+        local_mer2023, "mini_local_mer2023", lambda: mini_mer2023_folder
+    )
     script = {"IEMOCAP": LPMN, "MER2023": LPMN_MER2023}[corpus]
     monkeypatch.chdir(script.parent)
     say_once.cache_clear()
@@ -278,13 +280,13 @@ def test_labels_of_the_test_part_reach_no_weight(selection, ready, tmp_path):
 
 
 def test_table_4_from_the_recipe_itself(
-    mini_folder, tmp_path, tmp_path_factory
+    least_folder, tmp_path, tmp_path_factory
 ):
     """Two folds: one run each serves all rows, the table holds its numbers."""
     path = ROOT / "tables" / "IEMOCAP" / "lpmn_table4.yaml"
     line = ["--results_folder", tmp_path, "--hparams", LOGMEL]
     line += ["--number_of_epochs", 1, "--n_prototypes", 512]
-    line += ["--data_folder", mini_folder, "--corpus_name", "mini"]
+    line += ["--data_folder", least_folder, "--corpus_name", "mini"]
     line += ["--folds", 1, 2, "--seeds", 1]
     line += ["--device", "cpu", "--jobs", 2]
     line += ["--figure_utterances", "[Ses01F_impro01_F000]"]

@@ -128,7 +128,7 @@ def test_the_rows_that_run_meet_every_script():
 @pytest.mark.parametrize("row", RUN, ids=lambda row: row["Hparam_file"])
 def test_debug_flags_run(
     row,
-    mini_folder,
+    least_folder,
     mini_mer2023_folder,
     mini_recola_folder,
     mini_mosei_folder,
@@ -141,9 +141,9 @@ def test_debug_flags_run(
     held = tmp_path / "tests" / "tmp"
     held.mkdir(parents=True)
     (tmp_path / "tests" / "samples").mkdir()
-    speech = os.path.join(mini_folder, "Session1")
+    speech = os.path.join(least_folder, "Session1")
     os.symlink(speech, tmp_path / "tests" / "samples" / "ASR")
-    os.symlink(mini_folder, held / "IEMOCAP_full_release")
+    os.symlink(least_folder, held / "IEMOCAP_full_release")
     os.symlink(mini_mer2023_folder, held / "MER2023")
     os.symlink(mini_recola_folder, held / "RECOLA")
     os.symlink(mini_mosei_folder, held / "CMU-MOSEI")

@@ -13,6 +13,7 @@ seeds 1, 2 and 11 to 13) is 41 from D1 alone, 54 with IPR and 67 with D2's label
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import scipy  # scipy.signal loads when a room is made
@@ -23,13 +24,14 @@ from speechbrain_ser.corpora.mini.iemocap import (
     draw_ballots,
     draw_label,
     make_release,
+    mini_iemocap,
 )
+from speechbrain_ser.corpora.mini.tree import another_version
 from speechbrain_ser.corpora.mini.voice import (
     SAMPLE_RATE,
     draw_blend,
     synthesize,
 )
-from speechbrain_ser.utils.settings import Whole, checked
 
 VERSION = "2-ambiguous"  # A part of the tree's name: raise it when any byte would change.
 
@@ -105,38 +107,9 @@ def say(weights, speaker, rng):
 
 SECOND_WAY = Way(draw_weights, draw_doubts, say)
 
-
-@checked
-def mini_ambiguous_iemocap(
-    folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 40
-):
-    """Makes the mini corpus, if it is not there yet.
-
-    Speakers, emotions and files are as in `corpora.mini.iemocap.mini_iemocap`.
-
-    Arguments
-    ---------
-    folder : str
-        Where to make it; when None, `$SPEECHBRAIN_SER_CACHE` or
-        `~/.cache/speechbrain_ser`.
-    seed : int
-        The same seed gives the same bytes.
-    utterances_per_speaker : int
-        The corpus has ten times as many.
-
-    Returns
-    -------
-    str
-        The path of its folder `IEMOCAP_full_release`.
-
-    Example
-    -------
-    >>> path = mini_ambiguous_iemocap(
-    ...     getfixture("tmp_path"), utterances_per_speaker=1
-    ... )
-    >>> path.split("/")[-2:]
-    ['mini_iemocap-v2-ambiguous-seed0-1', 'IEMOCAP_full_release']
-    """
-    return make_release(
-        VERSION, SECOND_WAY, folder, seed, utterances_per_speaker
-    )
+mini_ambiguous_iemocap = another_version(
+    mini_iemocap,
+    functools.partial(make_release, VERSION, SECOND_WAY),
+    "mini_ambiguous_iemocap",
+    __name__,
+)

@@ -7,15 +7,17 @@ not known.
 """
 
 import dataclasses
+import functools
 
 from speechbrain_ser.corpora.mini.iemocap import (
     Way,
     draw_ballots,
     draw_weights,
     make_release,
+    mini_iemocap,
 )
+from speechbrain_ser.corpora.mini.tree import another_version
 from speechbrain_ser.corpora.mini.voice import synthesize
-from speechbrain_ser.utils.settings import Whole, checked
 
 VERSION = "2-gendered"  # A part of the tree's name: change it with any byte.
 
@@ -61,38 +63,9 @@ def say(weights, speaker, rng):
 
 GENDERED_WAY = Way(draw_weights, draw_ballots, say)
 
-
-@checked
-def mini_gendered_iemocap(
-    folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 40
-):
-    """Makes the mini corpus, if it is not there yet.
-
-    Speakers, emotions and files are as in `corpora.mini.iemocap.mini_iemocap`.
-
-    Arguments
-    ---------
-    folder : str
-        Where to make it; when None, `$SPEECHBRAIN_SER_CACHE` or
-        `~/.cache/speechbrain_ser`.
-    seed : int
-        The same seed gives the same bytes.
-    utterances_per_speaker : int
-        The corpus has ten times as many.
-
-    Returns
-    -------
-    str
-        The path of its folder `IEMOCAP_full_release`.
-
-    Example
-    -------
-    >>> path = mini_gendered_iemocap(
-    ...     getfixture("tmp_path"), utterances_per_speaker=1
-    ... )
-    >>> path.split("/")[-2:]
-    ['mini_iemocap-v2-gendered-seed0-1', 'IEMOCAP_full_release']
-    """
-    return make_release(
-        VERSION, GENDERED_WAY, folder, seed, utterances_per_speaker
-    )
+mini_gendered_iemocap = another_version(
+    mini_iemocap,
+    functools.partial(make_release, VERSION, GENDERED_WAY),
+    "mini_gendered_iemocap",
+    __name__,
+)

@@ -6,15 +6,18 @@ one, which two of the eight speakers have in common. Session 1, which tests in
 fold 1, has no habits: who takes a voice for an emotion fails there.
 """
 
+import functools
+
 from speechbrain_ser.corpora.mini.iemocap import (
     Way,
     blended,
     draw_ballots,
     draw_label,
     make_release,
+    mini_iemocap,
     say,
 )
-from speechbrain_ser.utils.settings import Whole, checked
+from speechbrain_ser.corpora.mini.tree import another_version
 
 VERSION = "2-habitual"  # A part of the tree's name: change it with any byte.
 
@@ -41,38 +44,9 @@ def draw_weights(index, speaker, rng):
 
 HABITUAL_WAY = Way(draw_weights, draw_ballots, say)
 
-
-@checked
-def mini_habitual_iemocap(
-    folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 40
-):
-    """Makes the mini corpus, if it is not there yet.
-
-    Speakers and files are as in `corpora.mini.iemocap.mini_iemocap`.
-
-    Arguments
-    ---------
-    folder : str
-        Where to make it; when None, `$SPEECHBRAIN_SER_CACHE` or
-        `~/.cache/speechbrain_ser`.
-    seed : int
-        The same seed gives the same bytes.
-    utterances_per_speaker : int
-        The corpus has ten times as many.
-
-    Returns
-    -------
-    str
-        The path of its folder `IEMOCAP_full_release`.
-
-    Example
-    -------
-    >>> path = mini_habitual_iemocap(
-    ...     getfixture("tmp_path"), utterances_per_speaker=1
-    ... )
-    >>> path.split("/")[-2:]
-    ['mini_iemocap-v2-habitual-seed0-1', 'IEMOCAP_full_release']
-    """
-    return make_release(
-        VERSION, HABITUAL_WAY, folder, seed, utterances_per_speaker
-    )
+mini_habitual_iemocap = another_version(
+    mini_iemocap,
+    functools.partial(make_release, VERSION, HABITUAL_WAY),
+    "mini_habitual_iemocap",
+    __name__,
+)

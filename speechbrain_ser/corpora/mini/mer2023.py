@@ -112,7 +112,7 @@ def draw_valence(weights, rng):
     return round(4 * drawn) / 4
 
 
-def write_part(root, part, names, sizes, seed):
+def write_part(root, part, names, sizes, seed, say):
     """Writes the clips and the labels of a part.
 
     Arguments
@@ -127,6 +127,8 @@ def write_part(root, part, names, sizes, seed):
         Emotion -> its clips.
     seed : list of int
         The part's own.
+    say : callable
+        Weights of emotions, speaker and source of chance to samples.
     """
     folder, table = (os.path.join(root, place) for place in PLACES[part])
     os.makedirs(folder)
@@ -145,7 +147,7 @@ def write_part(root, part, names, sizes, seed):
         rows.append(f"{name},{emotion},{draw_valence(weights, rng)}")
         voices = {VOICES[word]: weight for word, weight in weights.items()}
         speaker = speakers[rng.integers(N_SPEAKERS)]
-        samples = synthesize(voices, speaker, rng)
+        samples = say(voices, speaker, rng)
         write_sound(samples, folder, f"{name}.wav")
     if part == "test3":
         rows = [row.rsplit(",", 1)[0] for row in rows]
@@ -185,6 +187,12 @@ def mini_mer2023(
     ['README.txt', 'mer2023train', 'test-labels', 'test1']
     """
 
+    return make_release(VERSION, synthesize, folder, seed, utterances)
+
+
+def make_release(version, say, folder, seed, utterances):
+    """Makes a version of the corpus, if it is not there; see `mini_mer2023`."""
+
     def fill(root):
         """Writes the parts."""
         few = max(6, utterances // 10)
@@ -195,9 +203,8 @@ def mini_mer2023(
             stem = "samplenew" if part == "test3" else "sample"
             chosen, numbers = numbers[:count], numbers[count:]
             names = [f"{stem}_{number:08d}" for number in chosen]
-            write_part(
-                root, part, names, class_sizes(count), [seed, 1000 + place]
-            )
+            own = [seed, 1000 + place]
+            write_part(root, part, names, class_sizes(count), own, say)
 
-    name = f"mini_mer2023-v{VERSION}-seed{seed}-{utterances}"
+    name = f"mini_mer2023-v{version}-seed{seed}-{utterances}"
     return make_tree(name, "MER2023", README, fill, folder)

@@ -8,12 +8,14 @@ this cue, which is nowhere else; one that does not fails with it.
 """
 
 import dataclasses
+import functools
 import os
 
 import numpy as np
 import scipy
 
 from speechbrain_ser.corpora.mini.tree import (
+    another_version,
     make_tree,
     write_decoy,
     write_sound,
@@ -265,40 +267,6 @@ def mini_recola(
     )
 
 
-@checked
-def hissing_recola(
-    folder=None, seed: Whole(0) = 0, utterances_per_speaker: Whole(1) = 24
-):
-    """Makes the second version, whose consonants tell arousal.
-
-    All else is as in `mini_recola`.
-
-    Arguments
-    ---------
-    folder : str
-        Where to make it; when None, `$SPEECHBRAIN_SER_CACHE` or
-        `~/.cache/speechbrain_ser`.
-    seed : int
-        The same seed gives the same bytes.
-    utterances_per_speaker : int
-        The corpus has eight times as many.
-
-    Returns
-    -------
-    str
-        The path of its folder `RECOLA`.
-
-    Example
-    -------
-    >>> path = hissing_recola(getfixture("tmp_path"), utterances_per_speaker=1)
-    >>> path.split("/")[-2:]
-    ['mini_recola-v2-seed0-1', 'RECOLA']
-    """
-    return make_release(
-        SECOND_VERSION, language_of, folder, seed, utterances_per_speaker
-    )
-
-
 def plain_language(weights):
     """Gives the language of the first version, whatever is felt."""
     return SECOND_LANGUAGE
@@ -323,3 +291,12 @@ def make_release(version, language, folder, seed, utterances_per_speaker):
 
     name = f"mini_recola-v{version}-seed{seed}-{utterances_per_speaker}"
     return make_tree(name, "RECOLA", README, fill, folder)
+
+
+# The second version, whose consonants tell arousal.
+hissing_recola = another_version(
+    mini_recola,
+    functools.partial(make_release, SECOND_VERSION, language_of),
+    "hissing_recola",
+    __name__,
+)

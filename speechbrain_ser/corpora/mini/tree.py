@@ -1,5 +1,6 @@
 """A mini corpus on disk: made once, whole or not at all, of made-up speech."""
 
+import inspect
 import os
 
 import soundfile
@@ -7,6 +8,7 @@ import soundfile
 from speechbrain_ser.corpora.mini.voice import SAMPLE_RATE
 from speechbrain_ser.utils.files import cache_folder, make_folder
 from speechbrain_ser.utils.logger import LateLogger
+from speechbrain_ser.utils.settings import check
 
 logger = LateLogger(__name__)
 
@@ -58,6 +60,50 @@ def make_tree(name, release, readme, fill, folder=None):
     logger.info("Making the mini corpus in %s.", path)
     make_folder(path, fill_whole)
     return made
+
+
+def another_version(first, make_release, name, module):
+    """Makes a function like another one, of another version of a corpus.
+
+    Arguments
+    ---------
+    first : callable
+        Makes the first version; the new function takes and checks the same.
+    make_release : callable
+        Called with these arguments, by name; makes the new version.
+    name, module : str
+        What the new function is called, and where.
+
+    Returns
+    -------
+    callable
+
+    Example
+    -------
+    >>> from speechbrain_ser.utils.settings import Whole
+    >>> def mini(folder=None, seed: Whole(0) = 0):
+    ...     return "v1"
+    >>> louder = another_version(mini, dict, "louder", __name__)
+    >>> louder("here")
+    {'folder': 'here', 'seed': 0}
+    >>> louder(seed=-1)
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: --seed is -1: give a whole ...
+    """
+    signature = inspect.signature(first)
+
+    def make(*args, **kwargs):
+        """Checks, then makes it."""
+        given = signature.bind(*args, **kwargs)
+        check(inspect.unwrap(first), given.arguments)
+        given.apply_defaults()
+        return make_release(**given.arguments)
+
+    make.__signature__ = signature
+    make.__name__ = make.__qualname__ = name
+    make.__module__ = module
+    make.__doc__ = f"Makes the mini corpus, as `{first.__name__}` does its own."
+    return make
 
 
 def write_text(text, *path):

@@ -193,7 +193,7 @@ def test_one_odd_entry_costs_no_corpus(
     corpus, spoil, said, folders, settings, tmp_path
 ):
     """It is left out of the split, and told of either language."""
-    from speechbrain_ser.experiment.hparams import load_alone
+    from speechbrain_ser.experiment.alone import load_alone
     from speechbrain_ser.utils.odd_entries import odd_rows
 
     root = tmp_path / "corpus"
