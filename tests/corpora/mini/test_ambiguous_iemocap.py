@@ -39,7 +39,7 @@ def test_it_lies_beside_the_first_and_is_read_like_it(release):
     first = mini_iemocap(folder, utterances_per_speaker=4)
     assert sorted(os.listdir(folder)) == [
         "mini_iemocap-v1-seed0-4",
-        "mini_iemocap-v2-ambiguous-seed0-4",
+        "mini_iemocap-v3-ambiguous-seed0-4",
     ]
     one, other = read_iemocap(first), read_iemocap(release)
     assert len(other) >= 35
