@@ -433,8 +433,8 @@ def test_accumulated_batches_are_those_of_a_large_one(
 @pytest.mark.parametrize("n_target", [0, 17])
 def test_accumulated_pairs_are_those_of_a_large_batch(n_target):
     """Of the source and of the target."""
-    large = PairedBatchSampler(23, n_target, 6)
-    small = PairedBatchSampler(23, n_target, 2, accumulation=3)
+    large = PairedBatchSampler(24, n_target, 6)
+    small = PairedBatchSampler(24, n_target, 2, accumulation=3)
     batches = epoch_of(small, 2)
     halves = 2 if n_target else 1
     wholes = [b for b in epoch_of(large, 2) if len(b) >= 6 * halves]
