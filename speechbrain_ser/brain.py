@@ -269,7 +269,7 @@ class SERBrain(Parts, Predictor, Stepping, Divergence, sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.stage, self.epoch = "training", epoch
             self.check_begin(epoch)
-            self.unsettled, self.weights = [], self.batch_weights(epoch)
+            self.unsettled, self.batch_shares = [], self.batch_weights(epoch)
             # an epoch that goes on may have no step left
             self.sums = None if self.step else self.weight_sums()
             factor = self.rate_factor(epoch)

@@ -211,9 +211,13 @@ class Divergence:
         if self.debug and self.debug_batches > 0:
             batches = min(batches, self.debug_batches)
         if batches == 0:
+            factor = self.grad_accumulation_factor
+            or_else = f" or --grad_accumulation_factor below {factor}"
             raise InputError(
                 "an epoch would have no batch: give more training data, or a "
                 "smaller --batch_size or fewer processes"
+                + or_else
+                * (factor > 1)
             )
         if batches < self.grad_accumulation_factor:
             raise InputError(

@@ -27,7 +27,7 @@ class Stepping:
     """
 
     settled_every = None  # steps; None: as the device has it
-    weights = None  # of the epoch's batches, where several make a step
+    batch_shares = None  # of the epoch's batches, where several make a step
 
     def fit_batch(self, batch):
         """Trains on one batch; the loss it returns is that of all processes.
@@ -49,6 +49,10 @@ class Stepping:
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.detach() / world_size()
 
+    def moved(self, batch):
+        """Moves a batch to the device, without a wait; returns it."""
+        return batch.to(self.device, non_blocking=True)
+
     def backward(self, loss):
         """Adds a batch's share of the step's gradient."""
         factor = self.grad_accumulation_factor
@@ -60,9 +64,9 @@ class Stepping:
 
     def weight(self):
         """Returns what this batch weighs in its step, 1 in the mean."""
-        if not self.weights or self.step > len(self.weights):
+        if not self.batch_shares or self.step > len(self.batch_shares):
             return 1.0
-        return self.weights[self.step - 1]
+        return self.batch_shares[self.step - 1]
 
     # What was asked for and not looked at yet
 

@@ -426,12 +426,15 @@ def padding_share(durations, batches, step=None):
     Returns
     -------
     float
+        0 where there is no batch.
 
     Example
     -------
     >>> padding_share([1.0, 3.0, 2.0], [[0, 1], [2]])
     0.25
     """
+    if not batches:
+        return 0.0
     speech = sum(durations[i] for batch in batches for i in batch)
     longest = np.array([max(durations[i] for i in b) for b in batches])
     if step:
