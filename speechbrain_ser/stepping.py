@@ -6,6 +6,8 @@ it was asked for. Here losses are looked at together, now and then.
 
 import math
 
+import torch
+
 import speechbrain as sb
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.distributed import world_size
@@ -177,4 +179,7 @@ class Stepping:
         """
         if self.class_weights is not None:
             return "class weights are relative to each batch"
+        kinds = torch.nn.modules.batchnorm._BatchNorm
+        if any(isinstance(module, kinds) for module in self.modules.modules()):
+            return "batch norm has the statistics of each batch"
         return None

@@ -87,11 +87,15 @@ class MEnANEncoder(torch.nn.Module):
             If an utterance is too short for the convolutions.
         """
         longest = features.shape[1]
+        short = len(features) and self.count_frames(longest) < 1
         if lengths is None:
             lengths = torch.ones(len(features), device=features.device)
-        counts = self.count_frames((lengths * longest).round().long())
-        # an exported graph has no branch that depends on numbers
-        if not exporting() and len(counts) and counts.min() < 1:
+            counts = self.count_frames((lengths * longest).round().long())
+        else:
+            counts = self.count_frames((lengths * longest).round().long())
+            # an exported graph has no branch that depends on numbers
+            short = not exporting() and len(counts) and counts.min() < 1
+        if short:
             raise ValueError(
                 "an utterance is too short for MEnANEncoder's convolutions: "
                 "repeat it, see lobes.features.repeated_or_middle"
@@ -194,7 +198,7 @@ class EmbeddingMemory(torch.nn.Module):
         if self.n_held is None:  # the one look at the device
             self.n_held = int((self.speakers >= 0).sum())
         first = self.size - self.n_held
-        return self.embeddings[first:], self.speakers[first:]
+        return self.embeddings[first:].clone(), self.speakers[first:].clone()
 
 
 def standardised(embeddings, epsilon=1e-5):

@@ -2,6 +2,20 @@
 
 import torch
 
+# Devices whose numbers are there as soon as they are asked for.
+AT_ONCE = {"cpu"}
+
+
+def at_once(tensor):
+    """Whether a look at a tensor's numbers costs no wait.
+
+    Example
+    -------
+    >>> at_once(torch.zeros(1))
+    True
+    """
+    return tensor.device.type in AT_ONCE
+
 
 def numbers(values):
     """Returns plain numbers; a device is waited for once for all of its own.
