@@ -4,6 +4,13 @@ A GPU plans its work for each length that is new to it. So training batches are
 brought to multiples of a step, and utterances of one multiple are kept together
 (see `batching.LengthBatchSampler`). What is added is padding like any other: the
 relative lengths are those of the padded length.
+
+Models that mask all padding (the layer-norm kind, "large") give the same. Those of
+the group-norm kind ("base") have a norm over the time, which sees it: with a share
+p of zeros what comes out of it is 1 / sqrt(1 - p) times as large. With random
+weights of wav2vec 2.0 base's shape (4 blocks) the frames of an utterance changed by
+1.7 % at p = 3.5 %, the grid's share at IEMOCAP's durations in batches of 8, and by
+2.4 % at 5 %; without the grid p is 1.8 %.
 """
 
 import numpy as np

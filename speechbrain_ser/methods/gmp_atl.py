@@ -227,7 +227,7 @@ class RetrainingBrain(StageBrain):
         self.mask_epoch = epoch if stage == sb.Stage.TRAIN else 0
         self.hits = torch.zeros(len(self.sizes) + 1)
 
-    def masks(self, ids, counts, longest):
+    def masks(self, ids, counts, longest=None):
         """Draws the masks of a batch.
 
         Arguments
@@ -235,14 +235,15 @@ class RetrainingBrain(StageBrain):
         ids : list of str
         counts : list of int
             Valid frames of each utterance.
-        longest : int
-            Frames of the batch.
+        longest : int, optional
+            Frames of the batch; default: of its longest utterance.
 
         Returns
         -------
         torch.Tensor
             Of the CPU, bool, ``[batch, longest]``, False behind the end of each.
         """
+        longest = max(counts) if longest is None else longest
         masked = torch.zeros(len(ids), longest, dtype=torch.bool)
         for row, key, count in zip(masked, ids, counts):
             mask = draw_mask(
