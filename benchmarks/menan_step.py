@@ -408,11 +408,8 @@ def read_arguments(argv):
     parser.add_argument("--duration", type=float, default=14.0, help="seconds")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="default: torch's own")
-    parser.add_argument(
-        "--two_passes",
-        action="store_true",
-        help="the peer encodes each batch of menan twice",
-    )
+    two = {"action": "store_true", "help": "the peer encodes each batch twice"}
+    parser.add_argument("--two_passes", **two)
     add_rows_option(parser)
     parser.add_argument("--memory", action="store_true", help="peaks too")
     parser.add_argument("--peak_of", help=argparse.SUPPRESS)
