@@ -2,16 +2,20 @@
 
 import csv
 import functools
+import re
 
 import pytest
 import torch
 
 from conftest import save_ssl_model
 from speechbrain_ser.data.dataset import make_dataset
+from speechbrain_ser.experiment.declarations import check_options
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from speechbrain_ser.utils import waiting
+from speechbrain_ser.utils.errors import InputError
 from tests.methods import dann_brain, menan_brain, test_gmp_atl, test_lpmn
 from tests.methods.test_ipr import make_brain as make_ipr
+from tests.recipes.helpers import ROOT
 from tests.test_brain import LABELS, make_brain
 from tests.waits import waits_of
 
@@ -182,8 +186,6 @@ def test_a_loss_that_is_none_is_told_later_as_at_once(
     tones, tmp_path, monkeypatch
 ):
     """With its own step, and with what broke."""
-    from speechbrain_ser.utils.errors import InputError
-
     data = make_dataset(tones, LABELS)
     said = []
     for name, settled in (("now", None), ("later", 1000)):
@@ -386,3 +388,49 @@ def test_what_is_not_the_large_batch_is_said(tones, tmp_path, caplog):
         brain.tell_accumulation()
     assert "--grad_accumulation_factor 2: not the results" in caplog.text
     assert "Eq. 5" in caplog.text
+
+
+# Optimizers and precision
+
+
+def test_every_optimizer_is_fused():
+    """One pass over the weights a step, where torch has it: CPUs too."""
+    found = 0
+    for path in (ROOT / "recipes").glob("*/hparams/*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        given = re.search(r"^opt_class: (\S+)\n((?: {4}.*\n)+)", text, re.M)
+        if given and "Adam" in given[1]:
+            assert "fused: True" in given[2], path
+            found += 1
+    assert found > 20
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    torch.optim.AdamW([weight], fused=True).step()
+    assert (weight < 1).all()
+
+
+def test_evaluation_in_half_precision(tones, tmp_path):
+    """By SpeechBrain's key: near, not equal; the training is what it was."""
+    data = make_dataset(tones, LABELS)
+    found = []
+    for name in ("fp32", "bf16"):
+        run_opts = {"device": "cpu", "noprogressbar": True}
+        brain, counter = make_brain(
+            tmp_path / name, run_opts=run_opts | {"eval_precision": name}
+        )
+        brain.fit(counter, data, data)
+        rows = [p["posterior"] for p in brain.predict(data).values()]
+        weight = brain.modules["classifier"].weight.detach()
+        found.append((torch.stack(rows), weight))
+    (whole, trained), (half, same) = found
+    assert torch.equal(trained, same)
+    assert half.dtype == torch.float32 and not torch.equal(whole, half)
+    torch.testing.assert_close(whole, half, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize("name", ["precision", "eval_precision"])
+def test_fp16_on_a_cpu_is_one_sentence(name):
+    """Before anything is read."""
+    with pytest.raises(InputError, match=f"--{name} fp16 needs a GPU"):
+        check_options({name: "fp16", "device": "cpu"})
+    check_options({name: "bf16", "device": "cpu"})
