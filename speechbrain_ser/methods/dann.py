@@ -25,6 +25,7 @@ from speechbrain_ser.data.domains import (
     SOURCE,
     TARGET,
     completed,
+    count_sources,
     of_domain,
 )
 from speechbrain_ser.data.standardised_reader import (
@@ -272,7 +273,11 @@ class DANNBrain(SERBrain):
             return super().make_sampler(held, training)
         n_target = sum(entry["domain"] == TARGET for entry in held)
         sampler = PairedBatchSampler(
-            len(held) - n_target, n_target, self.batch_size, self.seed
+            len(held) - n_target,
+            n_target,
+            self.batch_size,
+            self.seed,
+            self.grad_accumulation_factor,
         )
         of_two = (
             f" of the source and {n_target} of the target" if n_target else ""
@@ -313,7 +318,8 @@ class DANNBrain(SERBrain):
 
     def compute_forward(self, batch, stage):
         """Encodes and classifies; in training the languages as well."""
-        batch = batch.to(self.device)
+        n = count_sources(batch)
+        batch = self.moved(batch)
         features, domains = batch.sig.data, batch.domain
         if stage != sb.Stage.TRAIN:
             vectors = self.modules.encoder(features)
@@ -321,9 +327,10 @@ class DANNBrain(SERBrain):
             logits = self.modules.classifier(embeddings)
             return {"logits": logits, "embeddings": embeddings}
         if self.domain is not None:
-            features = features[domains == self.domain]
-            domains = domains[domains == self.domain]
-        n = int((domains == SOURCE).sum())
+            # a batch begins with its source
+            own = slice(n) if self.domain == SOURCE else slice(n, None)
+            features, domains = features[own], domains[own]
+            n = n if self.domain == SOURCE else 0
         vectors = self.modules.encoder(features)
         emotion, language = self.modules.norm(vectors[:n], vectors[n:])
         # both classifiers lose the same numbers of an utterance
@@ -345,6 +352,12 @@ class DANNBrain(SERBrain):
             )
             predictions["domains"] = domains.long()
         return predictions
+
+    def accumulation_note(self):
+        """Adds what batch norm sees."""
+        if self.norm.way != "none":
+            return "batch norm has the statistics of each batch"
+        return super().accumulation_note()
 
     def compute_objectives(self, predictions, batch, stage):
         """Computes Eq. 7 and the penalty."""
@@ -378,16 +391,15 @@ class DANNBrain(SERBrain):
         right = logits.argmax(dim=1) == domains
         counts = torch.stack(
             [
-                torch.stack([right[domains == d].sum(), (domains == d).sum()])
-                for d in (SOURCE, TARGET)
+                torch.stack([(right & of).sum(), of.sum()])
+                for of in (domains == SOURCE, domains == TARGET)
             ]
         )
-        recalls = [
-            (hits / n).item() for hits, n in sum_over_processes(counts) if n
-        ]
+        hits, n = sum_over_processes(counts).T
+        recalls = (hits / n.clamp(min=1)).double()
         self.history.add(
             domain_loss=loss.detach() / world_size(),
-            domain_UA=sum(recalls) / len(recalls),
+            domain_UA=recalls.sum() / (n > 0).sum(),
         )
 
     def weights(self):

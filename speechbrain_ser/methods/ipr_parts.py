@@ -7,12 +7,17 @@ import torch.nn.functional as F
 
 from speechbrain_ser.data.augmented_copies import AugmentedCopies
 from speechbrain_ser.data.batching import TwoPartBatchSampler
-from speechbrain_ser.data.dataset import make_dataset, without_labels
+from speechbrain_ser.data.dataset import (
+    UNLABELLED,
+    make_dataset,
+    without_labels,
+)
 from speechbrain_ser.data.domains import marked
 from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE
 from speechbrain_ser.schedules import warmup_length
 from speechbrain_ser.utils.distributed import world_size
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.waiting import indices, on_device
 
 SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
 LEARN_UNLABELLED = ("baseline_plus", "ipr")
@@ -60,6 +65,21 @@ class IPRParts:
         super().on_stage_start(stage, epoch)
         if self.copies is not None and epoch is not None:
             self.copies.epoch = epoch
+
+    def accumulation_note(self):
+        """Adds what IPR does with a batch as a whole."""
+        if self.system == "ipr":
+            return (
+                "Eq. 5 compares the utterances of a batch alone, and prototypes "
+                "move after each"
+            )
+        if self.system == "baseline_plus":
+            return "of D1 and of D2 each batch has its own mean"
+        return super().accumulation_note()
+
+    def reads_waveforms(self):
+        """Whether batches hold waveforms, no kept frames."""
+        return self.kept_frames is None
 
     def set_parts(self, parts):
         """Makes the datasets, and says how long the warm-up is."""
@@ -126,6 +146,8 @@ class IPRParts:
             self.batch_size,
             seed=self.seed,
             first_epochs=[entry.get("first_epoch", 1) for entry in held],
+            length_grid=self.grid(),
+            accumulation=self.grad_accumulation_factor,
         )
 
     def labelled_annotation(self, parts):
@@ -144,6 +166,39 @@ class IPRParts:
                 for key, entry in hidden.items()
             }
         return training
+
+
+def sides(batch, device):
+    """Returns where a batch's precise utterances are, and its ambiguous ones.
+
+    They are looked for once, before the batch is moved: a device would be waited
+    for.
+
+    Arguments
+    ---------
+    batch : PaddedBatch
+        With ``label``; it keeps what was found.
+    device : torch.device or str
+        Of what is going to be indexed.
+
+    Returns
+    -------
+    precise, ambiguous : torch.Tensor
+        Indices.
+
+    Example
+    -------
+    >>> from types import SimpleNamespace
+    >>> labels = torch.tensor([2, UNLABELLED, 0])
+    >>> sides(SimpleNamespace(label=labels), "cpu")
+    (tensor([0, 2]), tensor([1]))
+    """
+    if not hasattr(batch, "sides"):
+        held = batch.label == UNLABELLED
+        batch.sides = tuple(
+            on_device(indices(own), device) for own in (~held, held)
+        )
+    return batch.sides
 
 
 def copy_of(copies, read, key, entry):

@@ -44,6 +44,7 @@ from speechbrain_ser.utils.settings import (
     Word,
     checked,
 )
+from speechbrain_ser.utils.waiting import on_device
 
 
 class MEnANBrain(SERBrain):
@@ -212,7 +213,13 @@ class MEnANBrain(SERBrain):
         """Makes batches in random order: all utterances are of one length."""
         if not training:
             return super().make_sampler(held, training)
-        return PairedBatchSampler(len(held), 0, self.batch_size, self.seed)
+        return PairedBatchSampler(
+            len(held),
+            0,
+            self.batch_size,
+            self.seed,
+            self.grad_accumulation_factor,
+        )
 
     # Training, Eq. 1 to 5
 
@@ -250,13 +257,11 @@ class MEnANBrain(SERBrain):
         with self.no_sync(not should_step):
             with self.training_ctx:
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            scaled = self.scaler.scale(loss / self.grad_accumulation_factor)
-            self.check_loss_isfinite(scaled)
-            scaled.backward()
+            self.backward(loss)
         if should_step:
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
-        return loss.detach().cpu() / world_size()
+        return loss.detach() / world_size()
 
     def train_speaker_classifier(self, embeddings, speakers):
         """Step 1: trains SC alone, on what ENC gives (Eq. 1).
@@ -273,22 +278,13 @@ class MEnANBrain(SERBrain):
         self.memory.add(vectors, targets)
         if self.memory.size:
             vectors, targets = self.memory.held()
-        draw = np.random.default_rng([self.seed, self.epoch, self.step])
-        chosen = slice(None)
+        drawn = self.speaker_draws(*vectors.shape)
         self.in_step_1 = True
-        for _ in range(self.speaker_steps):
-            if self.memory.size:
-                chosen = draw.integers(
-                    len(targets), size=self.speaker_batch_size
-                )
-                chosen = torch.from_numpy(chosen).to(self.device)
+        for chosen, noise in zip(*drawn):
             with self.training_ctx:
                 seen = self.as_seen(vectors[chosen])
-                if self.speaker_noise:
-                    noise = draw.normal(
-                        scale=self.speaker_noise, size=seen.shape
-                    )
-                    seen = seen + torch.from_numpy(noise).to(seen)
+                if noise is not None:
+                    seen = seen + noise.to(seen)
                 logits = self.speaker_classifier(seen)
                 # Eq. 1
                 loss = F.cross_entropy(logits.float(), targets[chosen])
@@ -297,13 +293,58 @@ class MEnANBrain(SERBrain):
         self.in_step_1 = False
         self.history.add(speaker_loss=loss.detach())
 
+    def speaker_draws(self, n, dim):
+        """Draws what SC's steps of a batch see, and moves it all at once.
+
+        Arguments
+        ---------
+        n, dim : int
+            Embeddings that there are, and their size.
+
+        Returns
+        -------
+        chosen : list
+            Of each step the indices; all embeddings without a memory.
+        noise : list
+            Of each step ``[chosen, dim]``, or None.
+        """
+        draw = np.random.default_rng([self.seed, self.epoch, self.step])
+        size = self.speaker_batch_size if self.memory.size else n
+        chosen, noise = [], []
+        for _ in range(self.speaker_steps):
+            if self.memory.size:
+                chosen.append(draw.integers(n, size=size))
+            if self.speaker_noise:
+                noise.append(
+                    draw.normal(scale=self.speaker_noise, size=(size, dim))
+                )
+        kinds = [(chosen, torch.long), (noise, torch.float32)]
+        chosen, noise = (
+            on_device(torch.from_numpy(np.stack(own)).to(kind), self.device)
+            if own
+            else None
+            for own, kind in kinds
+        )
+        every = [slice(None)] * self.speaker_steps
+        none = [None] * self.speaker_steps
+        return (
+            every if chosen is None else list(chosen),
+            none if noise is None else list(noise),
+        )
+
+    def accumulation_note(self):
+        """Adds what SC learns on."""
+        if self.system == "menan":
+            return "the speaker classifier learns after each batch"
+        return super().accumulation_note()
+
     def as_seen(self, embeddings):
         """Returns embeddings as SC of ``menan`` sees them."""
         return standardised(embeddings) if self.standardise else embeddings
 
     def compute_forward(self, batch, stage):
         """Encodes, v = enc(x), and classifies the emotion."""
-        batch = batch.to(self.device)
+        batch = self.moved(batch)
         embeddings = self.modules.encoder(batch.sig.data)
         logits = self.modules.classifier(embeddings)
         return {"logits": logits, "embeddings": embeddings}

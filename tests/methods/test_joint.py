@@ -130,10 +130,10 @@ def test_mixup_mixes_vectors_and_classes_by_one_share(build):
     share = torch.distributions.Beta(0.4, 0.4).sample()
     other = torch.randperm(6)
     torch.manual_seed(5)
-    found = brain.mixed(vectors, targets, speakers)
-    for mixed, whole in zip(found, (vectors, targets, speakers)):
+    found = joint.mixed(*brain.mixture(6), vectors, targets, speakers)
+    for rows, whole in zip(found, (vectors, targets, speakers)):
         own = share * whole + (1 - share) * whole[other]
-        torch.testing.assert_close(mixed, own)
+        torch.testing.assert_close(rows, own)
     assert not torch.equal(found[0], vectors)
 
 
