@@ -5,7 +5,9 @@ import functools
 import torch
 import torch.nn.functional as F
 
+from speechbrain.core import Stage
 from speechbrain_ser.data.augmented_copies import AugmentedCopies
+from speechbrain_ser.data.batch_copies import BatchCopies
 from speechbrain_ser.data.batching import TwoPartBatchSampler
 from speechbrain_ser.data.dataset import (
     UNLABELLED,
@@ -53,7 +55,7 @@ class IPRParts:
 
     def keep_frames(self, make, n_copies):
         """Keeps the encoder's frames, those of D2's copies too, if asked to."""
-        self.kept_frames, self.copies = None, None
+        self.kept_frames, self.copies, self.batch_copies = None, None, None
         if make is not None:
             if self.system in LEARN_UNLABELLED:
                 self.copies = AugmentedCopies(self.augmenter, n_copies)
@@ -61,10 +63,12 @@ class IPRParts:
         self.frames_of = None  # entry to frames; None: the waveform
 
     def on_stage_start(self, stage, epoch=None):
-        """Says to the copies which epoch it is."""
+        """Says to those who make copies which epoch it is."""
         super().on_stage_start(stage, epoch)
         if self.copies is not None and epoch is not None:
             self.copies.epoch = epoch
+        if self.batch_copies is not None and stage == Stage.TRAIN:
+            self.batch_copies.epoch = epoch if self.joined else None
 
     def accumulation_note(self):
         """Adds what IPR does with a batch as a whole."""
@@ -80,6 +84,15 @@ class IPRParts:
     def reads_waveforms(self):
         """Whether batches hold waveforms, no kept frames."""
         return self.kept_frames is None
+
+    def make_collate(self, training):
+        """Makes the copies of D2 with the batch, where waveforms are read."""
+        collate = super().make_collate(training)
+        joins = self.system in LEARN_UNLABELLED
+        if not (training and joins and self.reads_waveforms()):
+            return collate
+        self.batch_copies = BatchCopies(self.augmenter, self.seed, collate)
+        return self.batch_copies
 
     def set_parts(self, parts):
         """Makes the datasets, and says how long the warm-up is."""
