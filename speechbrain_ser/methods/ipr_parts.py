@@ -3,7 +3,6 @@
 import functools
 
 import torch
-import torch.nn.functional as F
 
 from speechbrain.core import Stage
 from speechbrain_ser.data.augmented_copies import AugmentedCopies
@@ -256,13 +255,16 @@ def joined(first, second):
     (tensor([[1., 1., 0., 0.],
             [1., 1., 1., 1.]]), tensor([0.5000, 1.0000]))
     """
-    longest = max(first[0].shape[1], second[0].shape[1])
-    inputs, lengths = [], []
-    for given, relative in (first, second):
-        missing = (0, 0) * (given.dim() - 2) + (0, longest - given.shape[1])
-        inputs.append(F.pad(given, missing))
-        lengths.append(relative * (given.shape[1] / longest))
-    return torch.cat(inputs), torch.cat(lengths)
+    parts = first, second
+    longest = max(given.shape[1] for given, _ in parts)
+    n = sum(len(given) for given, _ in parts)
+    inputs = first[0].new_zeros((n, longest, *first[0].shape[2:]))
+    at = 0
+    for given, _ in parts:
+        inputs[at : at + len(given), : given.shape[1]] = given
+        at += len(given)
+    lengths = [held * (given.shape[1] / longest) for given, held in parts]
+    return inputs, torch.cat(lengths)
 
 
 def warmup_of(settings, n_precise):
