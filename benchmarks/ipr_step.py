@@ -91,11 +91,11 @@ def now(device):
     return time.perf_counter()
 
 
-def save_wav2vec2(folder, blocks=None):
-    """Saves a wav2vec 2.0 of BASE shape with random weights."""
+def save_wav2vec2(folder, blocks=None, **shape):
+    """Saves a wav2vec 2.0 of BASE or another shape with random weights."""
     import transformers
 
-    config = transformers.Wav2Vec2Config()
+    config = transformers.Wav2Vec2Config(**shape)
     config.num_hidden_layers = blocks or config.num_hidden_layers
     transformers.utils.logging.disable_progress_bar()
     transformers.Wav2Vec2Model(config).save_pretrained(folder)
