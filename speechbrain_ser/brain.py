@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import speechbrain as sb
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.nnet.schedulers import LinearScheduler, update_learning_rate
 from speechbrain.utils.distributed import if_main_process
@@ -166,9 +167,9 @@ class SERBrain(Parts, Predictor, Stepping, Divergence, sb.Brain):
         """
         training = stage == sb.Stage.TRAIN
         sampler = self.make_sampler(entries(dataset), training)
-        if training and self.grid():
-            step = round(self.grid() * self.sample_rate)
-            loader_kwargs = {"collate_fn": GridBatch(step)} | loader_kwargs
+        loader_kwargs = {
+            "collate_fn": self.make_collate(training)
+        } | loader_kwargs
         loader = make_dataloader(
             dataset,
             batch_sampler=sampler,
@@ -183,6 +184,12 @@ class SERBrain(Parts, Predictor, Stepping, Divergence, sb.Brain):
                     ckpt_prefix + stage.name, loader
                 )
         return loader
+
+    def make_collate(self, training):
+        """Returns what makes a batch of examples."""
+        if training and self.grid():
+            return GridBatch(round(self.grid() * self.sample_rate))
+        return PaddedBatch
 
     def grid(self):
         """Returns the `length_grid` of waveforms, None of anything else."""

@@ -11,7 +11,6 @@ import torch
 
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.augmentation import augment_copies
 from speechbrain_ser.data.dataset import UNLABELLED
 from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE
 from speechbrain_ser.methods.ipr_parts import (
@@ -163,16 +162,7 @@ class IPRBrain(IPRParts, SERBrain):
         wavs, lengths = batch.sig
         n = len(wavs)
         if stage == sb.Stage.TRAIN and self.joined:
-            if self.kept_frames is None:
-                copies = augment_copies(
-                    self.augmenter, wavs[ambiguous], lengths[ambiguous]
-                )
-                copies = copies, lengths[ambiguous]
-            else:
-                copies = (
-                    batch.copy.data[ambiguous],
-                    batch.copy.lengths[ambiguous],
-                )
+            copies = batch.copy.data[ambiguous], batch.copy.lengths[ambiguous]
             wavs, lengths = joined((wavs, lengths), copies)
         # Eq. 1
         frames, lengths = self.modules.encoder(wavs, lengths)

@@ -3,9 +3,10 @@
 import functools
 
 import torch
-import torch.nn.functional as F
 
+from speechbrain.core import Stage
 from speechbrain_ser.data.augmented_copies import AugmentedCopies
+from speechbrain_ser.data.batch_copies import BatchCopies
 from speechbrain_ser.data.batching import TwoPartBatchSampler
 from speechbrain_ser.data.dataset import (
     UNLABELLED,
@@ -53,7 +54,7 @@ class IPRParts:
 
     def keep_frames(self, make, n_copies):
         """Keeps the encoder's frames, those of D2's copies too, if asked to."""
-        self.kept_frames, self.copies = None, None
+        self.kept_frames, self.copies, self.batch_copies = None, None, None
         if make is not None:
             if self.system in LEARN_UNLABELLED:
                 self.copies = AugmentedCopies(self.augmenter, n_copies)
@@ -61,10 +62,12 @@ class IPRParts:
         self.frames_of = None  # entry to frames; None: the waveform
 
     def on_stage_start(self, stage, epoch=None):
-        """Says to the copies which epoch it is."""
+        """Says to those who make copies which epoch it is."""
         super().on_stage_start(stage, epoch)
         if self.copies is not None and epoch is not None:
             self.copies.epoch = epoch
+        if self.batch_copies is not None and stage == Stage.TRAIN:
+            self.batch_copies.epoch = epoch if self.joined else None
 
     def accumulation_note(self):
         """Adds what IPR does with a batch as a whole."""
@@ -80,6 +83,15 @@ class IPRParts:
     def reads_waveforms(self):
         """Whether batches hold waveforms, no kept frames."""
         return self.kept_frames is None
+
+    def make_collate(self, training):
+        """Makes the copies of D2 with the batch, where waveforms are read."""
+        collate = super().make_collate(training)
+        joins = self.system in LEARN_UNLABELLED
+        if not (training and joins and self.reads_waveforms()):
+            return collate
+        self.batch_copies = BatchCopies(self.augmenter, self.seed, collate)
+        return self.batch_copies
 
     def set_parts(self, parts):
         """Makes the datasets, and says how long the warm-up is."""
@@ -243,13 +255,16 @@ def joined(first, second):
     (tensor([[1., 1., 0., 0.],
             [1., 1., 1., 1.]]), tensor([0.5000, 1.0000]))
     """
-    longest = max(first[0].shape[1], second[0].shape[1])
-    inputs, lengths = [], []
-    for given, relative in (first, second):
-        missing = (0, 0) * (given.dim() - 2) + (0, longest - given.shape[1])
-        inputs.append(F.pad(given, missing))
-        lengths.append(relative * (given.shape[1] / longest))
-    return torch.cat(inputs), torch.cat(lengths)
+    parts = first, second
+    longest = max(given.shape[1] for given, _ in parts)
+    n = sum(len(given) for given, _ in parts)
+    inputs = first[0].new_zeros((n, longest, *first[0].shape[2:]))
+    at = 0
+    for given, _ in parts:
+        inputs[at : at + len(given), : given.shape[1]] = given
+        at += len(given)
+    lengths = [held * (given.shape[1] / longest) for given, held in parts]
+    return inputs, torch.cat(lengths)
 
 
 def warmup_of(settings, n_precise):

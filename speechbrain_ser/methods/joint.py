@@ -200,7 +200,10 @@ class JointBrain(SERBrain):
         of_codebook = isinstance(self.pooling, LocalPrototypicalMapping)
         owner = self.pooling.codebook if of_codebook else self.pooling
         centres = fit_centres(
-            unit(frames).numpy(), len(owner.prototypes), self.seed
+            unit(frames).numpy(),
+            len(owner.prototypes),
+            self.seed,
+            device=self.device,
         )
         centres = torch.from_numpy(centres)
         if of_codebook:
