@@ -29,6 +29,7 @@ class Stepping:
     """
 
     settled_every = None  # steps; None: as the device has it
+    no_large_batch = None  # why accumulated gradients are none of a large batch
     batch_shares = None  # of the epoch's batches, where several make a step
 
     def fit_batch(self, batch):
@@ -177,6 +178,8 @@ class Stepping:
         str or None
             None: they are.
         """
+        if self.no_large_batch is not None:
+            return self.no_large_batch
         if self.class_weights is not None:
             return "class weights are relative to each batch"
         kinds = torch.nn.modules.batchnorm._BatchNorm
