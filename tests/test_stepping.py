@@ -319,7 +319,12 @@ def test_accumulated_dann(norm, same, tmp_path):
 
 @pytest.mark.parametrize(
     "system, same",
-    [("emotion_only", True), ("multitask", True), ("menan", False)],
+    [
+        ("emotion_only", True),
+        ("multitask", True),
+        ("dat", True),
+        ("menan", False),
+    ],
 )
 def test_accumulated_menan(system, same, tmp_path):
     """All that is one step; SC of menan learns after each batch."""

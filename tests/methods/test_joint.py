@@ -276,3 +276,15 @@ def test_bad_settings_are_refused():
     with pytest.raises(InputError, match="two speakers or more"):
         JointBrain.check_parts(one, settings)
     JointBrain.check_parts(one, settings | {"adversary": 0})
+
+
+def test_accumulated_gradients_are_those_of_a_large_batch(build):
+    """With an adversary too; mixup takes two of one batch, which is said."""
+    from tests.test_stepping import compare, sgd
+
+    def make(size):
+        """A Brain of such batches."""
+        return sgd(build(batch_size=size, mixup=0, adversary=0.5))
+
+    compare(make, 8, 2)
+    assert "mixup" in build(mixup=1.0).accumulation_note()
