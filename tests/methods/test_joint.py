@@ -284,7 +284,8 @@ def test_accumulated_gradients_are_those_of_a_large_batch(build):
 
     def make(size):
         """A Brain of such batches."""
-        return sgd(build(batch_size=size, mixup=0, adversary=0.5))
+        settings = {"mixup": 0, "adversary": 0.5, "class_weights": "none"}
+        return sgd(build(batch_size=size, **settings))
 
     compare(make, 8, 2)
     assert "mixup" in build(mixup=1.0).accumulation_note()
