@@ -71,6 +71,15 @@ class Stepping:
             return 1.0
         return self.batch_shares[self.step - 1]
 
+    def done(self):
+        """Returns the share of the training that was over as this step began.
+
+        The batches of one optimizer step have one answer.
+        """
+        parts = self.grad_accumulation_factor
+        begun = (self.step - 1) // parts * parts
+        return (self.epoch - 1 + begun / len(self.train_sampler)) / self.epochs
+
     # What was asked for and not looked at yet
 
     @property

@@ -309,7 +309,11 @@ def test_accumulated_dann(norm, same, tmp_path):
     def make(size):
         """A Brain with no dropout, whose draws are of the batch."""
         brain = dann_brain.build_brain(
-            tmp_path, batch_norm=norm, batch_size=size, penalty="l2"
+            tmp_path,
+            batch_norm=norm,
+            batch_size=size,
+            penalty="l2",
+            beta_ramp=True,
         )
         return sgd(brain, 0.01)
 

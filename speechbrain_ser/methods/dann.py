@@ -300,9 +300,7 @@ class DANNBrain(SERBrain):
         seed = np.random.SeedSequence(step).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(seed) >> 1)
         if self.ramp is not None:
-            steps = len(self.train_sampler)
-            done = (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
-            self.reversal.scale = self.ramp(done)
+            self.reversal.scale = self.ramp(self.done())
         if self.norm.way != "bn4" or self.system != "dann":
             return super().fit_batch(batch)
         total = 0

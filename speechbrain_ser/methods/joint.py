@@ -300,11 +300,6 @@ class JointBrain(SERBrain):
             loss = loss + of_speakers
         return loss
 
-    def done(self):
-        """Returns the share of the training that is over."""
-        steps = len(self.train_sampler)
-        return (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
-
 
 def mixed(share, other, *tensors):
     """Mixes each row with another of the batch, all tensors by one share.

@@ -370,11 +370,6 @@ class MEnANBrain(SERBrain):
         scores = self.score(predictions)
         return {name: scores[name] for name in SHARES}
 
-    def done(self):
-        """Returns the share of the training that is over."""
-        steps = len(self.train_sampler)
-        return (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
-
     def judge(self, embeddings):
         """Returns what SC says, frozen: the gradient only passes through it.
 
