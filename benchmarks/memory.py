@@ -32,6 +32,8 @@ import itertools
 import torch
 from rows import add_rows_option, row, write_rows
 
+from speechbrain_ser.utils.waiting import choose_attention
+
 RATE = 16000
 GB = 1e9
 COPIES = 13 / 8
@@ -197,6 +199,7 @@ def main(argv=None):
         config = config_of(size, trained)
         step = None
         if on_gpu:
+            choose_attention()
             torch.cuda.empty_cache()
             step = make_step(config, trained, arguments.device)
         for batch, seconds in itertools.product(*choices):

@@ -29,6 +29,7 @@ class Stepping:
     """
 
     settled_every = None  # steps; None: as the device has it
+    no_large_batch = None  # why accumulated gradients are none of a large batch
     batch_shares = None  # of the epoch's batches, where several make a step
 
     def fit_batch(self, batch):
@@ -69,6 +70,15 @@ class Stepping:
         if not self.batch_shares or self.step > len(self.batch_shares):
             return 1.0
         return self.batch_shares[self.step - 1]
+
+    def done(self):
+        """Returns the share of the training that was over as this step began.
+
+        The batches of one optimizer step have one answer.
+        """
+        parts = self.grad_accumulation_factor
+        begun = (self.step - 1) // parts * parts
+        return (self.epoch - 1 + begun / len(self.train_sampler)) / self.epochs
 
     # What was asked for and not looked at yet
 
@@ -177,6 +187,8 @@ class Stepping:
         str or None
             None: they are.
         """
+        if self.no_large_batch is not None:
+            return self.no_large_batch
         if self.class_weights is not None:
             return "class weights are relative to each batch"
         kinds = torch.nn.modules.batchnorm._BatchNorm

@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -90,7 +91,9 @@ def in_this_process(module):
     def popen(command, **kwargs):
         """A process that has ended."""
         done = run(command)
-        return types.SimpleNamespace(wait=lambda: done.returncode)
+        if hasattr(kwargs.get("stdout"), "write"):
+            kwargs["stdout"].write(done.stdout)
+        return types.SimpleNamespace(wait=lambda timeout=None: done.returncode)
 
     return types.SimpleNamespace(
         run=run,
@@ -166,10 +169,11 @@ def test_every_benchmark_is_described():
 def test_all_in_one_command(modules, monkeypatch, capsys, tmp_path):
     """Each benchmark is in it, on a CPU or on a GPU; limits hold."""
     summary = importlib.import_module("summary")
-    plans = {device: summary.planned(device) for device in ("cpu", "cuda")}
-    run = {name for plan in plans.values() for name, *_ in plan}
-    assert run == set(COMMANDS) - {"summary"}
-    for name, line, most in plans["cpu"] + plans["cuda"]:
+    lanes = [*summary.planned("cpu"), *summary.planned("cuda")]
+    items = [item for lane in lanes for item in lane]
+    assert {name for name, *_ in items} == set(COMMANDS) - {"summary"}
+    assert {name for name, *_ in lanes[0]} == set(COMMANDS) - {"summary"}
+    for name, line, most in items:
         text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
         assert "add_rows_option" in text, name
         for option in re.findall(r"--(\w+)", line):
@@ -186,14 +190,14 @@ def test_what_fails_does_not_stop_the_table(modules, monkeypatch, tmp_path):
     """It is a row with the reason; what is over time is ended, or left out."""
     summary = importlib.import_module("summary")
 
-    def run(command, timeout, **kwargs):
+    def ended(command, seconds):
         """One fails, one takes too long, one leaves nothing."""
         if command[1].endswith("label.py"):
-            raise subprocess.TimeoutExpired(command, timeout)
-        code = int(command[1].endswith("batches.py"))
-        return subprocess.CompletedProcess(command, code, "line\nbroken: x")
+            return None, ""
+        return int(command[1].endswith("batches.py")), "line\nbroken: x"
 
-    monkeypatch.setattr(summary.subprocess, "run", run)
+    whole = summary.ended
+    monkeypatch.setattr(summary, "ended", ended)
     out = tmp_path / "table.md"
     line = ["--only", "batches", "label", "lpmn_step", "--out", str(out)]
     summary.main(line)
@@ -202,3 +206,11 @@ def test_what_fails_does_not_stop_the_table(modules, monkeypatch, tmp_path):
     assert "ended after 90 s" in rows[1] and "left no row" in rows[2]
     summary.main([*line, "--minutes", "0"])
     assert "Left out, as time was over: batches, label" in out.read_text()
+    # what is ended takes along what it started
+    began = time.monotonic()
+    assert whole(["sh", "-c", "echo said; sleep 60 | cat"], 0.5) == (
+        None,
+        "said",
+    )
+    assert whole(["sh", "-c", "echo no; exit 3"], 30) == (3, "no")
+    assert time.monotonic() - began < 20

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from conftest import save_ssl_model
+from speechbrain_ser.data import batch_copies
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.experiment.declarations import check_options
 from speechbrain_ser.lobes.ssl import SSLEncoder
@@ -35,6 +36,11 @@ def hubert(tmp_path_factory):
     return save_ssl_model(folder, "hubert", "layer", layers=2)
 
 
+def halved(augmenter, wavs, lengths):
+    """Copies that nothing is drawn for."""
+    return wavs * 0.5
+
+
 # No step waits
 
 
@@ -47,13 +53,8 @@ def on_a_gpu(monkeypatch, request):
 
 @pytest.mark.parametrize("system", ["baseline", "baseline_plus", "ipr"])
 def test_ipr_does_not_wait(system, tones, tmp_path, monkeypatch):
-    """Nor do its pseudo-labels, its contrastive loss and its prototypes.
-
-    The augmentation is left out: it draws on the CPU, as it always did.
-    """
-    from speechbrain_ser.methods import ipr
-
-    monkeypatch.setattr(ipr, "augment_copies", lambda made, x, lengths: x * 0.5)
+    """Nor do its pseudo-labels, its contrastive loss and its prototypes."""
+    monkeypatch.setattr(batch_copies, "augment_copies", halved)
     keys = list(tones)
     parts = {
         "train": {k: tones[k] for k in keys[:6]},
@@ -278,9 +279,7 @@ def test_accumulated_cross_entropy(factor, weights, tones, tmp_path):
 @pytest.mark.parametrize("system", ["baseline", "baseline_plus", "ipr"])
 def test_accumulated_ipr(system, tones, tmp_path, monkeypatch):
     """The baseline is that of the large batch; what learns from D2 is not."""
-    from speechbrain_ser.methods import ipr
-
-    monkeypatch.setattr(ipr, "augment_copies", lambda made, x, lengths: x * 0.5)
+    monkeypatch.setattr(batch_copies, "augment_copies", halved)
     keys = list(tones)
 
     def make(size):
@@ -310,7 +309,11 @@ def test_accumulated_dann(norm, same, tmp_path):
     def make(size):
         """A Brain with no dropout, whose draws are of the batch."""
         brain = dann_brain.build_brain(
-            tmp_path, batch_norm=norm, batch_size=size, penalty="l2"
+            tmp_path,
+            batch_norm=norm,
+            batch_size=size,
+            penalty="l2",
+            beta_ramp=True,
         )
         return sgd(brain, 0.01)
 
@@ -319,7 +322,12 @@ def test_accumulated_dann(norm, same, tmp_path):
 
 @pytest.mark.parametrize(
     "system, same",
-    [("emotion_only", True), ("multitask", True), ("menan", False)],
+    [
+        ("emotion_only", True),
+        ("multitask", True),
+        ("dat", True),
+        ("menan", False),
+    ],
 )
 def test_accumulated_menan(system, same, tmp_path):
     """All that is one step; SC of menan learns after each batch."""

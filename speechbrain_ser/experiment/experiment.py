@@ -77,9 +77,6 @@ class Experiment:
         whole (valid, test) or is evaluated in pieces.
     long_utterances, several_channels : str
         ``cut`` or ``split``, see `limit_parts`; ``mix`` or ``refuse``.
-    cudnn_attention : bool
-        Whether PyTorch may take cuDNN's attention on a GPU, see
-        `utils.waiting.choose_attention`.
     script : str
         The recipe's ``__file__``.
     method : str
@@ -127,7 +124,6 @@ class Experiment:
         max_duration: Number(0.1, optional=True) = None,
         long_utterances: OneOf("cut", "split") = "cut",
         several_channels: OneOf(MIX, "refuse", counts=NOTHING) = MIX,
-        cudnn_attention: Switch(counts=NOTHING) = False,
         script=None,
         method=None,
         corpus=None,
@@ -157,7 +153,6 @@ class Experiment:
         self.max_duration = max_duration
         self.long_utterances = long_utterances
         self.several_channels = several_channels
-        self.cudnn_attention = cudnn_attention
         self.script = script
         self.method = method
         self.corpus = corpus

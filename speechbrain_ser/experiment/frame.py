@@ -182,7 +182,7 @@ class Recipe:
         experiment.check_content(planned)
         from speechbrain_ser.utils.waiting import choose_attention
 
-        choose_attention(experiment.cudnn_attention)
+        choose_attention()  # a hparams file can choose otherwise
         hparams = load(planned.path, planned.overrides)
         self.make(hparams).execute(planned, run_opts)
 

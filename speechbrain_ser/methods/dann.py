@@ -17,7 +17,6 @@ import speechbrain as sb
 from speechbrain.utils.distributed import get_rank
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features, held_of
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.domains import (
@@ -162,6 +161,8 @@ class DANNBrain(SERBrain):
         ]
         # without DDP around it
         self.norm = self.modules.norm
+        if self.norm.way != "none":
+            self.no_large_batch = "batch norm has statistics of each batch"
         self.reversal = self.modules.reversal
         self.domain = None
 
@@ -272,13 +273,7 @@ class DANNBrain(SERBrain):
         if not training:
             return super().make_sampler(held, training)
         n_target = sum(entry["domain"] == TARGET for entry in held)
-        sampler = PairedBatchSampler(
-            len(held) - n_target,
-            n_target,
-            self.batch_size,
-            self.seed,
-            self.grad_accumulation_factor,
-        )
+        sampler = self.random_batches(len(held) - n_target, n_target)
         of_two = (
             f" of the source and {n_target} of the target" if n_target else ""
         )
@@ -305,9 +300,7 @@ class DANNBrain(SERBrain):
         seed = np.random.SeedSequence(step).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(seed) >> 1)
         if self.ramp is not None:
-            steps = len(self.train_sampler)
-            done = (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
-            self.reversal.scale = self.ramp(done)
+            self.reversal.scale = self.ramp(self.done())
         if self.norm.way != "bn4" or self.system != "dann":
             return super().fit_batch(batch)
         total = 0
@@ -353,12 +346,6 @@ class DANNBrain(SERBrain):
             predictions["domains"] = domains.long()
         return predictions
 
-    def accumulation_note(self):
-        """Adds what batch norm sees."""
-        if self.norm.way != "none":
-            return "batch norm has the statistics of each batch"
-        return super().accumulation_note()
-
     def compute_objectives(self, predictions, batch, stage):
         """Computes Eq. 7 and the penalty."""
         logits = predictions["logits"]
@@ -389,13 +376,9 @@ class DANNBrain(SERBrain):
     def watch_languages(self, logits, domains, loss):
         """Notes loss and UA of the language classifier, for Figure 3."""
         right = logits.argmax(dim=1) == domains
-        counts = torch.stack(
-            [
-                torch.stack([(right & of).sum(), of.sum()])
-                for of in (domains == SOURCE, domains == TARGET)
-            ]
-        )
-        hits, n = sum_over_processes(counts).T
+        of = torch.stack([domains == SOURCE, domains == TARGET])
+        counts = torch.stack([(right & of).sum(dim=1), of.sum(dim=1)])
+        hits, n = sum_over_processes(counts)
         recalls = (hits / n.clamp(min=1)).double()
         self.history.add(
             domain_loss=loss.detach() / world_size(),

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features, held_of
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.kmeans import fit_centres
@@ -235,13 +234,7 @@ class JointBrain(SERBrain):
         """Makes batches in random order: all vectors are of one length."""
         if not training:
             return super().make_sampler(held, training)
-        return PairedBatchSampler(
-            len(held),
-            0,
-            self.batch_size,
-            self.seed,
-            self.grad_accumulation_factor,
-        )
+        return self.random_batches(len(held))
 
     # Training
 
@@ -306,11 +299,6 @@ class JointBrain(SERBrain):
             self.history.add(speaker_loss=of_speakers.detach() / world_size())
             loss = loss + of_speakers
         return loss
-
-    def done(self):
-        """Returns the share of the training that is over."""
-        steps = len(self.train_sampler)
-        return (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
 
 
 def mixed(share, other, *tensors):

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.standardised_reader import (
@@ -28,6 +27,7 @@ from speechbrain_ser.methods.menan_parts import (
     Speed,
     by_speaker,
     note_best_epochs,
+    speaker_draws,
     training_speakers,
 )
 from speechbrain_ser.schedules import ReversalRamp, polynomial_rate
@@ -44,7 +44,6 @@ from speechbrain_ser.utils.settings import (
     Word,
     checked,
 )
-from speechbrain_ser.utils.waiting import on_device
 
 
 class MEnANBrain(SERBrain):
@@ -151,6 +150,8 @@ class MEnANBrain(SERBrain):
         self.speaker_classifier = self.modules.speaker_classifier
         self.max_entropy = MaxEntropyLoss()
         self.in_step_1 = False
+        if system == "menan":
+            self.no_large_batch = "SC learns after each batch"
         self.speakers = {}
 
     # Parts
@@ -213,13 +214,7 @@ class MEnANBrain(SERBrain):
         """Makes batches in random order: all utterances are of one length."""
         if not training:
             return super().make_sampler(held, training)
-        return PairedBatchSampler(
-            len(held),
-            0,
-            self.batch_size,
-            self.seed,
-            self.grad_accumulation_factor,
-        )
+        return self.random_batches(len(held))
 
     # Training, Eq. 1 to 5
 
@@ -278,7 +273,13 @@ class MEnANBrain(SERBrain):
         self.memory.add(vectors, targets)
         if self.memory.size:
             vectors, targets = self.memory.held()
-        drawn = self.speaker_draws(*vectors.shape)
+        drawn = speaker_draws(
+            np.random.default_rng([self.seed, self.epoch, self.step]),
+            vectors,
+            self.speaker_steps,
+            self.speaker_batch_size if self.memory.size else None,
+            self.speaker_noise,
+        )
         self.in_step_1 = True
         for chosen, noise in zip(*drawn):
             with self.training_ctx:
@@ -292,51 +293,6 @@ class MEnANBrain(SERBrain):
             self.optimizers_step()
         self.in_step_1 = False
         self.history.add(speaker_loss=loss.detach())
-
-    def speaker_draws(self, n, dim):
-        """Draws what SC's steps of a batch see, and moves it all at once.
-
-        Arguments
-        ---------
-        n, dim : int
-            Embeddings that there are, and their size.
-
-        Returns
-        -------
-        chosen : list
-            Of each step the indices; all embeddings without a memory.
-        noise : list
-            Of each step ``[chosen, dim]``, or None.
-        """
-        draw = np.random.default_rng([self.seed, self.epoch, self.step])
-        size = self.speaker_batch_size if self.memory.size else n
-        chosen, noise = [], []
-        for _ in range(self.speaker_steps):
-            if self.memory.size:
-                chosen.append(draw.integers(n, size=size))
-            if self.speaker_noise:
-                noise.append(
-                    draw.normal(scale=self.speaker_noise, size=(size, dim))
-                )
-        kinds = [(chosen, torch.long), (noise, torch.float32)]
-        chosen, noise = (
-            on_device(torch.from_numpy(np.stack(own)).to(kind), self.device)
-            if own
-            else None
-            for own, kind in kinds
-        )
-        every = [slice(None)] * self.speaker_steps
-        none = [None] * self.speaker_steps
-        return (
-            every if chosen is None else list(chosen),
-            none if noise is None else list(noise),
-        )
-
-    def accumulation_note(self):
-        """Adds what SC learns on."""
-        if self.system == "menan":
-            return "the speaker classifier learns after each batch"
-        return super().accumulation_note()
 
     def as_seen(self, embeddings):
         """Returns embeddings as SC of ``menan`` sees them."""
@@ -413,11 +369,6 @@ class MEnANBrain(SERBrain):
         """Returns the scores of predictions: those of `SHARES` alone."""
         scores = self.score(predictions)
         return {name: scores[name] for name in SHARES}
-
-    def done(self):
-        """Returns the share of the training that is over."""
-        steps = len(self.train_sampler)
-        return (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
 
     def judge(self, embeddings):
         """Returns what SC says, frozen: the gradient only passes through it.

@@ -2,6 +2,8 @@
 
 import torch
 
+from speechbrain_ser.utils.settings import NOTHING, Switch
+
 # Devices whose numbers are there as soon as they are asked for.
 AT_ONCE = {"cpu"}
 
@@ -83,7 +85,7 @@ def indices(mask):
     return mask.nonzero().flatten()
 
 
-def choose_attention(cudnn=False):
+def choose_attention(cudnn: Switch(counts=NOTHING) = False):
     """Says whether PyTorch may take cuDNN's attention on a GPU.
 
     cuDNN plans each shape that is new to it, for up to 0.2 s, and batches of

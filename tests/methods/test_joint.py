@@ -276,3 +276,16 @@ def test_bad_settings_are_refused():
     with pytest.raises(InputError, match="two speakers or more"):
         JointBrain.check_parts(one, settings)
     JointBrain.check_parts(one, settings | {"adversary": 0})
+
+
+def test_accumulated_gradients_are_those_of_a_large_batch(build):
+    """With an adversary too; mixup takes two of one batch, which is said."""
+    from tests.test_stepping import compare, sgd
+
+    def make(size):
+        """A Brain of such batches."""
+        settings = {"mixup": 0, "adversary": 0.5, "class_weights": "none"}
+        return sgd(build(batch_size=size, **settings))
+
+    compare(make, 8, 2)
+    assert "mixup" in build(mixup=1.0).accumulation_note()
