@@ -58,9 +58,7 @@ MELS = 40
 BLOCK = 8192  # frames
 # Command lines of the tests, each a trial of a second.
 SMOKE = (
-    "--size 60000 160 --k 8 --iterations 2 --threads 1",
-    "--size 60000 160 --k 8 --iterations 2 --threads 1 --ways ours "
-    "--device cpu",
+    "--size 60000 160 --k 8 --iterations 2 --threads 1 --device cpu",
     "--no_synthetic --data_folder {iemocap} --k 8 --iterations 2 --threads 1",
 )
 
