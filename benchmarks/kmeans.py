@@ -218,20 +218,27 @@ def show(name, path, k, ways, arguments):
 
 
 def rows_of(name, k, found, arguments):
-    """Returns the row of torch's way, against ours if that was run."""
-    if "torch" not in found:
+    """Returns the row of torch's way against ours, or of ours and the first."""
+    what = f"{name}, {k} centres, {arguments.iterations} iterations"
+    seconds = {way: held["seconds"] for way, held in found.items()}
+    mine, other = "ours", next(iter(found), None)
+    place, goal = "CPU", None
+    if "torch" in found:
+        mine, other, place = "torch", "ours", arguments.device
+        goal = GOAL if place.startswith("cuda") else None
+    if mine not in found:
         return []
-    torch_ = found["torch"]["seconds"]
-    ours = found["ours"]["seconds"] if "ours" in found else None
-    on_gpu = arguments.device.startswith("cuda")
+    peer = seconds.get(other)
     return [
         row(
             "kmeans",
-            f"{name}, {k} centres, {arguments.iterations} iterations",
-            f"{torch_:.1f} s, {arguments.device}",
-            f"{ours:.1f} s, CPU, {arguments.threads} threads" if ours else "",
-            ours / torch_ if ours else None,
-            GOAL if on_gpu else None,
+            what,
+            f"{seconds[mine]:.1f} s, {place}",
+            f"{peer:.1f} s, {other}, {arguments.threads} threads"
+            if peer
+            else "",
+            peer / seconds[mine] if peer else None,
+            goal,
         )
     ]
 
