@@ -37,6 +37,7 @@ import time
 
 import torch
 from dann_plain import PlainModel, plain_fit, plain_loss
+from rows import add_rows_option, row, write_rows
 
 import speechbrain as sb
 from speechbrain.utils.epoch_loop import EpochCounter
@@ -260,17 +261,23 @@ def measure(system, arguments, folder):
         arguments.rounds,
     )
     steps = epochs * len(loader)
-    row = f"{system:6}{hparams['batch_norm']:>5}{steps:7}"
+    line = f"{system:6}{hparams['batch_norm']:>5}{steps:7}"
     # of the time, then of the CPU time
     for which in (0, 1):
-        row += columns_of(
+        line += columns_of(
             {
                 name: [seconds[which] for seconds in rounds]
                 for name, rounds in taken.items()
             },
             steps,
         )
-    print(row + f"{max(found.values()):10.0e}", flush=True)
+    print(line + f"{max(found.values()):10.0e}", flush=True)
+    sides = [[steps / cpu for _, cpu in taken[x]] for x in ("ours", "plain")]
+    ratio = statistics.median(a / b for a, b in zip(*sides))
+    told = [f"{statistics.median(side):.1f} steps a CPU s" for side in sides]
+    what = f"steps of {system}, {hparams['batch_norm']}"
+    found = row("dann_step", what, *told, ratio, "at least 0.8")
+    write_rows(arguments.rows, [found])
 
 
 def take_turns(sides, rounds):
@@ -387,6 +394,7 @@ def main(argv=None):
     parser.add_argument(
         "--full", action="store_true", help="a run of the recipe instead"
     )
+    add_rows_option(parser)
     arguments = parser.parse_args(argv)
     if bool(arguments.recola_folder) != bool(arguments.iemocap_folder):
         parser.error("give both --recola_folder and --iemocap_folder, or none")

@@ -1,16 +1,23 @@
 """IPR's training step against the bare encoder's forward and backward pass.
 
-A step is the Brain's ``fit_batch`` after the warm-up: augmentation, encoder,
-classifier, pseudo-labels, losses, backward, optimizer and prototype update. The
-peer is the encoder alone, forward and backward, over the very waveforms that
-the step's encoder had: the batch and its copies, in one batch. The peer has no
-optimizer; the share that the Brain's has (clipping included) is in a column.
+A step is the Brain's ``fit_batch`` after the warm-up and the wait for its batch:
+copies made with it, encoder, classifier, pseudo-labels, losses, backward,
+optimizer and prototype update. The peer is the encoder alone, forward and
+backward, over the very waveforms that the step's encoder had: the batch and its
+copies, in one batch. The peer has no optimizer; the share that the Brain's has
+(clipping included) is in a column.
 
-Step and peer alternate. Times are medians over the steps. As each step draws
-other augmentations, whose costs differ much, the ratio is given of the sums of
-all steps as well, and so is the share of the augmentation.
+With ``--workers`` so many processes make the batches, waveforms are there; with 0
+the wait is the making itself. Steps and bare passes take turns of several: a
+worker goes on while bare passes run, so the first steps of a turn, which find
+its batches ready, are not kept.
 
-> python benchmarks/ipr_step.py --encoder both
+Times are medians over the steps. As each step draws other augmentations, whose
+costs differ much, the ratio is given of the sums of all steps as well, and so is
+the share of the wait. The last ratio is of this process's own CPU time, medians:
+beside other jobs it says more than the clock.
+
+> python benchmarks/ipr_step.py --encoder both --workers 0 1
 """
 
 import argparse
@@ -20,23 +27,26 @@ import tempfile
 import time
 
 import torch
+from rows import add_rows_option, row, write_rows
 
 import speechbrain as sb
-from speechbrain.dataio.batch import PaddedBatch
 from speechbrain_ser.data.dataset import UNLABELLED
 from speechbrain_ser.experiment import hparams as recipe
-from speechbrain_ser.methods import ipr
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "recipes" / "IEMOCAP"
 RATE = 16000
-# Encoder to its hparams, its steps and the lengths of its utterances.
+# Encoder to its hparams, its steps, how many of them are a turn, and the lengths
+# of its utterances.
 ENCODERS = {
-    "logmel": ("ipr_logmel.yaml", 60, (2.0, 4.0)),
-    "wav2vec2": ("ipr.yaml", 3, (2.0, 2.0)),
+    "logmel": ("ipr_logmel.yaml", 60, 10, (2.0, 4.0)),
+    "wav2vec2": ("ipr.yaml", 3, 1, (2.0, 2.0)),
 }
+AHEAD = 2  # batches that a worker makes in advance, as SpeechBrain's loaders
 # Command lines of the tests, each a trial of a second.
 SMOKE = (
     "--encoder both --steps 1 --blocks 1 --utterances 4 --ambiguous 2 "
+    "--seconds 0.5 0.6",
+    "--encoder logmel --steps 2 --utterances 4 --ambiguous 2 --workers 1 "
     "--seconds 0.5 0.6",
 )
 
@@ -54,19 +64,24 @@ class Clock:
     def __init__(self, function, device):
         self.function = function
         self.device = device
-        self.seconds = 0.0
+        self.seconds = self.cpu = 0.0
 
     def __call__(self, *args, **kwargs):
         """Calls the function."""
-        start = now(self.device)
+        start, cpu = now(self.device), time.process_time()
         result = self.function(*args, **kwargs)
         self.seconds += now(self.device) - start
+        self.cpu += time.process_time() - cpu
         return result
 
     def take(self):
-        """Returns the time since the last call of this, in ms."""
-        seconds, self.seconds = self.seconds, 0.0
-        return 1e3 * seconds
+        """Returns times since the last call of this, by the clock and CPU.
+
+        In ms.
+        """
+        taken = 1e3 * self.seconds, 1e3 * self.cpu
+        self.seconds = self.cpu = 0.0
+        return taken
 
 
 def now(device):
@@ -76,11 +91,11 @@ def now(device):
     return time.perf_counter()
 
 
-def save_wav2vec2(folder, blocks=None):
-    """Saves a wav2vec 2.0 of BASE shape with random weights."""
+def save_wav2vec2(folder, blocks=None, **shape):
+    """Saves a wav2vec 2.0 of BASE or another shape with random weights."""
     import transformers
 
-    config = transformers.Wav2Vec2Config()
+    config = transformers.Wav2Vec2Config(**shape)
     config.num_hidden_layers = blocks or config.num_hidden_layers
     transformers.utils.logging.disable_progress_bar()
     transformers.Wav2Vec2Model(config).save_pretrained(folder)
@@ -139,69 +154,161 @@ def make_brain(encoder, device, folder, blocks=None):
     return brain
 
 
-def make_batch(n, n_ambiguous, seconds):
-    """Makes a batch of noise whose loudness moves, the precise ones first."""
-    low, high = seconds
-    batch = []
-    for i, share in enumerate(torch.linspace(0, 1, n).tolist()):
-        time = torch.arange(int(RATE * (low + share * (high - low)))) / RATE
-        ambiguous = i >= n - n_ambiguous
-        label = UNLABELLED if ambiguous else i % 4
-        wav = 0.1 * torch.randn(len(time)) * torch.sin(6.0 * time) ** 2
-        batch.append(
-            {"id": str(i), "sig": wav, "label": label, "domain": int(ambiguous)}
+class Examples:
+    """Noise whose loudness moves, the precise utterances of a batch first.
+
+    Arguments
+    ---------
+    n : int
+        Utterances of a batch.
+    n_ambiguous : int
+    seconds : tuple of float
+        Of the shortest and the longest one.
+    batches : int
+    """
+
+    def __init__(self, n, n_ambiguous, seconds, batches):
+        low, high = seconds
+        self.batches = batches
+        self.held = []
+        for i, share in enumerate(torch.linspace(0, 1, n).tolist()):
+            count = int(RATE * (low + share * (high - low)))
+            time = torch.arange(count) / RATE
+            ambiguous = i >= n - n_ambiguous
+            self.held.append(
+                {
+                    "sig": 0.1
+                    * torch.randn(count)
+                    * torch.sin(6.0 * time) ** 2,
+                    "label": UNLABELLED if ambiguous else i % 4,
+                    "domain": int(ambiguous),
+                }
+            )
+
+    def __len__(self):
+        """Returns the number of utterances of all batches."""
+        return self.batches * len(self.held)
+
+    def __getitem__(self, index):
+        """Returns an utterance; each has an id and so copies of its own."""
+        return self.held[index % len(self.held)] | {"id": str(index)}
+
+
+def make_batches(brain, examples, workers):
+    """Makes the epoch's batches as the recipe's loader does."""
+    collate = brain.make_collate(training=True)
+    brain.batch_copies.epoch = brain.epoch
+    return iter(
+        torch.utils.data.DataLoader(
+            examples,
+            batch_size=len(examples.held),
+            collate_fn=collate,
+            num_workers=workers,
+            prefetch_factor=AHEAD if workers else None,
         )
-    return PaddedBatch(batch)
+    )
 
 
-def measure(brain, batch, steps, device):
-    """Alternates steps and bare passes.
+def measure(brain, batches, turns, kept, device):
+    """Lets steps and bare passes take turns.
 
     Arguments
     ---------
     brain : IPRBrain
-    batch : PaddedBatch
-    steps : int
+    batches : iterator
+    turns : int
+    kept : int
+        Steps of a turn that are kept, after `AHEAD` that are not.
     device : str
 
     Returns
     -------
     dict
-        Name to one time a step, in ms.
+        Name to times of each step, by the clock and CPU, in ms.
     """
     encoder, given = brain.modules.encoder, []
 
-    def keep(module, args):
-        """Keeps what the step's encoder is given."""
-        given[:] = args
+    def step():
+        """Waits for a batch and trains on it."""
+        brain.fit_batch(clocks["wait"](next, batches))
 
-    def bare():
+    def bare(inputs):
         """The encoder's forward and backward."""
-        frames, _ = encoder(*given)
+        frames, _ = encoder(*inputs)
         frames.mean().backward()
 
     clocks = {
         "bare": Clock(bare, device),
-        "step": Clock(brain.fit_batch, device),
-        "augmentation": Clock(ipr.augment_copies, device),
+        "step": Clock(step, device),
+        "wait": Clock(lambda call, of: call(of), device),
         "optimizer": Clock(brain.optimizers_step, device),
     }
     brain.optimizers_step = clocks["optimizer"]
-    ipr.augment_copies = clocks["augmentation"]
     times = {name: [] for name in clocks}
-    # The first steps are slower and are not kept.
-    for step in range(-2, steps):
-        hook = encoder.register_forward_pre_hook(keep)
-        clocks["step"](batch)
+    for turn in range(-1, turns):  # the first is slower and is not kept
+        hook = encoder.register_forward_pre_hook(lambda _, x: given.append(x))
+        for place in range(-AHEAD, kept):
+            clocks["step"]()
+            taken = {name: clock.take() for name, clock in clocks.items()}
+            if turn >= 0 and place >= 0:
+                for name in ("step", "wait", "optimizer"):
+                    times[name].append(taken[name])
         hook.remove()
-        clocks["bare"]()
-        brain.zero_grad(set_to_none=True)
-        taken = {name: clock.take() for name, clock in clocks.items()}
-        if step >= 0:
-            for name, value in taken.items():
-                times[name].append(value)
-    ipr.augment_copies = clocks["augmentation"].function
+        for inputs in given[AHEAD:]:
+            clocks["bare"](inputs)
+            brain.zero_grad(set_to_none=True)
+            if turn >= 0:
+                times["bare"].append(clocks["bare"].take())
+        given.clear()
     return times
+
+
+def show(encoder, workers, arguments):
+    """Measures an encoder, prints its row, returns it for the one table."""
+    _, steps, turn, seconds = ENCODERS[encoder]
+    steps = arguments.steps or steps
+    turn = min(turn, steps)
+    low, high = arguments.seconds or seconds
+    examples = Examples(
+        arguments.utterances,
+        arguments.ambiguous,
+        (low, high),
+        (1 + -(-steps // turn)) * (turn + AHEAD),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        brain = make_brain(encoder, arguments.device, folder, arguments.blocks)
+        times = measure(
+            brain,
+            make_batches(brain, examples, workers),
+            -(-steps // turn),
+            turn,
+            arguments.device,
+        )
+    middle, cpu, total = {}, {}, {}
+    for name, taken in times.items():
+        by_clock, by_cpu = zip(*taken)
+        total[name] = sum(by_clock)
+        middle[name] = statistics.median(by_clock)
+        cpu[name] = statistics.median(by_cpu)
+    ratio = middle["step"] / middle["bare"]
+    print(
+        f"{encoder:9}{workers:8}{len(times['step']):6}{f'{low:g}-{high:g}':>8}"
+        f"{middle['bare']:9.1f}{middle['step']:9.1f}{ratio:7.2f}"
+        f"{total['step'] / total['bare']:9.2f}"
+        f"{middle['optimizer']:14.1f}{middle['wait']:9.1f}"
+        f"{100 * total['wait'] / total['step']:9.1f}"
+        f"{cpu['step'] / cpu['bare']:10.2f}",
+        flush=True,
+    )
+    return row(
+        "ipr_step",
+        f"IPR's step, {encoder}, {arguments.utterances} utterances and "
+        f"{arguments.ambiguous} copies, {workers} workers",
+        f"{middle['step']:.1f} ms",
+        f"{middle['bare']:.1f} ms, the bare encoder",
+        ratio,
+        "at most 1.15",
+    )
 
 
 def main(argv=None):
@@ -221,40 +328,27 @@ def main(argv=None):
         metavar=("LOW", "HIGH"),
         help="lengths of the utterances; default: 2 4, wav2vec2 2 2",
     )
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[0], help="default: 0"
+    )
     parser.add_argument("--device", default="cpu")
+    add_rows_option(parser)
     arguments = parser.parse_args(argv)
     both = arguments.encoder == "both"
     print(
         f"{arguments.utterances} utterances, {arguments.ambiguous} of them "
         f"ambiguous; {arguments.device}, {torch.get_num_threads()} threads\n"
-        f"{'encoder':9}{'steps':>6}{'s':>8}{'bare ms':>9}{'step ms':>9}"
-        f"{'ratio':>7}{'of sums':>9}{'optimizer ms':>14}{'augment ms':>12}"
-        f"{'share %':>9}"
+        f"{'encoder':9}{'workers':>8}{'steps':>6}{'s':>8}{'bare ms':>9}"
+        f"{'step ms':>9}{'ratio':>7}{'of sums':>9}{'optimizer ms':>14}"
+        f"{'wait ms':>9}{'share %':>9}"
+        f"{'CPU ratio':>10}"
     )
-    for encoder in ENCODERS if both else [arguments.encoder]:
-        _, steps, seconds = ENCODERS[encoder]
-        steps = arguments.steps or steps
-        low, high = arguments.seconds or seconds
-        with tempfile.TemporaryDirectory() as folder:
-            brain = make_brain(
-                encoder, arguments.device, folder, arguments.blocks
-            )
-            batch = make_batch(
-                arguments.utterances, arguments.ambiguous, (low, high)
-            )
-            times = measure(brain, batch, steps, arguments.device)
-        middle = {name: statistics.median(times[name]) for name in times}
-        total = {name: sum(times[name]) for name in times}
-        share = total["augmentation"] / total["step"]
-        print(
-            f"{encoder:9}{steps:6}{f'{low:g}-{high:g}':>8}"
-            f"{middle['bare']:9.1f}{middle['step']:9.1f}"
-            f"{middle['step'] / middle['bare']:7.2f}"
-            f"{total['step'] / total['bare']:9.2f}"
-            f"{middle['optimizer']:14.1f}{middle['augmentation']:12.1f}"
-            f"{100 * share:9.1f}",
-            flush=True,
-        )
+    rows = [
+        show(encoder, workers, arguments)
+        for encoder in (ENCODERS if both else [arguments.encoder])
+        for workers in arguments.workers
+    ]
+    write_rows(arguments.rows, rows, arguments.device)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ import numpy as np
 import soundfile
 import torch
 from dann_step import seconds_of
+from rows import add_rows_option, row, write_rows
 
 from speechbrain_ser.inference.export import write_folder
 from speechbrain_ser.inference.folder import model_of
@@ -141,7 +142,7 @@ class Sides:
 
 
 def measure(sides, rounds):
-    """Times the sides in turns and prints the table."""
+    """Times the sides in turns and prints the table; returns `rows.row`."""
     works = {
         "ours": sides.ours,
         "forward": sides.forward,
@@ -172,10 +173,18 @@ def measure(sides, rounds):
             line += f"{statistics.median(ratios):7.2f}"
             line += f"{f'{min(ratios):.2f}-{max(ratios):.2f}':>11}"
         print(line)
+    pairs = zip(taken["ours"], taken["forward"])
+    ratio = statistics.median(b[0] / a[0] for a, b in pairs)
+    told = [
+        f"{statistics.median(x[0] for x in taken[name]):.2f} s"
+        for name in ("ours", "forward")
+    ]
+    what = f"labelling {len(sides.sounds)} files"
+    return row("label", what, *told, ratio, "at least 0.9")
 
 
 def measure_start(arguments, folder, count):
-    """Times the start of both commands in turns."""
+    """Times the start of both commands in turns; returns `rows.row`."""
     path = os.path.join(folder, "one.wav")
     soundfile.write(
         path, 0.1 * np.random.default_rng(0).normal(size=48000), RATE
@@ -204,6 +213,8 @@ def measure_start(arguments, folder, count):
         f"start to the end of one file {ours:.2f} s, import torch, speechbrain "
         f"{imported:.2f} s: ratio {ratio:.2f}"
     )
+    told = f"{ours:.2f} s", f"{imported:.2f} s", ratio
+    return row("label", "start to the end of one file", *told, "at most 1.5")
 
 
 def main(argv=None):
@@ -216,6 +227,7 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--starts", type=int, default=3, help="0: none")
     parser.add_argument("--threads", type=int, help="default: torch's own")
+    add_rows_option(parser)
     arguments = parser.parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -232,9 +244,11 @@ def main(argv=None):
         )
         speech = gather([arguments.audio]).speech[: arguments.files]
         paths = [each.path for each in speech]
-        measure(Sides(recognizer, paths, folder), arguments.rounds)
+        sides = Sides(recognizer, paths, folder)
+        found = [measure(sides, arguments.rounds)]
         if arguments.starts:
-            measure_start(arguments, folder, arguments.starts)
+            found.append(measure_start(arguments, folder, arguments.starts))
+    write_rows(arguments.rows, found)
 
 
 if __name__ == "__main__":

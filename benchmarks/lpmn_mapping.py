@@ -1,7 +1,8 @@
 """LPMN's mapping and maximum over time against the same in plain operations.
 
-Measured is forward and backward of `max_mapping` and `naive_max_mapping`. They
-take turns; times are medians, and so is the ratio, of the turns' ratios. First
+Measured is forward and backward of `lean_max_mapping` and `naive_max_mapping`.
+Which of them `max_mapping` takes for the size stands under "taken". They take
+turns; times are medians, and so is the ratio, of the turns' ratios. First
 both are compared in float64.
 
 What wins no prototype costs nothing backward, so there are two kinds of frames:
@@ -27,13 +28,15 @@ from operator import truediv
 
 import torch
 from ipr_step import now
+from rows import add_rows_option, row, write_rows
 
 from speechbrain_ser.lobes.local_prototypes import (
-    max_mapping,
+    lean_max_mapping,
     naive_max_mapping,
+    plain_is_faster,
 )
 
-SIDES = {"plain": naive_max_mapping, "ours": max_mapping}
+SIDES = {"plain": naive_max_mapping, "ours": lean_max_mapping}
 # Utterances, frames, channels, prototypes.
 SIZES = ((32, 400, 1024, 1024), (32, 400, 768, 512), (32, 100, 64, 128))
 KINDS = ("random", "speech")
@@ -146,7 +149,7 @@ def times_of(inputs, steps, device):
             _, winners = both_ways(function, *inputs)
             if step >= 0:
                 times[name].append(1e3 * (now(device) - start))
-    won = sum(len(row.unique()) for row in winners)
+    won = sum(len(frames.unique()) for frames in winners)
     n, longest, _ = inputs[0].shape
     middle = {name: statistics.median(times[name]) for name in SIDES}
     ratio = statistics.median(map(truediv, times["ours"], times["plain"]))
@@ -192,6 +195,21 @@ def peak_of(name, size, kind, device):
     return int(run.stdout)
 
 
+def row_of(size, kind, times, ratio, taken):
+    """Returns the row of the way that is taken against the other one."""
+    other = "plain" if taken == "ours" else "ours"
+    n, longest, dim, n_prototypes = size
+    return row(
+        "lpmn_mapping",
+        f"forward and backward, B{n} T{longest} C{dim} K{n_prototypes}, {kind} "
+        "frames: the way that is taken, the other one",
+        f"{times[taken]:.2f} ms ({taken})",
+        f"{times[other]:.2f} ms ({other})",
+        ratio if taken == "ours" else 1 / ratio,
+        "at most 1.1",
+    )
+
+
 def main(argv=None):
     """Prints one row a size and kind of frames."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -205,6 +223,7 @@ def main(argv=None):
     )
     parser.add_argument("--threads", type=int, help="default: torch's own")
     parser.add_argument("--device", default="cpu")
+    add_rows_option(parser)
     parser.add_argument("--peak_of", nargs=6, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.threads:
@@ -220,12 +239,15 @@ def main(argv=None):
         f"of {arguments.steps}\n"
         f"{'B':>3}{'T':>5}{'C':>6}{'K':>6}  {'frames':8}{'won %':>6}"
         f"{'plain ms':>10}{'ours ms':>9}{'ratio':>7}"
-        f"{'plain MB':>10}{'ours MB':>9}{'ratio':>7}{'net':>6}"
+        f"{'plain MB':>10}{'ours MB':>9}{'ratio':>7}{'net':>6}  taken"
     )
+    rows = []
     for size in [arguments.size] if arguments.size else SIZES:
         for kind in KINDS:
             inputs = make_inputs(size, kind, device)
             times, ratio, won = times_of(inputs, arguments.steps, device)
+            plain = plain_is_faster(inputs[0], inputs[2])
+            taken = "plain" if plain else "ours"
             del inputs
             peaks = {
                 name: peak_of(name, size, kind, device) / 1e6 for name in SIDES
@@ -238,9 +260,11 @@ def main(argv=None):
                 f"{100 * won:6.0f}{times['plain']:10.1f}{times['ours']:9.1f}"
                 f"{ratio:7.2f}"
                 f"{peaks['plain']:10.1f}{peaks['ours']:9.1f}"
-                f"{peaks['ours'] / peaks['plain']:7.2f}{net:6.2f}",
+                f"{peaks['ours'] / peaks['plain']:7.2f}{net:6.2f}  {taken}",
                 flush=True,
             )
+            rows.append(row_of(size, kind, times, ratio, taken))
+    write_rows(arguments.rows, rows, device)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import tempfile
 
 import torch
 from ipr_step import FOLDER, Clock, make_batch
+from rows import add_rows_option, row, write_rows
 
 import speechbrain as sb
 from speechbrain.dataio.batch import PaddedBatch
@@ -137,6 +138,7 @@ def main(argv=None):
     parser.add_argument("--n_prototypes", type=int, help="default: recipe's")
     parser.add_argument("--threads", type=int, help="default: torch's own")
     parser.add_argument("--device", default="cpu")
+    add_rows_option(parser)
     arguments = parser.parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -176,6 +178,11 @@ def main(argv=None):
             f"{100 * total['fisher'] / total['step']:11.1f}",
             flush=True,
         )
+        told = f"{middle['fisher']:.1f} ms", f"{middle['step']:.1f} ms"
+        share = middle["fisher"] / middle["step"]
+        what = f"Fisher's share of a step, {encoder}, batches of {n}"
+        found = row("lpmn_step", what, *told, share, "at most 0.1")
+        write_rows(arguments.rows, [found], arguments.device)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 A side trains an epoch on the same features in memory, 14 s each, in batches of
 16, without validation and checkpoints. The recipe's side is its Brain's ``fit``
-with all that belongs to it: loader, sampler, Brain, two optimizers with clipped
-gradients, curves. The peer is the same model and the same steps in plain
-PyTorch: ``Conv1d``, ``PReLU``, ``GRU``, ``Linear``, two Adams, one tensor of
-features that random permutations index. ``printed`` is ``menan`` with the
-settings that the paper prints: lambda 0.5 from the beginning, one step of the
-speaker classifier SC on the batch alone, of embeddings as they are. One pass
-through the encoder serves both steps on both sides; with ``--two_passes`` the
-peer makes one for each, as section 3.3 reads.
+with loader, sampler, two optimizers with clipped gradients, curves. The peer is
+the same model and the same steps in plain PyTorch: ``Conv1d``, ``PReLU``,
+``GRU``, ``Linear``, two Adams, one tensor of features that random permutations
+index. ``printed`` is ``menan`` with the settings that the paper prints: lambda
+0.5 from the beginning, one step of the speaker classifier SC on the batch alone,
+of embeddings as they are. One pass through the encoder serves both steps; with
+``--two_passes`` the peer makes one for each, as section 3.3 reads.
 
 First both are given the same weights and one batch: logits, losses and
 gradients must be the same (for ``menan`` those of either step, Eq. 1 on the
@@ -18,18 +17,14 @@ round the other one first. The table has medians over the rounds, of the time
 and of the CPU time, which other jobs on the machine disturb less (with one
 thread); a ratio, the recipe's speed to the peer's, is made within a round.
 
-The next columns are parts of the recipe's CPU time in per cent: ``load`` a walk
-through its loader, ``enc`` the encoder's forward and backward passes, ``SC``
-the steps of SC in ``menan``, each done alone in the same round. ``differ`` is
-the largest difference of the first comparison. ``MB``, with ``--memory``, is the
-peak of the resident set above that of the imports, in a process that trains one
-epoch of one side and holds its own kind of features (Linux only).
-
-The features are random, of utterances of 1 to 8 s, or with ``--data_folder``
-those of the recipe's first fold.
+The next columns are per cents of the recipe's CPU time: ``load`` a walk through
+its loader, ``enc`` the encoder's passes both ways, ``SC`` its steps in ``menan``,
+each done alone in the same round; ``differ``: the first comparison. ``MB``, with
+``--memory``, is the peak of the resident set above that of the imports, of a
+process that trains one epoch of one side (Linux only). The features are random,
+or with ``--data_folder`` (IEMOCAP's layout) those of the recipe's first fold.
 
 > python benchmarks/menan_step.py --threads 1
-> python benchmarks/menan_step.py --threads 1 --data_folder IEMOCAP_full_release
 """
 
 import argparse
@@ -44,6 +39,7 @@ import torch
 from dann_step import build, take_turns
 from lpmn_mapping import resident
 from menan_plain import PlainModel, collect, plain_fit, plain_loss, speaker_step
+from rows import add_rows_option, row, write_rows
 
 import speechbrain as sb
 from speechbrain.utils.epoch_loop import EpochCounter
@@ -336,14 +332,14 @@ def measure(system, arguments, folder):
     if hparams["system"] != "menan":
         del sides["SC"]
     taken = take_turns(sides, arguments.rounds)
-    row = f"{system:13}{len(loader):6}{compared(taken, 0)}{compared(taken, 1)}"
+    line = f"{system:13}{len(loader):6}{compared(taken, 0)}{compared(taken, 1)}"
     for part in ("load", "enc", "SC"):
         shares = [
             100 * mine[1] / whole[1]
             for mine, whole in zip(taken.get(part, []), taken["ours"])
         ]
-        row += f"{statistics.median(shares):6.1f}" if shares else f"{'-':>6}"
-    row += f"{difference:9.0e}"
+        line += f"{statistics.median(shares):6.1f}" if shares else f"{'-':>6}"
+    line += f"{difference:9.0e}"
     if arguments.memory:
         held = os.path.join(folder, "held.pt")
         plain = (bool, int, float, str, list)
@@ -351,8 +347,13 @@ def measure(system, arguments, folder):
         torch.save({"data": data, "hparams": hparams}, held)
         given = arguments.given
         for side in ("ours", "plain"):
-            row += f"{peak_of(side, system, held, given):7.0f}"
-    print(row, flush=True)
+            line += f"{peak_of(side, system, held, given):7.0f}"
+    print(line, flush=True)
+    sides = [[cpu for _, cpu in taken[x]] for x in ("ours", "plain")]
+    ratio = statistics.median(b / a for a, b in zip(*sides))
+    told = [f"{statistics.median(side):.2f} CPU s" for side in sides]
+    found = row("menan_step", f"an epoch of {system}", *told, ratio)
+    write_rows(arguments.rows, [found])
 
 
 def pieces(brain, loader, batch):
@@ -407,11 +408,9 @@ def read_arguments(argv):
     parser.add_argument("--duration", type=float, default=14.0, help="seconds")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="default: torch's own")
-    parser.add_argument(
-        "--two_passes",
-        action="store_true",
-        help="the peer encodes each batch of menan twice",
-    )
+    two = {"action": "store_true", "help": "the peer encodes each batch twice"}
+    parser.add_argument("--two_passes", **two)
+    add_rows_option(parser)
     parser.add_argument("--memory", action="store_true", help="peaks too")
     parser.add_argument("--peak_of", help=argparse.SUPPRESS)
     parser.add_argument("--held", help=argparse.SUPPRESS)

@@ -31,6 +31,7 @@ import statistics
 import numpy as np
 import torch
 from dann_step import seconds_of
+from rows import add_rows_option, row, write_rows
 from torchaudio.functional import detect_pitch_frequency
 
 from speechbrain.lobes.features import VocalFeatures
@@ -133,7 +134,7 @@ def real_speech(folder, n):
 
 
 def print_speed(timed, wavs, rounds):
-    """Prints how many times faster than real time each method is.
+    """Prints how many times faster than real time each is; returns rows.
 
     Arguments
     ---------
@@ -174,6 +175,18 @@ def print_speed(timed, wavs, rounds):
             f"{f'{seconds / max(cpu):.0f}-{seconds / min(cpu):.0f}':>13}"
             f"{ratio:18.2f}"
         )
+    times = {
+        name: seconds / statistics.median(wall for wall, _ in both)
+        for name, both in taken.items()
+    }
+    mine = times.pop("LogMelPitchEnergy")
+    return [
+        row(
+            *("pitch_features", f"times real time, to {name}"),
+            *(f"{mine:.0f}", f"{other:.0f}", mine / other),
+        )
+        for name, other in times.items()
+    ]
 
 
 def voice_of(f0, glides, snr, n):
@@ -294,6 +307,7 @@ def main(argv=None):
     parser.add_argument(
         "--voices", type=int, default=6, help="of 1.5 s for each f0"
     )
+    add_rows_option(parser)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     timed, trackers = make_methods()
@@ -301,7 +315,8 @@ def main(argv=None):
         wavs = real_speech(arguments.data_folder, arguments.utterances)
     else:
         wavs = synthetic_speech(arguments.utterances)
-    print_speed(timed, wavs, arguments.rounds)
+    found = print_speed(timed, wavs, arguments.rounds)
+    write_rows(arguments.rows, found)
     for snr in arguments.snr:
         print_errors(trackers, snr, arguments.voices)
 

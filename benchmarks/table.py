@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 
+from rows import add_rows_option, row, write_rows
+
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 
 RECIPE = pathlib.Path(__file__).parents[1] / "recipes" / "IEMOCAP"
@@ -84,6 +86,7 @@ def main(argv=None):
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--data_folder", help="default: the mini corpus")
+    add_rows_option(parser)
     arguments = parser.parse_args(argv)
     seeds, jobs = list(range(1, arguments.seeds + 1)), arguments.jobs
     sides = {
@@ -103,6 +106,10 @@ def main(argv=None):
     for name, taken in seconds.items():
         ratio = seconds["shell loop"] / taken
         print(f"{name:<24} {taken:7.1f} s  {ratio:.2f} times the shell loop")
+    one, own = seconds["shell loop"], seconds[f"table --jobs {jobs}"]
+    told = f"{own:.1f} s", f"{one:.1f} s", one / own
+    what = f"a table of {arguments.seeds} runs, --jobs {jobs}"
+    write_rows(arguments.rows, [row("table", what, *told, "at least 1")])
 
 
 if __name__ == "__main__":

@@ -4,20 +4,19 @@ import logging
 import os
 import time
 
-import torch
 import torch.nn.functional as F
 
 import speechbrain as sb
-from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.nnet.schedulers import LinearScheduler, update_learning_rate
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
-from speechbrain_ser.data.batching import LengthBatchSampler, padding_share
-from speechbrain_ser.data.dataset import CLASS_WEIGHTS, UNLABELLED, entries
+from speechbrain_ser.data.dataset import CLASS_WEIGHTS, UNLABELLED
+from speechbrain_ser.data.loading import Loading
 from speechbrain_ser.data.parts import Parts
 from speechbrain_ser.divergence import Divergence
 from speechbrain_ser.prediction import Predictor
 from speechbrain_ser.scores import SHARES
+from speechbrain_ser.stepping import Stepping
 from speechbrain_ser.utils.checkpoints import GeneratorStates, History
 from speechbrain_ser.utils.distributed import gather_batch, world_size
 from speechbrain_ser.utils.errors import InputError
@@ -38,7 +37,7 @@ logger = get_logger(__name__)
 NEVER = -100  # no class index: in training nothing is passed over
 
 
-class SERBrain(Parts, Predictor, Divergence, sb.Brain):
+class SERBrain(Parts, Loading, Predictor, Stepping, Divergence, sb.Brain):
     """What a speech-emotion method shares with all others.
 
     A subclass defines ``compute_forward``, which returns a dictionary with
@@ -75,6 +74,10 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
     eval_batch_size : int
     num_workers : int
         Processes that read audio.
+    length_grid : float or None
+        In seconds: waveforms that train are padded up to its multiples, and
+        those of one multiple kept together, so that a GPU meets few lengths
+        (see `data.length_grid`). Nothing to kept frames and features.
     **kwargs : dict
         SpeechBrain's: modules, opt_class, hparams, run_opts, checkpointer.
     """
@@ -96,6 +99,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         class_weights: OneOf(*CLASS_WEIGHTS) = "none",
         eval_batch_size: Whole(1, counts=NOTHING) = 16,
         num_workers: Whole(0, counts=NOTHING) = 0,
+        length_grid: Number(0, optional=True) = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -114,6 +118,8 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         self.weighting = class_weights
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
+        self.length_grid = length_grid
+        self.unsettled = []
         self.datasets = {}
         self.train_set = None
         self.class_weights = None
@@ -145,62 +151,6 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
                     self.checkpointer.add_recoverable(
                         f"optimizer-{name}", optimizer
                     )
-
-    def make_dataloader(
-        self, dataset, stage, ckpt_prefix="dataloader-", **loader_kwargs
-    ):
-        """Makes batches; see SpeechBrain's method, and `make_sampler`.
-
-        An entry takes part from its ``first_epoch`` on (all epochs if it has
-        none). The loader has a generator of its own: making an iterator draws a
-        number, which would shift all later draws of a run that goes on.
-        """
-        training = stage == sb.Stage.TRAIN
-        sampler = self.make_sampler(entries(dataset), training)
-        loader = make_dataloader(
-            dataset,
-            batch_sampler=sampler,
-            num_workers=self.num_workers,
-            generator=torch.Generator(),
-            **loader_kwargs,
-        )
-        if training:
-            self.train_sampler = sampler
-            if self.checkpointer is not None and ckpt_prefix is not None:
-                self.checkpointer.add_recoverable(
-                    ckpt_prefix + stage.name, loader
-                )
-        return loader
-
-    def make_sampler(self, held, training):
-        """Makes what cuts a dataset into batches, here those of like length.
-
-        Arguments
-        ---------
-        held : list of dict
-            The entries of the dataset.
-        training : bool
-
-        Returns
-        -------
-        torch.utils.data.Sampler
-            Of lists of indices.
-        """
-        sampler = LengthBatchSampler(
-            [entry["duration"] for entry in held],
-            self.batch_size if training else self.eval_batch_size,
-            seed=self.seed,
-            first_epochs=[entry.get("first_epoch", 1) for entry in held],
-            shuffle=training,
-        )
-        if training:
-            share = padding_share(sampler.durations, sampler.batches())
-            logger.info(
-                f"{len(sampler)} batches an epoch, {100 * share:.1f} % padding"
-            )
-        else:
-            sampler.set_epoch(float("inf"))
-        return sampler
 
     def cross_entropy(self, logits, targets, weighted=True):
         """Mean cross entropy, in training over the utterances of all processes.
@@ -236,10 +186,6 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
             logits, targets, weight, ignore_index=NEVER
         )
 
-    def fit_batch(self, batch):
-        """Trains on one batch; the loss it returns is that of all processes."""
-        return super().fit_batch(batch) / world_size()
-
     def on_stage_start(self, stage, epoch=None):
         """Notes the time, sets the epoch's learning rates."""
         self.stage_start = time.time()
@@ -249,6 +195,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.stage, self.epoch = "training", epoch
             self.check_begin(epoch)
+            self.unsettled, self.batch_shares = [], self.batch_weights(epoch)
             # an epoch that goes on may have no step left
             self.sums = None if self.step else self.weight_sums()
             factor = self.rate_factor(epoch)
@@ -262,6 +209,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Keeps the losses for the epoch's row."""
         if stage == sb.Stage.TRAIN:
+            stage_loss = self.settle()
             self.check_epoch(stage_loss)
             self.check_trained(self.sums)
             self.train_row = {
@@ -385,6 +333,7 @@ class SERBrain(Parts, Predictor, Divergence, sb.Brain):
     def on_fit_start(self):
         """Loads the last checkpoint; says if nothing can be, or is, left."""
         self.check_batches()
+        self.tell_accumulation()
         super().on_fit_start()
         if len(self.history.rows) >= self.epochs:
             logger.info(f"all {self.epochs} epochs were trained before")

@@ -25,12 +25,12 @@ class Divergence:
     epoch = None  # that is trained
     stage = "evaluation"  # for the error
 
-    def check_loss_isfinite(self, loss):
+    def count_loss(self, loss):
         """Counts a loss that is no number, as SpeechBrain does.
 
         Arguments
         ---------
-        loss : torch.Tensor
+        loss : float
             Before its step.
 
         Raises
@@ -38,25 +38,19 @@ class Divergence:
         InputError
             If there were more of them in this epoch than `nonfinite_patience`.
         """
-        if torch.isfinite(loss):
+        if math.isfinite(loss):
             return
         self.nonfinite_count += 1
-        said = f"the loss is {float(loss.detach())}"
+        said = f"the loss is {loss}"
         logger.warning(f"{self.where()}: {said}")
         if self.nonfinite_count > self.nonfinite_patience:
             said += f" for the {self.nonfinite_count}th time in this epoch"
-            self.diverged(said, train_loss=float(loss.detach()))
+            self.diverged(said, train_loss=loss)
 
-    def update_average(self, loss, average):
-        """Takes a loss into the mean as it is; see SpeechBrain's method."""
-        if not torch.isfinite(loss):
-            said = f"the loss is {float(loss)} and"
-            self.check_weights(said, train_loss=float(loss))
-        if not math.isfinite(average + float(loss)):
-            return average + float(loss)
-        average -= average / self.step
-        average += float(loss) / self.step
-        return average
+    def check_loss(self, loss):
+        """Refuses the weights that a loss that is no number left, if broken."""
+        if not math.isfinite(loss):
+            self.check_weights(f"the loss is {loss} and", train_loss=loss)
 
     def check_weights(self, said="", **row):
         """Refuses weights, and what else a module holds, that are no numbers.
@@ -217,9 +211,13 @@ class Divergence:
         if self.debug and self.debug_batches > 0:
             batches = min(batches, self.debug_batches)
         if batches == 0:
+            factor = self.grad_accumulation_factor
+            or_else = f" or --grad_accumulation_factor below {factor}"
             raise InputError(
                 "an epoch would have no batch: give more training data, or a "
                 "smaller --batch_size or fewer processes"
+                + or_else
+                * (factor > 1)
             )
         if batches < self.grad_accumulation_factor:
             raise InputError(
@@ -250,5 +248,6 @@ class Divergence:
 
     def _save_intra_epoch_ckpt(self):
         """Saves within an epoch, but no weights that are no numbers."""
+        self.settle()
         self.check_weights(train_loss=self.avg_train_loss)
         super()._save_intra_epoch_ckpt()

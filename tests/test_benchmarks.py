@@ -3,11 +3,13 @@
 import contextlib
 import importlib
 import io
+import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -27,6 +29,8 @@ COMMANDS = sorted(
 )
 # What a table's head, or its only line, says of the comparison.
 COMPARED = ("ratio", "share", "times", "faster")
+# Of a row, see benchmarks/rows.py.
+NAMES = ("benchmark", "what", "ours", "peer", "ratio", "goal", "met")
 
 
 def trials():
@@ -66,6 +70,9 @@ def in_this_process(module):
         with contextlib.redirect_stdout(said):
             if command[1] == module.__file__:
                 code = module.main(command[2:])
+            elif pathlib.Path(command[1]).parent == FOLDER:
+                other = importlib.import_module(pathlib.Path(command[1]).stem)
+                code = other.main(command[2:])
             elif command[1:3] == ["-m", "speechbrain_ser.label"]:
                 code = label_command.main(command[3:])
             elif command[1] == "-c":
@@ -84,14 +91,32 @@ def in_this_process(module):
     def popen(command, **kwargs):
         """A process that has ended."""
         done = run(command)
-        return types.SimpleNamespace(wait=lambda: done.returncode)
+        if hasattr(kwargs.get("stdout"), "write"):
+            kwargs["stdout"].write(done.stdout)
+        return types.SimpleNamespace(wait=lambda timeout=None: done.returncode)
 
     return types.SimpleNamespace(
         run=run,
         Popen=popen,
         PIPE=subprocess.PIPE,
+        STDOUT=subprocess.STDOUT,
         DEVNULL=subprocess.DEVNULL,
+        TimeoutExpired=subprocess.TimeoutExpired,
     )
+
+
+def check_rows(name, path):
+    """What a benchmark leaves for the table of all: whole rows, its own."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.unlink()
+    assert rows
+    for row in rows:
+        assert list(row) == [*NAMES, "machine"]
+        assert row["benchmark"] == name
+        assert row["what"] and row["ours"] and "torch" in row["machine"]
+        compared = row["goal"] is not None
+        assert (row["met"] is not None) == compared
+        assert not compared or row["ratio"] is not None
 
 
 @pytest.mark.parametrize(("name", "line"), [*trials()])
@@ -114,11 +139,17 @@ def test_benchmark_runs(
         monkeypatch.setattr(module, "subprocess", here)
     folders = {"iemocap": mini_folder, "recola": mini_recola_folder}
     threads = torch.get_num_threads()
+    words = line.format(**folders).split()
+    left = tmp_path.with_name("rows.jsonl")
+    if hasattr(module, "write_rows"):
+        words += ["--rows", str(left)]
     try:
-        module.main(line.format(**folders).split())
+        module.main(words)
     finally:
         torch.set_num_threads(threads)
     said = capsys.readouterr().out
+    if hasattr(module, "write_rows"):
+        check_rows(name, left)
     assert any(word in said for word in COMPARED), said
     assert not re.search(r"\b(nan|inf)\b", said, re.I), said
     last = [row for row in said.splitlines() if row.strip()][-1]
@@ -133,3 +164,53 @@ def test_every_benchmark_is_described():
         text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
         assert f"{name}.py" in told, name
         assert f"> python benchmarks/{name}.py" in text, name
+
+
+def test_all_in_one_command(modules, monkeypatch, capsys, tmp_path):
+    """Each benchmark is in it, on a CPU or on a GPU; limits hold."""
+    summary = importlib.import_module("summary")
+    lanes = [*summary.planned("cpu"), *summary.planned("cuda")]
+    items = [item for lane in lanes for item in lane]
+    assert {name for name, *_ in items} == set(COMMANDS) - {"summary"}
+    assert {name for name, *_ in lanes[0]} == set(COMMANDS) - {"summary"}
+    for name, line, most in items:
+        text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+        assert "add_rows_option" in text, name
+        for option in re.findall(r"--(\w+)", line):
+            assert f'"--{option}"' in text, (name, option)
+        assert 30 <= most <= 200
+    text = (FOLDER / "all.sh").read_text(encoding="utf-8")
+    assert os.access(FOLDER / "all.sh", os.X_OK) and "summary.py" in text
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="torch sees no GPU here"):
+        summary.main(["--device", "cuda"])
+
+
+def test_what_fails_does_not_stop_the_table(modules, monkeypatch, tmp_path):
+    """It is a row with the reason; what is over time is ended, or left out."""
+    summary = importlib.import_module("summary")
+
+    def ended(command, seconds):
+        """One fails, one takes too long, one leaves nothing."""
+        if command[1].endswith("label.py"):
+            return None, ""
+        return int(command[1].endswith("batches.py")), "line\nbroken: x"
+
+    whole = summary.ended
+    monkeypatch.setattr(summary, "ended", ended)
+    out = tmp_path / "table.md"
+    line = ["--only", "batches", "label", "lpmn_step", "--out", str(out)]
+    summary.main(line)
+    rows = out.read_text().splitlines()[2:]
+    assert len(rows) == 3 and "failed: broken: x" in rows[0]
+    assert "ended after 90 s" in rows[1] and "left no row" in rows[2]
+    summary.main([*line, "--minutes", "0"])
+    assert "Left out, as time was over: batches, label" in out.read_text()
+    # what is ended takes along what it started
+    began = time.monotonic()
+    assert whole(["sh", "-c", "echo said; sleep 60 | cat"], 0.5) == (
+        None,
+        "said",
+    )
+    assert whole(["sh", "-c", "echo no; exit 3"], 30) == (3, "no")
+    assert time.monotonic() - began < 20

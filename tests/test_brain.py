@@ -54,8 +54,7 @@ def make_brain(folder, epochs=2, **settings):
         modules=modules,
         opt_class=lambda params, lr=0.01: torch.optim.AdamW(params, lr=lr),
         checkpointer=AtomicCheckpointer(folder / "save", recoverables),
-        run_opts={"device": "cpu", "noprogressbar": True},
-        **settings,
+        **{"run_opts": {"device": "cpu", "noprogressbar": True}} | settings,
     )
     return brain, counter
 

@@ -20,6 +20,7 @@ LOBES = {
     "domain_norm": [],
     "features": ["pitch"],
     "frame_pooling": ["codebook", "local_prototypes", "pooling"],
+    "front_end": [],
     "gradient_reversal": [],
     "kept_model": ["ssl_source"],
     "importance": ["codebook", "local_prototypes", "pooling"],
@@ -36,6 +37,7 @@ LOBES = {
     "small_hubert": [],
     "speaker_invariant": ["pooling"],
     "speech_encoder": [
+        "front_end",
         "kept_model",
         "pooling",
         "speech_model",
@@ -48,6 +50,7 @@ LOBES = {
     ],
     "speech_model": ["kept_model", "pooling", "ssl_source"],
     "ssl": [
+        "front_end",
         "kept_model",
         "pooling",
         "speech_model",

@@ -15,7 +15,7 @@ HPARAMS = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))
 LOWEST = {"utils"}
 LOBES = LOWEST | {"lobes", "losses", "schedules"}
 DATA = LOBES | {"data"}
-BRAIN = DATA | {"brain", "divergence", "prediction", "scores"}
+BRAIN = DATA | {"brain", "divergence", "prediction", "scores", "stepping"}
 EVALUATION = BRAIN | {"methods", "evaluation", "figures"}
 EXPERIMENT = BRAIN | {"evaluation", "experiment"}
 MAY_IMPORT = {
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "schedules": LOWEST,
     "scores": set(),
     "divergence": LOWEST,
+    "stepping": LOWEST,
     "prediction": LOWEST | {"scores"},
     "data": DATA,
     "brain": BRAIN,

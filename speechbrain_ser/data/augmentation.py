@@ -1,7 +1,7 @@
 """Parts that SpeechBrain's ``Augmenter`` lacks, and folders as their source.
 
-All randomness comes from torch's global generator, so that a run which goes on
-from a checkpoint draws what it would have drawn.
+All randomness comes from torch's global generator, so that who seeds it (see
+`augmented_copies.drawn_by`) decides what is drawn.
 """
 
 import functools
@@ -11,11 +11,12 @@ from fractions import Fraction
 
 import torch
 import torch.nn.functional as F
-from torchaudio.functional import phase_vocoder, resample
+from torchaudio.functional import resample
 
 from speechbrain.augment.time_domain import pink_noise_like
 from speechbrain.dataio.dataio import length_to_mask, read_audio
 from speechbrain.processing.signal_processing import reverberate
+from speechbrain_ser.data.vocoder import stretch
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import ListOf, Number, Whole, Word
 
@@ -197,11 +198,6 @@ class PitchShift(torch.nn.Module):
         self.register_buffer(
             "window", torch.hann_window(n_fft), persistent=False
         )
-        self.register_buffer(
-            "advance",
-            torch.linspace(0, math.pi * self.hop, n_fft // 2 + 1).unsqueeze(1),
-            persistent=False,
-        )
 
     def forward(self, wavs):
         """Returns the shifted `wavs`, of their shape.
@@ -220,9 +216,7 @@ class PitchShift(torch.nn.Module):
         spectrum = torch.stft(
             wavs, self.n_fft, self.hop, window=window, return_complex=True
         )
-        stretched = phase_vocoder(
-            spectrum, float(1 / ratio), self.advance.to(wavs)
-        )
+        stretched = stretch(spectrum, ratio)
         longer = torch.istft(stretched, self.n_fft, self.hop, window=window)
         shifted = resample(longer, ratio.numerator, ratio.denominator)
         out = torch.zeros_like(wavs)

@@ -1,5 +1,6 @@
 """Augmented copies of utterances, whose frames can be kept."""
 
+import contextlib
 import hashlib
 import random
 
@@ -77,19 +78,10 @@ class AugmentedCopies:
         torch.Tensor
             ``[samples]``.
         """
-        seed = int(hashed(name)[:15], 16)
-        # the draws of the training stay what they are without copies; the
-        # order of the parts is drawn from Python's generator
-        state = random.getstate()
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                random.seed(seed)
-                return augment_copies(
-                    self.augmenter, wav.unsqueeze(0), torch.ones(1)
-                )[0]
-        finally:
-            random.setstate(state)
+        with drawn_by(name):
+            return augment_copies(
+                self.augmenter, wav.unsqueeze(0), torch.ones(1)
+            )[0]
 
     def _fingerprint(self):
         """Hashes what becomes of short signals, rounded to 16 bits."""
@@ -100,6 +92,24 @@ class AugmentedCopies:
             made = self.make(wav, f"trial {trial}").clamp(-1, 1)
             found.update((made * 32767).round().short().numpy().tobytes())
         return found.hexdigest()
+
+
+@contextlib.contextmanager
+def drawn_by(name):
+    """Draws on the CPU by a name alone; what is drawn after it is not moved.
+
+    The order of an augmenter's parts is drawn from Python's generator.
+    """
+    seed = int(hashed(name)[:15], 16)
+    state, own = random.getstate(), torch.get_rng_state()
+    try:
+        # not torch.manual_seed, which seeds the generators of GPUs too
+        torch.default_generator.manual_seed(seed)
+        random.seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(own)
+        random.setstate(state)
 
 
 def hashed(text):

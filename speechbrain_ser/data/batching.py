@@ -4,6 +4,8 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from speechbrain.utils.distributed import get_rank, is_distributed_initialized
+from speechbrain_ser.data.accumulation import part_weights
+from speechbrain_ser.data.length_grid import multiples
 from speechbrain_ser.utils.distributed import world_size
 from speechbrain_ser.utils.settings import Number, Switch, Whole, checked
 
@@ -17,7 +19,9 @@ class LengthBatchSampler(Sampler):
     alone, so a run that goes on from a checkpoint sees the same batches.
 
     With several processes the batches are those of one process with
-    ``batch_size * world size``, and each process gets its slice of each.
+    ``batch_size * world size``, and each process gets its slice of each. So it
+    is with gradients that are accumulated: batches are those of ``batch_size *
+    accumulation``, cut into so many that follow each other.
 
     Arguments
     ---------
@@ -33,6 +37,12 @@ class LengthBatchSampler(Sampler):
         from the first.
     shuffle : bool
         False: no jitter, ascending durations; for evaluation.
+    length_grid : float or None
+        In seconds: instead of the jitter, utterances that take as many steps of
+        it are in random order, so that the batches, padded up to its multiples
+        (see `length_grid.GridBatch`), have few lengths. None or 0: no grid.
+    accumulation : int
+        Batches that make an optimizer step.
 
     Raises
     ------
@@ -55,6 +65,8 @@ class LengthBatchSampler(Sampler):
         jitter: Number(0) = 0.015,
         first_epochs=None,
         shuffle: Switch() = True,
+        length_grid: Number(0, optional=True) = None,
+        accumulation: Whole(1) = 1,
     ):
         self.durations = np.asarray(durations, dtype=np.float64)
         if first_epochs is None:
@@ -66,6 +78,8 @@ class LengthBatchSampler(Sampler):
         self.seed = seed
         self.jitter = jitter
         self.shuffle = shuffle
+        self.length_grid = length_grid
+        self.accumulation = accumulation
         self.epoch = 1
 
     def set_epoch(self, epoch):
@@ -74,6 +88,9 @@ class LengthBatchSampler(Sampler):
 
     def jittered(self, indices, draw):
         """Returns the lengths of utterances as they are sorted by."""
+        if self.length_grid:
+            steps = multiples(self.durations[indices], self.length_grid)
+            return steps + draw.random(size=len(indices))
         noise = draw.normal(size=len(indices))
         return self.durations[indices] * (1 + self.jitter * noise)
 
@@ -83,17 +100,39 @@ class LengthBatchSampler(Sampler):
 
     def batches(self):
         """Returns this epoch's batches over all processes, lists of indices."""
+        return [part for whole in self.wholes() for part in self.parts(whole)]
+
+    def parts(self, whole):
+        """Returns the batches that make the optimizer step of a whole one."""
+        if not self.shuffle:
+            return [whole]
+        count = self.accumulation
+        return [self.slice(whole, i, count) for i in range(count)]
+
+    def weights(self):
+        """Returns what each batch of this epoch weighs in its optimizer step.
+
+        Returns
+        -------
+        list of float
+            Mean 1 over those of a step: a batch's share of the utterances.
+        """
+        return part_weights(map(self.parts, self.wholes()))
+
+    def wholes(self):
+        """Returns what each optimizer step of this epoch sees, of all processes."""
         taking_part = self.taking_part()
         lengths = self.durations[taking_part]
         if self.shuffle:
             draw = np.random.default_rng([self.seed, self.epoch])
             lengths = self.jittered(taking_part, draw)
         order = taking_part[np.argsort(lengths, kind="stable")]
-        size = self.batch_size * (world_size() if self.shuffle else 1)
+        shares = world_size() * self.accumulation if self.shuffle else 1
+        size = self.batch_size * shares
         batches = [order[i : i + size] for i in range(0, len(order), size)]
         if self.shuffle:
             # every process needs an utterance of every batch
-            batches = [b for b in batches if len(b) >= world_size()]
+            batches = [b for b in batches if len(b) >= shares]
             batches = [batches[i] for i in draw.permutation(len(batches))]
         return [batch.tolist() for batch in batches]
 
@@ -102,12 +141,12 @@ class LengthBatchSampler(Sampler):
         share = self.shuffle and is_distributed_initialized()
         for batch in self.batches():
             if share:
-                batch = self.slice(batch, get_rank())
+                batch = self.slice(batch, get_rank(), world_size())
             yield batch
 
-    def slice(self, batch, rank):
-        """Returns a process's share of a batch."""
-        return np.array_split(batch, world_size())[rank].tolist()
+    def slice(self, batch, index, count):
+        """Returns one of so many shares of a batch, say a process's."""
+        return np.array_split(batch, count)[index].tolist()
 
     def __len__(self):
         """Returns the number of batches of the present epoch."""
@@ -141,6 +180,7 @@ class TwoPartBatchSampler(LengthBatchSampler):
     batch_size : int
         Utterances of both in a batch and process, above `n_first`.
     seed, jitter, first_epochs : int, float, list of int or None
+    length_grid, accumulation : float or None, int
         See `LengthBatchSampler`.
     shuffle : bool
         False: batches are those of `LengthBatchSampler`; for evaluation.
@@ -173,29 +213,40 @@ class TwoPartBatchSampler(LengthBatchSampler):
         jitter: Number(0) = 0.015,
         first_epochs=None,
         shuffle: Switch() = True,
+        length_grid: Number(0, optional=True) = None,
+        accumulation: Whole(1) = 1,
     ):
         super().__init__(
-            durations, batch_size, seed, jitter, first_epochs, shuffle
+            durations,
+            batch_size,
+            seed,
+            jitter,
+            first_epochs,
+            shuffle,
+            length_grid,
+            accumulation,
         )
         self.is_first = np.asarray(is_first, dtype=bool)
         self.n_first = n_first
-        needed = n_first * world_size()
+        self.shares = world_size() * accumulation
+        needed = n_first * self.shares
         if n_first >= batch_size or self.is_first.sum() < needed:
             raise ValueError(
                 f"TwoPartBatchSampler can't take {n_first} of the first "
                 f"part's {self.is_first.sum()} utterances in a batch of "
-                f"{batch_size} of {world_size()} processes"
+                f"{batch_size} of {world_size()} processes, "
+                f"{accumulation} a step"
             )
 
-    def batches(self):
-        """Returns this epoch's batches over all processes, lists of indices."""
+    def wholes(self):
+        """Returns what each optimizer step of this epoch sees, of all processes."""
         second = self.taking_part()
         second = second[~self.is_first[second]]
         if not (self.shuffle and len(second)):
-            return super().batches()
+            return super().wholes()
         draw = np.random.default_rng([self.seed, self.epoch])
         order = second[np.argsort(self.jittered(second, draw), kind="stable")]
-        size = (self.batch_size - self.n_first) * world_size()
+        size = (self.batch_size - self.n_first) * self.shares
         halves = [order[i : i + size] for i in range(0, len(order), size)]
         groups = self.groups(len(halves))
         batches = [[*g, *half] for g, half in zip(groups, halves)]
@@ -207,7 +258,7 @@ class TwoPartBatchSampler(LengthBatchSampler):
         """Returns this epoch's groups of the first part, short ones first."""
         first = int(self.first_epochs[~self.is_first].min())
         place = (self.epoch - first) * count
-        whole = self.is_first.sum() // (self.n_first * world_size())
+        whole = self.is_first.sum() // (self.n_first * self.shares)
         taken, end = [], place + count
         while place < end:
             turn, start = divmod(place, whole)
@@ -221,24 +272,23 @@ class TwoPartBatchSampler(LengthBatchSampler):
         Utterances that don't fill a group are left out, others each round.
         """
         draw = np.random.default_rng([self.seed, 0, turn])
-        size = self.n_first * world_size()
+        size = self.n_first * self.shares
         order = draw.permutation(np.flatnonzero(self.is_first))
         order = order[: len(order) // size * size]
         order = order[np.argsort(self.jittered(order, draw), kind="stable")]
         groups = order.reshape(-1, size)
         return list(groups[draw.permutation(len(groups))])
 
-    def slice(self, batch, rank):
-        """Returns a process's share of both halves of a batch."""
+    def slice(self, batch, index, count):
+        """Returns one of so many shares of both halves of a batch."""
         held = np.asarray(batch)
         first = self.is_first[held]
         if first.all():
-            return super().slice(batch, rank)
-        halves = (held[first], held[~first])
+            return super().slice(batch, index, count)
         return [
             i
-            for half in halves
-            for i in np.array_split(half, world_size())[rank].tolist()
+            for half in (held[first], held[~first])
+            for i in np.array_split(half, count)[index].tolist()
         ]
 
 
@@ -252,8 +302,10 @@ class PairedBatchSampler(Sampler):
     the seed and the epoch alone.
 
     With several processes the batches are those of one process with
-    ``batch_size * world size``, and each process gets its slice of both halves.
-    A last batch that is too small for batch norm in each process is left out.
+    ``batch_size * world size``, and each process gets its slice of both halves;
+    with accumulated gradients those of ``batch_size * accumulation``, cut into
+    so many. A last batch that is too small for batch norm in each process is
+    left out.
 
     Arguments
     ---------
@@ -264,6 +316,8 @@ class PairedBatchSampler(Sampler):
     batch_size : int
         Utterances of the source in a batch and process.
     seed : int
+    accumulation : int
+        Batches that make an optimizer step.
 
     Raises
     ------
@@ -286,6 +340,7 @@ class PairedBatchSampler(Sampler):
         n_target,
         batch_size: Whole(2),
         seed: Whole(0) = 0,
+        accumulation: Whole(1) = 1,
     ):
         if n_source < 2 or n_target < 0:
             raise ValueError(
@@ -296,6 +351,7 @@ class PairedBatchSampler(Sampler):
         self.n_target = n_target
         self.batch_size = batch_size
         self.seed = seed
+        self.accumulation = accumulation
         self.epoch = 1
 
     def set_epoch(self, epoch):
@@ -304,12 +360,24 @@ class PairedBatchSampler(Sampler):
 
     def source_batches(self):
         """Returns this epoch's batches of the source over all processes."""
+        return [part for parts in self.steps() for part in parts]
+
+    def steps(self):
+        """Returns of each optimizer step its batches of the source."""
         draw = np.random.default_rng([self.seed, self.epoch])
         order = draw.permutation(self.n_source)
-        size = self.batch_size * world_size()
-        batches = [order[i : i + size] for i in range(0, len(order), size)]
-        smallest = max(2, world_size())
-        return [batch for batch in batches if len(batch) >= smallest]
+        size = self.batch_size * world_size() * self.accumulation
+        wholes = [order[i : i + size] for i in range(0, len(order), size)]
+        smallest = max(2, world_size()) * self.accumulation
+        return [
+            np.array_split(whole, self.accumulation)
+            for whole in wholes
+            if len(whole) >= smallest
+        ]
+
+    def weights(self):
+        """Returns what each batch weighs; see `LengthBatchSampler.weights`."""
+        return part_weights(self.steps())
 
     def target_stream(self, first, count):
         """Returns indices of the target: `count` of the stream, from `first`."""
@@ -345,23 +413,30 @@ class PairedBatchSampler(Sampler):
         return len(self.source_batches())
 
 
-def padding_share(durations, batches):
+def padding_share(durations, batches, step=None):
     """Returns the share of padding among all samples of the batches.
 
     Arguments
     ---------
     durations : list of float
     batches : list of list of int
+    step : float or None
+        To whose multiples batches are padded, in seconds.
 
     Returns
     -------
     float
+        0 where there is no batch.
 
     Example
     -------
     >>> padding_share([1.0, 3.0, 2.0], [[0, 1], [2]])
     0.25
     """
+    if not batches:
+        return 0.0
     speech = sum(durations[i] for batch in batches for i in batch)
-    held = sum(len(b) * max(durations[i] for i in b) for b in batches)
-    return 1 - speech / held
+    longest = np.array([max(durations[i] for i in b) for b in batches])
+    if step:
+        longest = step * multiples(longest, step)
+    return 1 - speech / float(longest @ np.array([len(b) for b in batches]))

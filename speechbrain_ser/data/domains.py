@@ -47,3 +47,22 @@ def of_domain(annotation, domain):
     {'b': {'domain': 1}}
     """
     return {k: e for k, e in annotation.items() if e["domain"] == domain}
+
+
+def count_sources(batch):
+    """Returns how many of a batch are of the source.
+
+    It is counted once, before the batch is moved: a device would be waited for.
+
+    Arguments
+    ---------
+    batch : PaddedBatch
+        With ``domain``; it keeps the number.
+
+    Returns
+    -------
+    int
+    """
+    if not hasattr(batch, "n_sources"):
+        batch.n_sources = int((batch.domain == SOURCE).sum())
+    return batch.n_sources

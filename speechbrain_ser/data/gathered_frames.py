@@ -28,10 +28,28 @@ logger = get_logger(__name__)
 def gather_frames(
     cache, annotation, max_frames=None, memory=4.0, seed=0, show=True
 ):
-    """Reads frames for a k-means: all, or a sample of all.
+    """Reads frames for a k-means at once: all, or a sample of all.
+
+    Arguments
+    ---------
+    cache, annotation, max_frames, memory, seed, show
+        See `StreamedFrames`.
+
+    Returns
+    -------
+    np.ndarray
+        ``[n, channels]``, float32.
+    """
+    return StreamedFrames(
+        cache, annotation, max_frames, memory, seed, show
+    ).gather()
+
+
+class StreamedFrames:
+    """Frames for a k-means, all or a sample of all, read again at each pass.
 
     The sample is uniform and without replacement, and comes in the order of the
-    annotation. What is held besides it is at most 160 bytes a frame of it.
+    annotation. What is held besides a piece is at most 160 bytes a frame of it.
 
     Arguments
     ---------
@@ -49,35 +67,93 @@ def gather_frames(
     show : bool
         Whether to show progress bars.
 
-    Returns
-    -------
-    np.ndarray
-        ``[n, channels]``, float32.
-
     Raises
     ------
     InputError
-        If there are no utterances, or an utterance's frames are not finite.
+        If there are no utterances; in a pass if an utterance's frames are not
+        finite.
     """
-    if not annotation:
-        raise InputError("there are no utterances whose frames to cluster")
-    counts = frame_counts(cache, annotation, show)
-    total = sum(counts.values())
-    channels = cache.read(next(iter(annotation.values()))).shape[1]
-    wanted = min(total, int(memory * 1e9) // (4 * channels))
-    if max_frames is not None:
-        wanted = min(wanted, max_frames)
-    frames = np.empty((wanted, channels), dtype=np.float32)
-    filled = 0
-    drawn = draw_rows(total, wanted, seed)
-    for taken in drawn_frames(cache, annotation, counts, drawn, show):
-        frames[filled : filled + len(taken)] = taken
-        filled += len(taken)
-    logger.info(
-        f"k-means: {wanted:,} of {total:,} frames of {len(annotation):,} "
-        f"utterances, {frames.nbytes / 1e9:.3g} GB"
-    )
-    return frames
+
+    def __init__(
+        self, cache, annotation, max_frames=None, memory=4.0, seed=0, show=True
+    ):
+        if not annotation:
+            raise InputError("there are no utterances whose frames to cluster")
+        self.cache, self.annotation, self.show = cache, annotation, show
+        self.counts = frame_counts(cache, annotation, show)
+        total = sum(self.counts.values())
+        self.channels = cache.read(next(iter(annotation.values()))).shape[1]
+        wanted = min(total, int(memory * 1e9) // (4 * self.channels))
+        if max_frames is not None:
+            wanted = min(wanted, max_frames)
+        self.wanted = wanted
+        self.drawn = draw_rows(total, wanted, seed)
+        logger.info(
+            f"k-means: {wanted:,} of {total:,} frames of {len(annotation):,} "
+            f"utterances, {4e-9 * wanted * self.channels:.3g} GB"
+        )
+
+    def __len__(self):
+        """Returns the number of frames."""
+        return self.wanted
+
+    def gather(self):
+        """Returns all frames, ``[n, channels]``, float32."""
+        frames = np.empty((self.wanted, self.channels), dtype=np.float32)
+        filled = 0
+        for taken in self._read(self.drawn):
+            frames[filled : filled + len(taken)] = taken
+            filled += len(taken)
+        return frames
+
+    def pieces(self, rows):
+        """Yields the frames in their order, so many at once.
+
+        Arguments
+        ---------
+        rows : int
+            Of each piece; the last may be shorter.
+
+        Yields
+        ------
+        np.ndarray
+            ``[rows, channels]``, float32.
+        """
+        held, filled = [], 0
+        for taken in self._read(self.drawn):
+            while filled + len(taken) >= rows:
+                cut = rows - filled
+                yield np.concatenate([*held, taken[:cut]])
+                held, filled, taken = [], 0, taken[cut:]
+            held.append(taken)
+            filled += len(taken)
+        if filled:
+            yield np.concatenate(held)
+
+    def take(self, rows):
+        """Returns some of the frames.
+
+        Arguments
+        ---------
+        rows : np.ndarray
+            Indices, each once, in any order.
+
+        Returns
+        -------
+        np.ndarray
+            ``[rows, channels]``, float32.
+        """
+        places = rows if self.drawn is None else self.drawn[rows]
+        order = places.argsort()
+        taken = np.empty((len(rows), self.channels), dtype=np.float32)
+        taken[order] = np.concatenate([*self._read(places[order])])
+        return taken
+
+    def _read(self, drawn):
+        """Yields rows among all frames, ascending; None: all."""
+        return drawn_frames(
+            self.cache, self.annotation, self.counts, drawn, self.show
+        )
 
 
 def draw_rows(total, wanted, seed):

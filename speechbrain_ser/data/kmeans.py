@@ -7,15 +7,21 @@ inertia is 1 to 4 % below that of small batches, and faiss's to five digits, in
 1.1 to 1.4 of faiss's time on one thread. It gives the same bits with any number
 of threads, which scikit-learn's ``KMeans`` does not, makes no copy of the
 frames, and can be stopped at any iteration.
+
+On CUDA it is the same algorithm in plain torch from the same start, see
+`kmeans_torch`.
 """
 
 from numbers import Integral
 
 import numpy as np
+import torch
 from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 from sklearn.metrics import pairwise_distances_argmin
 from threadpoolctl import threadpool_limits
 
+from speechbrain_ser.data import kmeans_torch
+from speechbrain_ser.data.kmeans_torch import DeviceFrames, plus_plus
 from speechbrain_ser.utils.errors import InputError
 
 ITERATIONS = 20
@@ -25,7 +31,25 @@ START_FRAMES_PER_CENTRE = 3
 MOST_CENTRES = 2**16  # a label has two bytes
 
 
-def fit_centres(frames, size, seed=0, iterations=ITERATIONS):
+def placed(frames, device):
+    """Returns frames where a k-means for this device is computed.
+
+    Arguments
+    ---------
+    frames : np.ndarray or StreamedFrames
+    device : str or torch.device
+
+    Returns
+    -------
+    np.ndarray or DeviceFrames
+        The second on CUDA; what is streamed is gathered for the first.
+    """
+    if torch.device(device).type == "cuda":
+        return DeviceFrames(frames, device)
+    return frames if isinstance(frames, np.ndarray) else frames.gather()
+
+
+def fit_centres(frames, size, seed=0, iterations=ITERATIONS, device="cpu"):
     """Fits a k-means.
 
     Arguments
@@ -38,6 +62,8 @@ def fit_centres(frames, size, seed=0, iterations=ITERATIONS):
         Of the k-means++ start.
     iterations : int
         Of Lloyd's algorithm; it ends before when nothing moves.
+    device : str or torch.device
+        Where it is computed.
 
     Returns
     -------
@@ -60,7 +86,7 @@ def fit_centres(frames, size, seed=0, iterations=ITERATIONS):
     """
     frames = np.ascontiguousarray(frames, dtype=np.float32)
     check_frames(frames, size)
-    *_, (_, centres) = lloyd(frames, size, seed, iterations)
+    *_, (_, centres) = lloyd(placed(frames, device), size, seed, iterations)
     return centres
 
 
@@ -71,7 +97,7 @@ def first_centres(frames, size, seed=0):
 
     Arguments
     ---------
-    frames : np.ndarray
+    frames : np.ndarray or DeviceFrames
         ``[n, channels]``, float32.
     size : int
     seed : int
@@ -92,11 +118,45 @@ def first_centres(frames, size, seed=0):
     >>> sorted(first_centres(frames, 2).tolist())
     [[1.0], [5.0]]
     """
-    wanted = max(START_FRAMES, START_FRAMES_PER_CENTRE * size)
+    sample = different_frames(
+        frames, size, max(START_FRAMES, START_FRAMES_PER_CENTRE * size), seed
+    )
+    if isinstance(frames, DeviceFrames):
+        return sample[plus_plus(sample, size, seed, frames.device)]
+    # one thread: the same bits whatever their number, and faster
+    with threadpool_limits(1, "blas"):
+        _, chosen = kmeans_plusplus(
+            sample.astype(np.float64), size, random_state=seed
+        )
+    return sample[chosen]
+
+
+def different_frames(frames, size, wanted, seed):
+    """Draws frames that all differ, so many if there are.
+
+    Arguments
+    ---------
+    frames : np.ndarray or DeviceFrames
+    size : int
+        At least so many are needed.
+    wanted : int
+    seed : int
+
+    Returns
+    -------
+    np.ndarray
+        In the order of `frames`.
+    """
+    order = np.random.default_rng(seed).permutation(len(frames))
+    held = isinstance(frames, np.ndarray)
+    take = frames.__getitem__ if held else frames.take
     drawn = {}
-    for row in np.random.default_rng(seed).permutation(len(frames)):
-        # adding makes -0.0 a 0.0
-        drawn.setdefault((frames[row] + 0.0).tobytes(), row)
+    for begin in range(0, len(order), wanted):
+        rows = order[begin : begin + wanted]
+        for row, frame in zip(rows, take(rows)):
+            # adding makes -0.0 a 0.0
+            if len(drawn) < wanted:
+                drawn.setdefault((frame + 0.0).tobytes(), row)
         if len(drawn) == wanted:
             break
     if len(drawn) < size:
@@ -104,13 +164,8 @@ def first_centres(frames, size, seed=0):
             f"--clusters asks for {size} centres, but only {len(drawn)} of the "
             f"{len(frames)} frames differ: give fewer centres, or more speech"
         )
-    rows = np.sort(list(drawn.values()))
-    # one thread: the same bits whatever their number, and faster
-    with threadpool_limits(1, "blas"):
-        _, chosen = kmeans_plusplus(
-            frames[rows].astype(np.float64), size, random_state=seed
-        )
-    return frames[rows[chosen]]
+    found = b"".join(sorted(drawn, key=drawn.get))
+    return np.frombuffer(found, np.float32).reshape(len(drawn), -1)
 
 
 def assign(frames, centres):
@@ -154,6 +209,15 @@ def assign(frames, centres):
 def lloyd(frames, size, seed, iterations, centres=None, done=0):
     """Runs a k-means, from its start or from what it gave before.
 
+    Arguments
+    ---------
+    frames : np.ndarray or DeviceFrames
+        Of `placed`.
+    size, seed, iterations : int
+        See `fit_centres`.
+    centres : np.ndarray, optional
+    done : int
+
     Yields
     ------
     done : int
@@ -173,9 +237,11 @@ def lloyd(frames, size, seed, iterations, centres=None, done=0):
 def iterate(frames, centres):
     """One iteration of Lloyd's algorithm.
 
-    The first step of a mini-batch k-means makes each centre the mean of the
-    batch's frames that are nearest to it.
+    On a CPU it is the first step of scikit-learn's mini-batch k-means, which
+    makes each centre the mean of the batch's frames that are nearest to it.
     """
+    if isinstance(frames, DeviceFrames):
+        return kmeans_torch.iterate(frames, centres)
     model = MiniBatchKMeans(
         len(centres),
         init=centres,
@@ -210,6 +276,8 @@ def check_frames(frames, size):
             f"{len(frames)} frames: give fewer centres, more speech, or more "
             "frames of it (--kmeans_frames, --kmeans_memory)"
         )
+    if not isinstance(frames, np.ndarray):
+        return  # what is streamed is looked at as it is read
     # no array of the frames' size, as isfinite would make
     if not np.isfinite([frames.min(), frames.max()]).all():
         raise InputError(

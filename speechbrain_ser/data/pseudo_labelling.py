@@ -34,8 +34,8 @@ from safetensors import SafetensorError
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.data import kmeans
 from speechbrain_ser.data.gathered_frames import (
+    StreamedFrames,
     frame_counts,
-    gather_frames,
     read_frames,
 )
 from speechbrain_ser.data.pseudo_labels import (
@@ -64,6 +64,7 @@ def make_pseudo_labels(
     memory: Number(1e-6, 1e6) = 4.0,
     about=None,
     show=True,
+    device="cpu",
 ):
     """Clusters frames at several scales, and labels frames by the clusters.
 
@@ -76,18 +77,21 @@ def make_pseudo_labels(
     folder : str
         Made when missing; other files in it are left alone.
     cache : FrameCache
-        With the frames of all utterances, see :func:`gather_frames`.
+        With the frames of all utterances, see `StreamedFrames`.
     fitted, labelled : dict
         Id to entry: the utterances that make the clusters, and those that are
         labelled.
     sizes : list of int
         The number of clusters of each scale, at most 65536.
     seed, max_frames, memory : int, int, float
-        See :func:`gather_frames`; the seed is that of the k-means too.
+        See `StreamedFrames`; the seed is that of the k-means too.
     about : dict
         Plain values to keep: what encoder and layer the frames come from.
     show : bool
         Whether to show progress bars.
+    device : str or torch.device
+        Where the k-means is computed: on CUDA the frames are streamed there
+        from the cache, else they are held in memory.
 
     Raises
     ------
@@ -105,26 +109,27 @@ def make_pseudo_labels(
         "labelled": _name_of_ids(labelled),
     }
     settings = json.loads(json.dumps(settings))
-    gather = functools.partial(
-        gather_frames, cache, fitted, max_frames, memory, seed, show
+    stream = functools.partial(
+        StreamedFrames, cache, fitted, max_frames, memory, seed, show
     )
-    _make(str(folder), cache, gather, labelled, settings, show)
+    _make(str(folder), cache, stream, labelled, settings, show, device)
 
 
-def _make(folder, cache, gather, labelled, settings, show):
+def _make(folder, cache, stream, labelled, settings, show, device):
     """Makes the files, or what is missing of them.
 
     Arguments
     ---------
     folder : str
     cache : FrameCache
-    gather : callable
-        Gives the frames that make the clusters.
+    stream : callable
+        Gives the `StreamedFrames` that make the clusters.
     labelled : dict
         Id to entry.
     settings : dict
-        All that decides the files.
+        All that decides the files, but for last bits.
     show : bool
+    device : str or torch.device
     """
     work = os.path.join(folder, UNFINISHED)
     with _writing(folder):
@@ -134,7 +139,12 @@ def _make(folder, cache, gather, labelled, settings, show):
             utterances = _rows_of(frame_counts(cache, labelled, show))
             _begin(folder, settings | {"utterances": utterances})
             centres, n_fitted = _fit_all(
-                work, gather, settings["sizes"], settings["seed"], show
+                work,
+                stream,
+                settings["sizes"],
+                settings["seed"],
+                show,
+                device,
             )
             _label_all(folder, cache, labelled, utterances, centres, show)
             named = {str(size): held for size, held in centres.items()}
@@ -166,18 +176,19 @@ def _describe(folder, settings, n_fitted, utterances):
     os.replace(os.path.join(work, ABOUT), os.path.join(folder, ABOUT))
 
 
-def _fit_all(work, gather, sizes, seed, show):
+def _fit_all(work, stream, sizes, seed, show, device):
     """Fits the centres of all scales, from where it was stopped.
 
     Arguments
     ---------
     work : str
         Where the centres are kept after each iteration.
-    gather : callable
-        Gives the frames.
+    stream : callable
+        Gives the `StreamedFrames`.
     sizes : list of int
     seed : int
     show : bool
+    device : str or torch.device
 
     Returns
     -------
@@ -195,7 +206,7 @@ def _fit_all(work, gather, sizes, seed, show):
         not state or state["done"] < kmeans.ITERATIONS
         for state in held.values()
     ):
-        frames = gather()
+        frames = kmeans.placed(stream(), device)
         kmeans.check_frames(frames, max(sizes))
     for size, path in paths.items():
         state = held[size] or {"centres": None, "done": np.array(0)}
@@ -209,7 +220,12 @@ def _fit_all(work, gather, sizes, seed, show):
         )
         with bar:
             for iteration, centres in kmeans.lloyd(
-                frames, size, seed, kmeans.ITERATIONS, state["centres"], done
+                frames,
+                size,
+                seed,
+                kmeans.ITERATIONS,
+                state["centres"],
+                done,
             ):
                 held[size] = {
                     "centres": centres,

@@ -288,6 +288,37 @@ def check_options(run_opts):
     check_values(OPTIONS, given)
     if run_opts.get("device") is not None:
         check_device(run_opts["device"])
+    for name in ("precision", "eval_precision"):
+        if run_opts.get(name) == "fp16":
+            check_half(name, run_opts.get("device"))
+
+
+def check_half(name, device):
+    """Refuses half precision on a CPU, as SpeechBrain does.
+
+    Arguments
+    ---------
+    name : str
+        The option.
+    device : str or None
+        None: SpeechBrain's choice.
+
+    Raises
+    ------
+    InputError
+
+    Example
+    -------
+    >>> check_half("eval_precision", "cpu")
+    Traceback (most recent call last):
+    speechbrain_ser.utils.errors.InputError: --eval_precision fp16 needs a ...
+    """
+    from speechbrain.utils.distributed import infer_device
+
+    if (device or infer_device()) == "cpu":
+        raise InputError(
+            f"--{name} fp16 needs a GPU: give bf16 or fp32, or another --device"
+        )
 
 
 def check_device(device):

@@ -180,6 +180,9 @@ class Recipe:
         experiment.print_split(planned)
         experiment.check_output_folder(planned, run_opts)
         experiment.check_content(planned)
+        from speechbrain_ser.utils.waiting import choose_attention
+
+        choose_attention()  # a hparams file can choose otherwise
         hparams = load(planned.path, planned.overrides)
         self.make(hparams).execute(planned, run_opts)
 

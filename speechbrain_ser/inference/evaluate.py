@@ -98,7 +98,9 @@ def main(words=None):
         )
         from speechbrain_ser.inference.evaluation import evaluate
         from speechbrain_ser.inference.recognizer import EmotionRecognizer
+        from speechbrain_ser.utils.waiting import choose_attention
 
+        choose_attention()
         recognizer = EmotionRecognizer.from_folder(
             given.model, given.encoder_folder, given.device
         )

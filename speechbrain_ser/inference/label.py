@@ -64,8 +64,10 @@ def load_model(options):
             "ser-export made"
         )
     from speechbrain_ser.inference.recognizer import EmotionRecognizer
+    from speechbrain_ser.utils.waiting import choose_attention
 
     check_device(options.device)
+    choose_attention()  # recordings have many lengths
     return EmotionRecognizer.from_folder(
         folder, options.encoder_folder, options.device
     )

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.utils.settings import Whole
+from speechbrain_ser.utils.waiting import at_once
 
 
 class GlobalAttention(torch.nn.Module):
@@ -195,10 +196,13 @@ class ConvAttentionEncoder(torch.nn.Module):
         )[:, : self.n_pooled * self.pool_size]
         windows = windows.unflatten(1, (self.n_pooled, self.pool_size))
         # all windows of a padding are the same: one is computed, unless
-        # somebody asks for its gradient, which would be that of this one alone
+        # somebody asks for its gradient, which would be that of this one alone,
+        # or would have to wait until it is known which these are
+        asked = features.requires_grad and torch.is_grad_enabled()
+        if asked or not at_once(features):
+            frames = F.linear(windows, kernel, self.conv.bias)
+            return F.relu(frames.max(dim=2).values)
         speech = self.holds_speech(features)
-        if features.requires_grad and torch.is_grad_enabled():
-            speech = torch.ones_like(speech)
         frames = F.linear(windows[speech], kernel, self.conv.bias)
         padding = F.linear(windows[:, -1, -1], kernel, self.conv.bias)
         pooled = padding.unsqueeze(1).expand(-1, self.n_pooled, -1)

@@ -92,11 +92,13 @@ class FisherImportance(torch.nn.Module):
             count = frame_mask(frames, lengths).sum()
             shared = sum_over_processes(torch.cat([total, count.reshape(1)]))
             new = shared[:-1] / shared[-1].clamp(min=1)
-            if not torch.isfinite(new).all():
-                return  # of a pass that overflowed, whose step is skipped too
-            keep = self.decay if self.steps > 0 else 0.0
-            self.importance.mul_(keep).add_(new, alpha=1 - keep)
-            self.steps += 1
+            # not of a pass that overflowed, whose step is skipped too
+            fit = torch.isfinite(new).all()
+            moved = self.importance.mul(self.decay)
+            moved = moved.add(new, alpha=1 - self.decay)
+            moved = torch.where(self.steps > 0, moved, new)
+            self.importance.copy_(torch.where(fit, moved, self.importance))
+            self.steps += fit
 
     def of_batch(self, upstream, pooled, winners, frames, mapping):
         """Returns Eq. 4's sum over the utterances of a batch, ``[K]``."""

@@ -6,13 +6,19 @@ Recognition", Xi et al. 2024 (LPMN), Eq. 2 and section 3.2.
 
 import torch
 
-from speechbrain_ser.lobes.codebook import pieces
+from speechbrain_ser.lobes.codebook import WORK_SIZE, pieces
 from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.utils.exporting import exporting
 from speechbrain_ser.utils.settings import Number, Switch, checked
 
 # Below this length a frame or a prototype has no direction: its cosines are 0.
 NO_DIRECTION = 1e-8
+# Up to so many numbers of a mapping `[batch, T, K]` the plain operations are
+# taken. Measured on one thread of a CPU, forward and backward: 1.0 to 1.4 times
+# faster up to 51,200, alike at 102,400 and 204,800, 0.7 to 1.2 times as fast at
+# 409,600. On a GPU, where they were 1.2 to 1.5 times faster at 13 million: as
+# many as `lean_max_mapping` would hold at once too.
+PLAIN_UP_TO = {"cpu": 2**16, "cuda": WORK_SIZE["cuda"]}
 
 
 def unit(vectors):
@@ -68,6 +74,32 @@ def across(gradients, directions):
     return gradients.addcmul_(directions, along, value=-1)
 
 
+class Cosines(torch.autograd.Function):
+    """The product of all frames and prototypes of length 1.
+
+    A product's own gradient would be half precise if autocast is on where
+    backward is called, as SpeechBrain does.
+    """
+
+    @staticmethod
+    def forward(ctx, frames, prototypes):
+        """Multiplies ``[..., C]`` and ``[K, C]`` to ``[..., K]``."""
+        ctx.save_for_backward(frames, prototypes)
+        return frames @ prototypes.T
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        """Returns the gradients of both."""
+        frames, prototypes = ctx.saved_tensors
+        with torch.autocast(frames.device.type, enabled=False):
+            flat = upstream.flatten(0, -2)
+            return (
+                upstream @ prototypes,
+                flat.T @ frames.flatten(0, -2),
+            )
+
+
 def naive_local_mapping(frames, prototypes, tau):
     """Maps every frame onto the prototypes (Eq. 2), as the paper writes it.
 
@@ -91,15 +123,15 @@ def naive_local_mapping(frames, prototypes, tau):
     >>> naive_local_mapping(frame, torch.eye(2), tau=1.0)
     tensor([[0.7311, 0.2689]])
     """
-    cosine = unit(frames)[0] @ unit(prototypes)[0].T
+    cosine = Cosines.apply(unit(frames)[0], unit(prototypes)[0])
     return torch.softmax(cosine / tau, dim=-1)
 
 
 def naive_max_mapping(frames, counts, prototypes, tau):
     """The mapping's maximum over the valid frames, in plain operations.
 
-    What `max_mapping` computes with less memory; it is here to be read and to
-    be compared with.
+    What `lean_max_mapping` computes with less memory; `max_mapping` takes it
+    where it is faster.
 
     Arguments
     ---------
@@ -122,7 +154,8 @@ def naive_max_mapping(frames, counts, prototypes, tau):
     behind = (
         torch.arange(frames.shape[1], device=frames.device) >= counts[:, None]
     )
-    return mapping.masked_fill(behind[:, :, None], -1.0).max(dim=1)
+    values, winners = mapping.masked_fill(behind[:, :, None], -1.0).max(dim=1)
+    return values, winners
 
 
 class MaxMapping(torch.autograd.Function):
@@ -238,11 +271,37 @@ def cosine_gradients(frames, directions, values, winners, upstream, tau):
         yield piece, rows, x, inverse, slope
 
 
+def lean_max_mapping(frames, counts, prototypes, tau):
+    """Equal to `naive_max_mapping`, at a fraction of its memory.
+
+    See `max_mapping` for arguments and what is returned.
+    """
+    return MaxMapping.apply(frames, counts, prototypes, tau)
+
+
+def plain_is_faster(frames, prototypes):
+    """Whether the plain operations are faster, and need little memory.
+
+    Arguments
+    ---------
+    frames : torch.Tensor
+        ``[batch, T, C]``.
+    prototypes : torch.Tensor
+        ``[K, C]``.
+
+    Returns
+    -------
+    bool
+        By size and kind of device, see `PLAIN_UP_TO`.
+    """
+    numbers = frames.shape[0] * frames.shape[1] * len(prototypes)
+    return numbers <= PLAIN_UP_TO.get(frames.device.type, PLAIN_UP_TO["cuda"])
+
+
 def max_mapping(frames, counts, prototypes, tau):
     """Maps frames onto prototypes (Eq. 2) and takes the maximum over time.
 
-    Equal to `naive_max_mapping` in values and gradients, at a fraction of its
-    memory.
+    In plain operations where they are faster, else with little memory.
 
     Arguments
     ---------
@@ -270,7 +329,9 @@ def max_mapping(frames, counts, prototypes, tau):
     """
     if exporting():
         return MaxMapping.values(frames, counts, prototypes, tau)
-    return MaxMapping.apply(frames, counts, prototypes, tau)
+    plain = plain_is_faster(frames, prototypes)
+    function = naive_max_mapping if plain else lean_max_mapping
+    return function(frames, counts, prototypes, tau)
 
 
 class LocalPrototypicalMapping(torch.nn.Module):

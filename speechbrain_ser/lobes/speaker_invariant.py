@@ -87,11 +87,15 @@ class MEnANEncoder(torch.nn.Module):
             If an utterance is too short for the convolutions.
         """
         longest = features.shape[1]
+        short = len(features) and self.count_frames(longest) < 1
         if lengths is None:
             lengths = torch.ones(len(features), device=features.device)
-        counts = self.count_frames((lengths * longest).round().long())
-        # an exported graph has no branch that depends on numbers
-        if not exporting() and len(counts) and counts.min() < 1:
+            counts = self.count_frames((lengths * longest).round().long())
+        else:
+            counts = self.count_frames((lengths * longest).round().long())
+            # an exported graph has no branch that depends on numbers
+            short = not exporting() and len(counts) and counts.min() < 1
+        if short:
             raise ValueError(
                 "an utterance is too short for MEnANEncoder's convolutions: "
                 "repeat it, see lobes.features.repeated_or_middle"
@@ -164,6 +168,12 @@ class EmbeddingMemory(torch.nn.Module):
         self.size = size
         self.register_buffer("embeddings", torch.zeros(size, dim))
         self.register_buffer("speakers", torch.full((size,), -1))
+        self.n_held = None  # of a loaded one not known yet
+
+    def _load_from_state_dict(self, *args):
+        """Forgets how many there were."""
+        self.n_held = None
+        super()._load_from_state_dict(*args)
 
     def add(self, embeddings, speakers):
         """Adds a batch; the oldest fall out.
@@ -180,11 +190,15 @@ class EmbeddingMemory(torch.nn.Module):
             (self.speakers, speakers),
         ):
             held.copy_(torch.cat([held, new])[len(new) :])
+        if self.n_held is not None:
+            self.n_held = min(self.n_held + len(speakers), self.size)
 
     def held(self):
         """Returns embeddings ``[n, dim]`` and speakers ``[n]``, oldest first."""
-        there = self.speakers >= 0
-        return self.embeddings[there], self.speakers[there]
+        if self.n_held is None:  # the one look at the device
+            self.n_held = int((self.speakers >= 0).sum())
+        first = self.size - self.n_held
+        return self.embeddings[first:].clone(), self.speakers[first:].clone()
 
 
 def standardised(embeddings, epsilon=1e-5):

@@ -7,12 +7,14 @@ the trained blocks can start from the kept output of the frozen ones (see
 
 import abc
 import hashlib
+import inspect
 
 import torch
 
 from speechbrain_ser.lobes.kept_model import KeptModel
 from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.waiting import at_once
 
 # Of the slowest of the waves that tell masked frames apart, in frames.
 SLOWEST = 10000.0
@@ -346,6 +348,9 @@ class SpeechModel(KeptModel, torch.nn.Module, abc.ABC):
 def masked_attention(model, frames, lengths):
     """Returns the mask that keeps blocks from attending to padding.
 
+    Where there is no padding transformers makes none, which saves time; to know
+    it, a GPU would have to be waited for in each training step.
+
     Arguments
     ---------
     model : transformers.PreTrainedModel
@@ -361,10 +366,18 @@ def masked_attention(model, frames, lengths):
     """
     from transformers.masking_utils import create_bidirectional_mask
 
+    given, skip = {}, "allow_is_bidirectional_skip"
+    trains = torch.is_grad_enabled() and not at_once(frames)
+    if (
+        trains
+        and skip in inspect.signature(create_bidirectional_mask).parameters
+    ):
+        given[skip] = False
     return create_bidirectional_mask(
         config=model.config,
         inputs_embeds=frames,
         attention_mask=valid_frames(frames, lengths),
+        **given,
     )
 
 

@@ -9,6 +9,7 @@ kept output of the frozen ones (see ``frame_cache``).
 
 import torch
 
+from speechbrain_ser.lobes.front_end import convolve
 from speechbrain_ser.lobes.pooling import valid_frames
 from speechbrain_ser.lobes.speech_model import SpeechModel, masked_attention
 from speechbrain_ser.lobes.ssl_prefix import before_blocks, prefix_digest
@@ -154,7 +155,7 @@ class SSLEncoder(SpeechModel):
             places = torch.arange(wavs.shape[1], device=wavs.device)
             mask = places < samples.unsqueeze(1)
             wavs = normalize_waveform(wavs, mask.to(wavs.dtype))
-        features = parts["feature_extractor"](wavs).transpose(1, 2)
+        features = convolve(parts["feature_extractor"], wavs)
         frames = parts["feature_projection"](features)
         if isinstance(frames, tuple):
             frames = frames[0]

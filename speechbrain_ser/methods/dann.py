@@ -17,7 +17,6 @@ import speechbrain as sb
 from speechbrain.utils.distributed import get_rank
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features, held_of
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.domains import (
@@ -25,6 +24,7 @@ from speechbrain_ser.data.domains import (
     SOURCE,
     TARGET,
     completed,
+    count_sources,
     of_domain,
 )
 from speechbrain_ser.data.standardised_reader import (
@@ -161,6 +161,8 @@ class DANNBrain(SERBrain):
         ]
         # without DDP around it
         self.norm = self.modules.norm
+        if self.norm.way != "none":
+            self.no_large_batch = "batch norm has statistics of each batch"
         self.reversal = self.modules.reversal
         self.domain = None
 
@@ -271,9 +273,7 @@ class DANNBrain(SERBrain):
         if not training:
             return super().make_sampler(held, training)
         n_target = sum(entry["domain"] == TARGET for entry in held)
-        sampler = PairedBatchSampler(
-            len(held) - n_target, n_target, self.batch_size, self.seed
-        )
+        sampler = self.random_batches(len(held) - n_target, n_target)
         of_two = (
             f" of the source and {n_target} of the target" if n_target else ""
         )
@@ -300,9 +300,7 @@ class DANNBrain(SERBrain):
         seed = np.random.SeedSequence(step).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(seed) >> 1)
         if self.ramp is not None:
-            steps = len(self.train_sampler)
-            done = (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
-            self.reversal.scale = self.ramp(done)
+            self.reversal.scale = self.ramp(self.done())
         if self.norm.way != "bn4" or self.system != "dann":
             return super().fit_batch(batch)
         total = 0
@@ -313,7 +311,8 @@ class DANNBrain(SERBrain):
 
     def compute_forward(self, batch, stage):
         """Encodes and classifies; in training the languages as well."""
-        batch = batch.to(self.device)
+        n = count_sources(batch)
+        batch = self.moved(batch)
         features, domains = batch.sig.data, batch.domain
         if stage != sb.Stage.TRAIN:
             vectors = self.modules.encoder(features)
@@ -321,9 +320,10 @@ class DANNBrain(SERBrain):
             logits = self.modules.classifier(embeddings)
             return {"logits": logits, "embeddings": embeddings}
         if self.domain is not None:
-            features = features[domains == self.domain]
-            domains = domains[domains == self.domain]
-        n = int((domains == SOURCE).sum())
+            # a batch begins with its source
+            own = slice(n) if self.domain == SOURCE else slice(n, None)
+            features, domains = features[own], domains[own]
+            n = n if self.domain == SOURCE else 0
         vectors = self.modules.encoder(features)
         emotion, language = self.modules.norm(vectors[:n], vectors[n:])
         # both classifiers lose the same numbers of an utterance
@@ -376,18 +376,13 @@ class DANNBrain(SERBrain):
     def watch_languages(self, logits, domains, loss):
         """Notes loss and UA of the language classifier, for Figure 3."""
         right = logits.argmax(dim=1) == domains
-        counts = torch.stack(
-            [
-                torch.stack([right[domains == d].sum(), (domains == d).sum()])
-                for d in (SOURCE, TARGET)
-            ]
-        )
-        recalls = [
-            (hits / n).item() for hits, n in sum_over_processes(counts) if n
-        ]
+        of = torch.stack([domains == SOURCE, domains == TARGET])
+        counts = torch.stack([(right & of).sum(dim=1), of.sum(dim=1)])
+        hits, n = sum_over_processes(counts)
+        recalls = (hits / n.clamp(min=1)).double()
         self.history.add(
             domain_loss=loss.detach() / world_size(),
-            domain_UA=sum(recalls) / len(recalls),
+            domain_UA=recalls.sum() / (n > 0).sum(),
         )
 
     def weights(self):

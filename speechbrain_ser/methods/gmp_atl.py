@@ -35,6 +35,7 @@ from speechbrain_ser.utils.settings import (
     Word,
     checked,
 )
+from speechbrain_ser.utils.waiting import on_device
 
 LOSSES = ("ce", "am_softmax")
 STARTS = ("pretrained", "multitask")
@@ -102,7 +103,7 @@ class MultiTaskBrain(StageBrain):
 
     def compute_forward(self, batch, stage):
         """Encodes, pools and classifies twice."""
-        batch = batch.to(self.device)
+        batch = self.moved(batch)
         frames, lengths = self.encode(batch)
         embeddings = self.modules.head(frames, lengths)
         return {
@@ -226,7 +227,7 @@ class RetrainingBrain(StageBrain):
         self.mask_epoch = epoch if stage == sb.Stage.TRAIN else 0
         self.hits = torch.zeros(len(self.sizes) + 1)
 
-    def masks(self, ids, counts):
+    def masks(self, ids, counts, longest=None):
         """Draws the masks of a batch.
 
         Arguments
@@ -234,31 +235,38 @@ class RetrainingBrain(StageBrain):
         ids : list of str
         counts : list of int
             Valid frames of each utterance.
+        longest : int, optional
+            Frames of the batch; default: of its longest utterance.
 
         Returns
         -------
         torch.Tensor
-            Bool, ``[batch, time]``, False behind the end of each.
+            Of the CPU, bool, ``[batch, longest]``, False behind the end of each.
         """
-        masked = torch.zeros(len(ids), max(counts), dtype=torch.bool)
+        longest = max(counts) if longest is None else longest
+        masked = torch.zeros(len(ids), longest, dtype=torch.bool)
         for row, key, count in zip(masked, ids, counts):
             mask = draw_mask(
                 count, *self.masking, self.seed, self.mask_epoch, key
             )
             row[:count] = torch.from_numpy(mask)
-        return masked.to(self.device)
+        return masked
 
     def count_frames(self, inputs, lengths):
-        """Returns how many frames each utterance of a batch has."""
+        """Returns how many frames each utterance of a batch has, and all."""
         counts = (lengths * inputs.shape[1]).round().long()
         if inputs.ndim == 3:  # kept frames
-            return counts
-        return self.encoder.count_frames(counts)
+            return counts, inputs.shape[1]
+        samples = torch.tensor(inputs.shape[1])
+        return (
+            self.encoder.count_frames(counts),
+            int(self.encoder.count_frames(samples)),
+        )
 
     def compute_forward(self, batch, stage):
         """Classifies the masked frames."""
-        batch = batch.to(self.device)
-        counts = self.count_frames(*batch.sig).tolist()
+        counts, longest = self.count_frames(*batch.sig)
+        counts = counts.tolist()
         labels, label_lengths = batch.frame_labels
         held = (label_lengths * labels.shape[1]).round().long().tolist()
         for key, count, n_labels in zip(batch.id, counts, held):
@@ -268,11 +276,16 @@ class RetrainingBrain(StageBrain):
                     "pseudo-labels: they were made for other audio, make them "
                     "again"
                 )
-        masked = self.masks(batch.id, counts)
-        frames, _ = self.encode(batch, masked)
+        masked = self.masks(batch.id, counts, longest)
+        places = [
+            on_device(place, self.device)
+            for place in masked.nonzero(as_tuple=True)
+        ]
+        batch = self.moved(batch)
+        frames, _ = self.encode(batch, on_device(masked, self.device))
         return {
-            "logits": self.modules.heads(frames[masked]),
-            "targets": labels[masked],
+            "logits": self.modules.heads(frames[places]),
+            "targets": batch.frame_labels.data[places],
         }
 
     def compute_objectives(self, predictions, batch, stage):
@@ -288,17 +301,21 @@ class RetrainingBrain(StageBrain):
             (scores.argmax(dim=1) == targets[:, i]).sum()
             for i, scores in enumerate(logits)
         ]
-        hits = torch.stack([*hits, torch.tensor(n, device=self.device)]).float()
+        hits = torch.stack([*hits, torch.full_like(hits[0], n)]).float()
         if stage != sb.Stage.TRAIN:
             self.hits += hits.cpu()
             return total / max(n, 1)
         hits = sum_over_processes(hits)
-        shares = (hits[:-1] / hits[-1]).tolist()
+        shares = hits[:-1] / hits[-1]
         self.history.add(
             hits[-1],
             **{f"masked_accuracy_{k}": x for k, x in zip(self.sizes, shares)},
         )
         return mean_over_processes(total, n)
+
+    def accumulation_note(self):
+        """Adds what the loss is a mean over."""
+        return "the loss is a mean over the masked frames of each batch"
 
     def on_epoch_end(self, epoch):
         """Evaluates the sample of the train part too: no dropout, same masks."""
@@ -400,7 +417,7 @@ class FineTuningBrain(StageBrain):
 
     def compute_forward(self, batch, stage):
         """Encodes, pools and classifies."""
-        batch = batch.to(self.device)
+        batch = self.moved(batch)
         frames, lengths = self.encode(batch)
         embeddings = self.modules.head(frames, lengths)
         scores = self.modules.classifier(embeddings)

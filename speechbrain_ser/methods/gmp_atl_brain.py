@@ -119,6 +119,10 @@ class StageBrain(SERBrain):
             )
         super().set_parts(parts)
 
+    def reads_waveforms(self):
+        """Whether batches hold waveforms, no kept frames."""
+        return self.read is None
+
     def make_dataset(self, annotation):
         """Makes a dataset of waveforms, or of kept frames."""
         return make_dataset(

@@ -206,11 +206,12 @@ class Labelling:
         """
         encoder = self.encoder(source=source, layer=self.layer, frozen=True)
         cache = FrameCache(self.cache_folder, encoder, self.sample_rate)
+        device = run_opts.device or infer_device()
         fill_once(
             cache,
             encoder,
             [labelled(parts)],
-            run_opts.device or infer_device(),
+            device,
             f"frames of layer {self.layer}",
         )
         about = {
@@ -231,6 +232,7 @@ class Labelling:
                 memory=self.kmeans_memory,
                 about=self.origin() | about,
                 show=not run_opts.noprogressbar,
+                device=device,
             )
 
         on_main(cluster)

@@ -11,7 +11,6 @@ import torch
 
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.augmentation import augment_copies
 from speechbrain_ser.data.dataset import UNLABELLED
 from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE
 from speechbrain_ser.methods.ipr_parts import (
@@ -19,6 +18,7 @@ from speechbrain_ser.methods.ipr_parts import (
     SYSTEMS,
     IPRParts,
     joined,
+    sides,
 )
 from speechbrain_ser.utils.distributed import (
     gather_batch,
@@ -157,21 +157,12 @@ class IPRBrain(IPRParts, SERBrain):
 
     def compute_forward(self, batch, stage):
         """Encodes and classifies; in training the copies of D2 as well."""
-        batch = batch.to(self.device)
+        _, ambiguous = sides(batch, self.device)
+        batch = self.moved(batch)
         wavs, lengths = batch.sig
         n = len(wavs)
         if stage == sb.Stage.TRAIN and self.joined:
-            ambiguous = batch.label == UNLABELLED
-            if self.kept_frames is None:
-                copies = augment_copies(
-                    self.augmenter, wavs[ambiguous], lengths[ambiguous]
-                )
-                copies = copies, lengths[ambiguous]
-            else:
-                copies = (
-                    batch.copy.data[ambiguous],
-                    batch.copy.lengths[ambiguous],
-                )
+            copies = batch.copy.data[ambiguous], batch.copy.lengths[ambiguous]
             wavs, lengths = joined((wavs, lengths), copies)
         # Eq. 1
         frames, lengths = self.modules.encoder(wavs, lengths)
@@ -188,14 +179,17 @@ class IPRBrain(IPRParts, SERBrain):
     def compute_objectives(self, predictions, batch, stage):
         """Computes Eq. 6: precise, pseudo-labelled and contrastive loss."""
         logits, labels = predictions["logits"], batch.label
-        precise = labels != UNLABELLED
+        precise, ambiguous = sides(batch, self.device)
         loss = self.cross_entropy(logits[precise], labels[precise])
         if stage != sb.Stage.TRAIN:
             return loss
-        self.note_loss("precise_loss", loss, precise)
+        self.note_loss("precise_loss", loss, len(precise))
         loss = self.alpha * loss
         if self.joined:
-            k, k_logits = predictions["embeddings"][~precise], logits[~precise]
+            k, k_logits = (
+                predictions["embeddings"][ambiguous],
+                logits[ambiguous],
+            )
             copy, copy_logits = (
                 predictions["copy_embeddings"],
                 predictions["copy_logits"],
@@ -209,7 +203,7 @@ class IPRBrain(IPRParts, SERBrain):
                 # pass the gradient would be zero
                 own = torch.softmax(k_logits.detach().float(), dim=-1)
                 pseudo = self.cross_entropy(copy_logits, own)
-                self.note_loss("pseudo_loss", pseudo, ~precise)
+                self.note_loss("pseudo_loss", pseudo, len(ambiguous))
             loss = loss + beta * pseudo
         return loss
 
@@ -221,17 +215,18 @@ class IPRBrain(IPRParts, SERBrain):
         if self.pseudo_label == "soft":
             target = prototypes.soft_label(k).detach()
         used = torch.ones_like(assigned, dtype=torch.bool)
+        learnt = slice(None)
         if self.pseudo_label_filter == "agreed":
-            used = k_logits.argmax(dim=-1) == assigned
+            learnt = used = k_logits.argmax(dim=-1) == assigned
         self.note_share("pseudo_labels_used", gather_batch(used))
         views = {"plain": [k_logits], "augmented": [copy_logits]}
         views["both"] = [k_logits, copy_logits]
         losses = [
-            self.cross_entropy(view[used], target[used])
+            self.cross_entropy(view[learnt], target[learnt])
             for view in views[self.pseudo_label_view]
         ]
         loss = sum(losses) / len(losses)
-        self.note_loss("pseudo_loss", loss, used)
+        self.note_loss("pseudo_loss", loss, used.sum())
         return loss
 
     def note_loss(self, name, loss, learnt):
@@ -242,16 +237,19 @@ class IPRBrain(IPRParts, SERBrain):
         name : str
         loss : torch.Tensor
             Of `cross_entropy`.
-        learnt : torch.Tensor
-            Which utterances of this process it is of, bool.
+        learnt : int or torch.Tensor
+            Of how many utterances of this process it is.
         """
-        count = int(sum_over_processes(learnt.sum()))
+        count = learnt
+        if world_size() > 1:
+            count = torch.as_tensor(learnt, device=loss.device)
+            count = sum_over_processes(count)
         self.history.add(count, **{name: loss.detach() / world_size()})
 
-    def note_share(self, name, held):
+    def note_share(self, name, held, counts=True):
         """Notes of which share of all processes' utterances something holds."""
         if len(held):
-            self.history.add(len(held), **{name: held.float().mean()})
+            self.history.add(len(held) * counts, **{name: held.float().mean()})
 
     def contrastive(self, k, copy):
         """Contrastive loss over the utterances of all processes (Eq. 5)."""
@@ -275,19 +273,26 @@ class IPRBrain(IPRParts, SERBrain):
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """Moves the prototypes (Eq. 4), then what they are centred by."""
-        if self.system == "ipr" and self.joined and torch.isfinite(loss):
-            bank = self.modules.prototypes
-            ambiguous = batch.label == UNLABELLED
-            agreed = bank.update(
-                gather_batch(outputs["embeddings"][ambiguous]),
-                gather_batch(outputs["logits"][ambiguous]),
-                gather_batch(outputs["copy_logits"]),
-            )
-            self.note_share("views_agree", agreed)
-            bank.means.update(
-                gather_batch(outputs["embeddings"]),
-                gather_batch(ambiguous.long()),
-            )
+        if not (self.system == "ipr" and self.joined):
+            return
+        bank = self.modules.prototypes
+        _, ambiguous = sides(batch, self.device)
+        before = {k: v.clone() for k, v in bank.named_buffers()}
+        agreed = bank.update(
+            gather_batch(outputs["embeddings"][ambiguous]),
+            gather_batch(outputs["logits"][ambiguous]),
+            gather_batch(outputs["copy_logits"]),
+        )
+        self.note_share("views_agree", agreed, torch.isfinite(loss))
+        bank.means.update(
+            gather_batch(outputs["embeddings"]),
+            gather_batch((batch.label == UNLABELLED).long()),
+        )
+        with torch.no_grad():
+            # a step that is skipped moves no prototype either
+            for name, buffer in bank.named_buffers():
+                kept = torch.where(torch.isfinite(loss), buffer, before[name])
+                buffer.copy_(kept)
 
     def selectable(self, epoch):
         """An epoch of the warm-up is none of a system that learns from D2."""

@@ -3,16 +3,22 @@
 import functools
 
 import torch
-import torch.nn.functional as F
 
+from speechbrain.core import Stage
 from speechbrain_ser.data.augmented_copies import AugmentedCopies
+from speechbrain_ser.data.batch_copies import BatchCopies
 from speechbrain_ser.data.batching import TwoPartBatchSampler
-from speechbrain_ser.data.dataset import make_dataset, without_labels
+from speechbrain_ser.data.dataset import (
+    UNLABELLED,
+    make_dataset,
+    without_labels,
+)
 from speechbrain_ser.data.domains import marked
 from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE
 from speechbrain_ser.schedules import warmup_length
 from speechbrain_ser.utils.distributed import world_size
 from speechbrain_ser.utils.errors import InputError
+from speechbrain_ser.utils.waiting import indices, on_device
 
 SYSTEMS = ("baseline", "baseline_plus", "ipr", "supervised")
 LEARN_UNLABELLED = ("baseline_plus", "ipr")
@@ -48,7 +54,7 @@ class IPRParts:
 
     def keep_frames(self, make, n_copies):
         """Keeps the encoder's frames, those of D2's copies too, if asked to."""
-        self.kept_frames, self.copies = None, None
+        self.kept_frames, self.copies, self.batch_copies = None, None, None
         if make is not None:
             if self.system in LEARN_UNLABELLED:
                 self.copies = AugmentedCopies(self.augmenter, n_copies)
@@ -56,10 +62,36 @@ class IPRParts:
         self.frames_of = None  # entry to frames; None: the waveform
 
     def on_stage_start(self, stage, epoch=None):
-        """Says to the copies which epoch it is."""
+        """Says to those who make copies which epoch it is."""
         super().on_stage_start(stage, epoch)
         if self.copies is not None and epoch is not None:
             self.copies.epoch = epoch
+        if self.batch_copies is not None and stage == Stage.TRAIN:
+            self.batch_copies.epoch = epoch if self.joined else None
+
+    def accumulation_note(self):
+        """Adds what IPR does with a batch as a whole."""
+        if self.system == "ipr":
+            return (
+                "Eq. 5 compares the utterances of a batch alone, and prototypes "
+                "move after each"
+            )
+        if self.system == "baseline_plus":
+            return "of D1 and of D2 each batch has its own mean"
+        return super().accumulation_note()
+
+    def reads_waveforms(self):
+        """Whether batches hold waveforms, no kept frames."""
+        return self.kept_frames is None
+
+    def make_collate(self, training):
+        """Makes the copies of D2 with the batch, where waveforms are read."""
+        collate = super().make_collate(training)
+        joins = self.system in LEARN_UNLABELLED
+        if not (training and joins and self.reads_waveforms()):
+            return collate
+        self.batch_copies = BatchCopies(self.augmenter, self.seed, collate)
+        return self.batch_copies
 
     def set_parts(self, parts):
         """Makes the datasets, and says how long the warm-up is."""
@@ -126,6 +158,8 @@ class IPRParts:
             self.batch_size,
             seed=self.seed,
             first_epochs=[entry.get("first_epoch", 1) for entry in held],
+            length_grid=self.grid(),
+            accumulation=self.grad_accumulation_factor,
         )
 
     def labelled_annotation(self, parts):
@@ -144,6 +178,39 @@ class IPRParts:
                 for key, entry in hidden.items()
             }
         return training
+
+
+def sides(batch, device):
+    """Returns where a batch's precise utterances are, and its ambiguous ones.
+
+    They are looked for once, before the batch is moved: a device would be waited
+    for.
+
+    Arguments
+    ---------
+    batch : PaddedBatch
+        With ``label``; it keeps what was found.
+    device : torch.device or str
+        Of what is going to be indexed.
+
+    Returns
+    -------
+    precise, ambiguous : torch.Tensor
+        Indices.
+
+    Example
+    -------
+    >>> from types import SimpleNamespace
+    >>> labels = torch.tensor([2, UNLABELLED, 0])
+    >>> sides(SimpleNamespace(label=labels), "cpu")
+    (tensor([0, 2]), tensor([1]))
+    """
+    if not hasattr(batch, "sides"):
+        held = batch.label == UNLABELLED
+        batch.sides = tuple(
+            on_device(indices(own), device) for own in (~held, held)
+        )
+    return batch.sides
 
 
 def copy_of(copies, read, key, entry):
@@ -188,13 +255,16 @@ def joined(first, second):
     (tensor([[1., 1., 0., 0.],
             [1., 1., 1., 1.]]), tensor([0.5000, 1.0000]))
     """
-    longest = max(first[0].shape[1], second[0].shape[1])
-    inputs, lengths = [], []
-    for given, relative in (first, second):
-        missing = (0, 0) * (given.dim() - 2) + (0, longest - given.shape[1])
-        inputs.append(F.pad(given, missing))
-        lengths.append(relative * (given.shape[1] / longest))
-    return torch.cat(inputs), torch.cat(lengths)
+    parts = first, second
+    longest = max(given.shape[1] for given, _ in parts)
+    n = sum(len(given) for given, _ in parts)
+    inputs = first[0].new_zeros((n, longest, *first[0].shape[2:]))
+    at = 0
+    for given, _ in parts:
+        inputs[at : at + len(given), : given.shape[1]] = given
+        at += len(given)
+    lengths = [held * (given.shape[1] / longest) for given, held in parts]
+    return inputs, torch.cat(lengths)
 
 
 def warmup_of(settings, n_precise):

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features, held_of
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.kmeans import fit_centres
@@ -39,6 +38,7 @@ from speechbrain_ser.utils.settings import (
     checked,
 )
 from speechbrain_ser.utils.vectors import unit
+from speechbrain_ser.utils.waiting import on_device
 
 # frames that a k-means of the prototypes sees
 MOST_FRAMES = 100_000
@@ -200,7 +200,10 @@ class JointBrain(SERBrain):
         of_codebook = isinstance(self.pooling, LocalPrototypicalMapping)
         owner = self.pooling.codebook if of_codebook else self.pooling
         centres = fit_centres(
-            unit(frames).numpy(), len(owner.prototypes), self.seed
+            unit(frames).numpy(),
+            len(owner.prototypes),
+            self.seed,
+            device=self.device,
         )
         centres = torch.from_numpy(centres)
         if of_codebook:
@@ -232,20 +235,22 @@ class JointBrain(SERBrain):
         """Makes batches in random order: all vectors are of one length."""
         if not training:
             return super().make_sampler(held, training)
-        return PairedBatchSampler(len(held), 0, self.batch_size, self.seed)
+        return self.random_batches(len(held))
 
     # Training
 
     def compute_forward(self, batch, stage):
         """Projects and classifies; in training mixed vectors."""
-        batch = batch.to(self.device)
+        mixes = stage == sb.Stage.TRAIN and self.mixup is not None
+        drawn = self.mixture(len(batch)) if mixes else None
+        batch = self.moved(batch)
         vectors, targets, speakers = batch.sig.data, None, None
         if stage == sb.Stage.TRAIN:
             targets = F.one_hot(batch.label, len(self.labels)).float()
             speakers = F.one_hot(batch.speaker, len(self.speakers)).float()
-            if self.mixup is not None:
-                vectors, targets, speakers = self.mixed(
-                    vectors, targets, speakers
+            if drawn is not None:
+                vectors, targets, speakers = mixed(
+                    *drawn, vectors, targets, speakers
                 )
         embeddings = self.modules.projection(vectors)
         predictions = {
@@ -268,11 +273,16 @@ class JointBrain(SERBrain):
             )
         return predictions
 
-    def mixed(self, *tensors):
-        """Mixes each with another of the batch, all tensors by one share."""
+    def mixture(self, n):
+        """Draws by which share each of `n` is mixed, and with which other one."""
         share = self.mixup.sample().item()
-        other = torch.randperm(len(tensors[0])).to(self.device)
-        return [share * x + (1 - share) * x[other] for x in tensors]
+        return share, on_device(torch.randperm(n), self.device)
+
+    def accumulation_note(self):
+        """Adds what mixup does."""
+        if self.mixup is not None:
+            return "mixup takes two utterances of one batch"
+        return super().accumulation_note()
 
     def compute_objectives(self, predictions, batch, stage):
         """Computes the loss of the emotion, and of the adversary."""
@@ -291,10 +301,28 @@ class JointBrain(SERBrain):
             loss = loss + of_speakers
         return loss
 
-    def done(self):
-        """Returns the share of the training that is over."""
-        steps = len(self.train_sampler)
-        return (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
+
+def mixed(share, other, *tensors):
+    """Mixes each row with another of the batch, all tensors by one share.
+
+    Arguments
+    ---------
+    share : float
+    other : torch.Tensor
+        Of each row the index of the other one, ``[batch]``.
+    *tensors : tuple of torch.Tensor
+        ``[batch, ...]``.
+
+    Returns
+    -------
+    list of torch.Tensor
+
+    Example
+    -------
+    >>> mixed(0.75, torch.tensor([1, 0]), torch.tensor([0.0, 4.0]))
+    [tensor([1., 3.])]
+    """
+    return [share * x + (1 - share) * x[other] for x in tensors]
 
 
 def speakers_of(annotation):

@@ -35,6 +35,7 @@ from speechbrain_ser.utils.settings import (
     Word,
     checked,
 )
+from speechbrain_ser.utils.waiting import indices, on_device
 
 logger = get_logger(__name__)
 
@@ -135,6 +136,10 @@ class CodebookBrain(SERBrain):
             self.read = self.kept_frames.prepare(parts, self.device)
         super().set_parts(parts)
 
+    def reads_waveforms(self):
+        """Whether batches hold waveforms, no kept frames."""
+        return self.read is None
+
     def make_dataset(self, annotation):
         """Makes a dataset of waveforms, or of kept frames."""
         return make_dataset(
@@ -145,7 +150,7 @@ class CodebookBrain(SERBrain):
 
     def encode(self, batch, stage):
         """Returns the frames ``[batch, time, C]`` and their lengths."""
-        batch = batch.to(self.device)
+        batch = self.moved(batch)
         inputs, lengths = batch.sig
         if stage == sb.Stage.TRAIN and self.augmenter is not None:
             inputs, lengths = self.augmenter(inputs, lengths)
@@ -155,6 +160,12 @@ class CodebookBrain(SERBrain):
         """Encodes waveforms, or what the frozen blocks gave of them."""
         frames, lengths = self.modules.encoder(inputs, lengths)
         return self.modules.norm(frames), lengths
+
+    def accumulation_note(self):
+        """Adds what is a mean over frames."""
+        if self.codebook is not None:
+            return "Eq. 1 is a mean over the frames of each batch"
+        return super().accumulation_note()
 
     def compute_forward(self, batch, stage):
         """Returns the frames and their lengths."""
@@ -327,6 +338,10 @@ class LPMNBrain(CodebookBrain):
 
     def compute_forward(self, batch, stage):
         """Encodes, maps onto the prototypes and classifies."""
+        rated = None
+        if self.valence_weight:
+            rated = indices(~batch.valence.isnan())
+            rated = on_device(rated, self.device)
         frames, lengths = self.encode(batch, stage)
         pooled, winners = self.modules.pooling(frames, lengths), None
         if self.lpmn:
@@ -337,6 +352,7 @@ class LPMNBrain(CodebookBrain):
             "winners": winners,
             "frames": frames,
             "lengths": lengths,
+            "rated": rated,
         }
         if self.valence_weight:
             predictions["valence"] = self.modules.regressor(pooled).squeeze(1)
@@ -349,7 +365,7 @@ class LPMNBrain(CodebookBrain):
         training = stage == sb.Stage.TRAIN
         if self.valence_weight:
             error = predictions["valence"].float() - batch.valence.float()
-            error = error[~error.isnan()].square()
+            error = error[predictions["rated"]].square()
             total, n = error.sum(), len(error)
             mean = (
                 mean_over_processes(total, n) if training else total / max(n, 1)
@@ -372,6 +388,12 @@ class LPMNBrain(CodebookBrain):
                 self.pooling,
             )
         return loss
+
+    def accumulation_note(self):
+        """Adds what is a mean over the utterances with a valence."""
+        if self.valence_weight and not self.lpmn:
+            return "the valence's error is a mean over what of a batch has one"
+        return super().accumulation_note()
 
     def predict(self, dataset):
         """Predicts, and counts the frames of each prototype on the way.

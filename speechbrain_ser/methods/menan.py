@@ -12,7 +12,6 @@ import torch.nn.functional as F
 
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
-from speechbrain_ser.data.batching import PairedBatchSampler
 from speechbrain_ser.data.cached_features import cached_features
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.standardised_reader import (
@@ -28,6 +27,7 @@ from speechbrain_ser.methods.menan_parts import (
     Speed,
     by_speaker,
     note_best_epochs,
+    speaker_draws,
     training_speakers,
 )
 from speechbrain_ser.schedules import ReversalRamp, polynomial_rate
@@ -150,6 +150,8 @@ class MEnANBrain(SERBrain):
         self.speaker_classifier = self.modules.speaker_classifier
         self.max_entropy = MaxEntropyLoss()
         self.in_step_1 = False
+        if system == "menan":
+            self.no_large_batch = "SC learns after each batch"
         self.speakers = {}
 
     # Parts
@@ -212,7 +214,7 @@ class MEnANBrain(SERBrain):
         """Makes batches in random order: all utterances are of one length."""
         if not training:
             return super().make_sampler(held, training)
-        return PairedBatchSampler(len(held), 0, self.batch_size, self.seed)
+        return self.random_batches(len(held))
 
     # Training, Eq. 1 to 5
 
@@ -250,13 +252,11 @@ class MEnANBrain(SERBrain):
         with self.no_sync(not should_step):
             with self.training_ctx:
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            scaled = self.scaler.scale(loss / self.grad_accumulation_factor)
-            self.check_loss_isfinite(scaled)
-            scaled.backward()
+            self.backward(loss)
         if should_step:
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
-        return loss.detach().cpu() / world_size()
+        return loss.detach() / world_size()
 
     def train_speaker_classifier(self, embeddings, speakers):
         """Step 1: trains SC alone, on what ENC gives (Eq. 1).
@@ -273,22 +273,19 @@ class MEnANBrain(SERBrain):
         self.memory.add(vectors, targets)
         if self.memory.size:
             vectors, targets = self.memory.held()
-        draw = np.random.default_rng([self.seed, self.epoch, self.step])
-        chosen = slice(None)
+        drawn = speaker_draws(
+            np.random.default_rng([self.seed, self.epoch, self.step]),
+            vectors,
+            self.speaker_steps,
+            self.speaker_batch_size if self.memory.size else None,
+            self.speaker_noise,
+        )
         self.in_step_1 = True
-        for _ in range(self.speaker_steps):
-            if self.memory.size:
-                chosen = draw.integers(
-                    len(targets), size=self.speaker_batch_size
-                )
-                chosen = torch.from_numpy(chosen).to(self.device)
+        for chosen, noise in zip(*drawn):
             with self.training_ctx:
                 seen = self.as_seen(vectors[chosen])
-                if self.speaker_noise:
-                    noise = draw.normal(
-                        scale=self.speaker_noise, size=seen.shape
-                    )
-                    seen = seen + torch.from_numpy(noise).to(seen)
+                if noise is not None:
+                    seen = seen + noise.to(seen)
                 logits = self.speaker_classifier(seen)
                 # Eq. 1
                 loss = F.cross_entropy(logits.float(), targets[chosen])
@@ -303,7 +300,7 @@ class MEnANBrain(SERBrain):
 
     def compute_forward(self, batch, stage):
         """Encodes, v = enc(x), and classifies the emotion."""
-        batch = batch.to(self.device)
+        batch = self.moved(batch)
         embeddings = self.modules.encoder(batch.sig.data)
         logits = self.modules.classifier(embeddings)
         return {"logits": logits, "embeddings": embeddings}
@@ -372,11 +369,6 @@ class MEnANBrain(SERBrain):
         """Returns the scores of predictions: those of `SHARES` alone."""
         scores = self.score(predictions)
         return {name: scores[name] for name in SHARES}
-
-    def done(self):
-        """Returns the share of the training that is over."""
-        steps = len(self.train_sampler)
-        return (self.epoch - 1 + (self.step - 1) / steps) / self.epochs
 
     def judge(self, embeddings):
         """Returns what SC says, frozen: the gradient only passes through it.

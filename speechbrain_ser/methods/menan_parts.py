@@ -6,8 +6,12 @@ Reference: "Speaker-Invariant Affective Representation Learning via Adversarial
 Training", Li et al. 2020, sections 4 and 5.
 """
 
+import numpy as np
+import torch
+
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import Number
+from speechbrain_ser.utils.waiting import on_device
 
 SYSTEMS = ("emotion_only", "multitask", "dat", "menan")
 # Of menan, where the settings leave it open: the learning rate of SC and lambda.
@@ -143,6 +147,52 @@ def note_best_epochs(best, epoch, scores, tested=None):
                 "valid": scores[other],
                 "test": scores[name],
             }
+
+
+def speaker_draws(draw, vectors, steps, size, noise):
+    """Draws what SC's steps on a batch see; all is moved at once.
+
+    Arguments
+    ---------
+    draw : numpy.random.Generator
+    vectors : torch.Tensor
+        The embeddings that there are, ``[n, dim]``.
+    steps : int
+    size : int or None
+        Embeddings of a step; None: all.
+    noise : float
+        Its standard deviation.
+
+    Returns
+    -------
+    chosen : list
+        Of each step the indices, or a slice of all.
+    noise : list
+        Of each step ``[size, dim]``, or None.
+
+    Example
+    -------
+    >>> draw = np.random.default_rng(0)
+    >>> chosen, noise = speaker_draws(draw, torch.zeros(9, 2), 3, 4, 0.1)
+    >>> len(chosen), chosen[0].shape, noise[0].shape
+    (3, torch.Size([4]), torch.Size([4, 2]))
+    """
+    n, dim = vectors.shape
+    places, added = [], []
+    for _ in range(steps):
+        if size is not None:
+            places.append(draw.integers(n, size=size))
+        if noise:
+            own = draw.normal(scale=noise, size=(size or n, dim))
+            added.append(own.astype(np.float32))
+    chosen, noise = [slice(None)] * steps, [None] * steps
+    if places:
+        held = torch.from_numpy(np.stack(places))
+        chosen = list(on_device(held, vectors.device))
+    if added:
+        held = torch.from_numpy(np.stack(added))
+        noise = list(on_device(held, vectors.device))
+    return chosen, noise
 
 
 def fill_in(settings, parts):

@@ -21,6 +21,7 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import ddp_barrier, get_rank, if_main_process
 from speechbrain_ser.utils.files import write_json
 from speechbrain_ser.utils.settings import NOTHING, Word
+from speechbrain_ser.utils.waiting import numbers
 
 UNFINISHED = "unfinished"
 
@@ -176,26 +177,40 @@ class History:
         self.rows = []
         self.notes = {}
         self.running = {}
+        self._added = []  # not looked at yet
 
     def add(self, count=1, **values):
         """Adds numbers to the running means of the epoch; None is left out.
 
+        Tensors stay on their device until `settle`.
+
         Arguments
         ---------
-        count : int
+        count : int or torch.Tensor
             Of how many each number is the mean, say utterances; it weighs so
             much. 0: there was none, and the numbers are left out.
         **values : dict
-            Name to number.
+            Name to number, or to a tensor of one element that nothing changes.
         """
-        for name, value in values.items():
-            if count and value is not None:
+        self._added += [
+            (name, count, value)
+            for name, value in values.items()
+            if value is not None
+        ]
+
+    def settle(self):
+        """Takes what was added into the running means, in its order."""
+        added, self._added = self._added, []
+        held = numbers([x for _, *both in added for x in both])
+        for (name, *_), count, value in zip(added, held[::2], held[1::2]):
+            if count:
                 total, n = self.running.get(name, (0.0, 0))
                 total += int(count) * float(value)
                 self.running[name] = (total, n + int(count))
 
     def means(self):
         """Takes the running means, which start anew."""
+        self.settle()
         means = {name: t / n for name, (t, n) in self.running.items()}
         self.running = {}
         return means
@@ -207,11 +222,13 @@ class History:
     @mark_as_saver
     def save(self, path):
         """Writes JSON."""
-        write_json(path, vars(self))
+        self.settle()
+        kept = {k: v for k, v in vars(self).items() if k != "_added"}
+        write_json(path, kept)
 
     @mark_as_loader
     def load(self, path, end_of_epoch):
         """Reads JSON."""
         del end_of_epoch
         with open(path, encoding="utf-8") as file:
-            vars(self).update(json.load(file))
+            vars(self).update(json.load(file) | {"_added": []})

@@ -78,7 +78,7 @@ def mean_over_processes(total, count):
     ---------
     total : torch.Tensor
         The sum over what this process holds, a scalar.
-    count : int
+    count : int or torch.Tensor
         How much that is; it may be 0.
 
     Returns
@@ -92,7 +92,12 @@ def mean_over_processes(total, count):
     >>> mean_over_processes(torch.tensor(6.0), 3)
     tensor(2.)
     """
-    shared = torch.stack([total.detach(), total.new_tensor(float(count))])
+    held = total.detach()
+    if isinstance(count, torch.Tensor):
+        count = count.to(held)
+    else:  # no copy from the CPU, which would be waited for
+        count = torch.full_like(held, float(count))
+    shared = torch.stack([held, count])
     shared = sum_over_processes(shared)
     count = shared[1].clamp(min=1)
     mean = total / count

@@ -341,3 +341,121 @@ def test_too_few_for_batch_norm_are_refused(arguments):
         PairedBatchSampler(*arguments)
     with pytest.raises(ValueError, match="--batch_size is 1: .*from 2"):
         PairedBatchSampler(5, 5, 1)
+
+
+# A grid of lengths, and batches that make a step together
+
+
+def test_the_grid_leaves_few_lengths_and_little_padding():
+    """Of IEMOCAP's durations, as benchmarks/batches.py draws them."""
+    durations = iemocap_durations(1600)
+    grid = LengthBatchSampler(durations, 8, length_grid=0.25)
+    plain = LengthBatchSampler(durations, 8)
+    seen, seen_plain = set(), set()
+    for epoch in (1, 2, 3):
+        batches = epoch_of(grid, epoch)
+        assert sorted(i for b in batches for i in b) == list(range(1600))
+        assert padding_share(durations, batches, 0.25) < 0.06
+        lengths = {-(-max(durations[i] for i in b) // 0.25) for b in batches}
+        exact = {max(durations[i] for i in b) for b in epoch_of(plain, epoch)}
+        assert len(lengths) <= len(exact) / 3
+        seen |= lengths
+        seen_plain |= exact
+    # a later epoch has none that is new
+    assert len(seen) <= len(seen_plain) / 8
+
+
+def test_the_grid_draws_other_batches_in_each_epoch():
+    """The same again for a run that goes on; another order for a seed."""
+    durations = iemocap_durations(400)
+    sampler = LengthBatchSampler(durations, 8, length_grid=0.25)
+    epochs = {epoch: epoch_of(sampler, epoch) for epoch in (1, 2, 3)}
+    assert len({str(sorted(map(sorted, b))) for b in epochs.values()}) == 3
+    again = LengthBatchSampler(durations, 8, length_grid=0.25)
+    assert epoch_of(again, 3) == epochs[3]
+    other = LengthBatchSampler(durations, 8, seed=1, length_grid=0.25)
+    assert epoch_of(other, 3) != epochs[3]
+
+
+def test_no_grid_is_as_it_was():
+    """0 is off, as null is; evaluation has no grid."""
+    expected = list(LengthBatchSampler(DURATIONS, 8))
+    assert list(LengthBatchSampler(DURATIONS, 8, length_grid=0.0)) == expected
+    still = LengthBatchSampler(DURATIONS, 8, shuffle=False, length_grid=0.25)
+    assert list(still) == list(LengthBatchSampler(DURATIONS, 8, shuffle=False))
+
+
+def test_two_parts_on_the_grid():
+    """Their composition stays, and few lengths occur."""
+    plain = two_parts(400, 600, join=1)
+    grid = two_parts(400, 600, join=1, length_grid=0.25)
+    for sampler in (plain, grid):
+        batches = list(sampler)
+        assert {sum(i < 400 for i in b) for b in batches} == {3}
+        second = sorted(i for b in batches for i in b if i >= 400)
+        assert second == list(range(400, 1000))
+    durations = grid.durations
+    assert padding_share(durations, list(grid), 0.25) < 0.08
+    lengths = {-(-max(durations[i] for i in b) // 0.25) for b in grid}
+    assert len(lengths) <= len(list(plain)) / 3
+
+
+@pytest.mark.parametrize("accumulation", [2, 3])
+@pytest.mark.parametrize("grid", [None, 0.25])
+def test_accumulated_batches_are_those_of_a_large_one(
+    accumulation, grid, monkeypatch
+):
+    """Side by side; with two processes too. Weights are shares."""
+    k = accumulation
+    large = LengthBatchSampler(DURATIONS, 4 * k, length_grid=grid)
+    small = LengthBatchSampler(DURATIONS, 4, length_grid=grid, accumulation=k)
+    wholes = [b for b in epoch_of(large, 2) if len(b) >= k]
+    of_two = [b for b in wholes if len(b) >= 2 * k]
+    batches = epoch_of(small, 2)
+    assert len(batches) == len(small) == k * len(wholes)
+    for i, whole in enumerate(wholes):
+        own = batches[k * i : k * (i + 1)]
+        assert sum(own, []) == whole
+        weights = small.weights()[k * i : k * (i + 1)]
+        assert weights == pytest.approx([k * len(b) / len(whole) for b in own])
+    monkeypatch.setattr(batching, "world_size", lambda: 2)
+    monkeypatch.setattr(batching, "is_distributed_initialized", lambda: True)
+    slices = []
+    for rank in (0, 1):
+        monkeypatch.setattr(batching, "get_rank", lambda rank=rank: rank)
+        two = LengthBatchSampler(DURATIONS, 2, length_grid=grid, accumulation=k)
+        slices.append(epoch_of(two, 2))
+    joined = [a + b for a, b in zip(*slices)]
+    assert sorted(sum(joined, [])) == sorted(sum(of_two, []))
+    assert all(len(b) for own in slices for b in own)
+
+
+@pytest.mark.parametrize("n_target", [0, 17])
+def test_accumulated_pairs_are_those_of_a_large_batch(n_target):
+    """Of the source and of the target."""
+    large = PairedBatchSampler(24, n_target, 6)
+    small = PairedBatchSampler(24, n_target, 2, accumulation=3)
+    batches = epoch_of(small, 2)
+    halves = 2 if n_target else 1
+    wholes = [b for b in epoch_of(large, 2) if len(b) >= 6 * halves]
+    assert len(small) == len(batches) == len(small.weights()) == 3 * len(wholes)
+    for i, whole in enumerate(wholes):
+        own = sum(batches[3 * i : 3 * i + 3], [])
+        assert sorted(own) == sorted(whole)
+
+
+def test_accumulated_two_parts():
+    """Each batch has its share of both, each step those of the large one."""
+    large = two_parts(103, 100, 2, 8, join=1)
+    small = two_parts(103, 100, 1, 4, join=1, accumulation=2)
+    batches = epoch_of(small, 2)
+    for i, whole in enumerate(epoch_of(large, 2)):
+        own = batches[2 * i : 2 * i + 2]
+        assert sorted(own[0] + own[1]) == sorted(whole)
+        assert [sum(j < 103 for j in b) for b in own] == [1, 1]
+
+
+def iemocap_durations(n):
+    """Seconds as IEMOCAP's, none over 15; mean 4.4."""
+    draw = np.random.default_rng(0).lognormal(1.3, 0.64, n)
+    return draw.clip(0.6, 15.0)

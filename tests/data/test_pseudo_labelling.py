@@ -11,7 +11,7 @@ import torch
 
 from speechbrain_ser.data import kmeans, pseudo_labelling, pseudo_labels
 from speechbrain_ser.data.frame_cache import FrameCache
-from speechbrain_ser.data.gathered_frames import gather_frames
+from speechbrain_ser.data.gathered_frames import StreamedFrames, gather_frames
 from speechbrain_ser.data.kmeans import fit_centres
 from speechbrain_ser.data.pseudo_labels import PseudoLabels
 from speechbrain_ser.lobes.ssl import SSLEncoder
@@ -55,9 +55,9 @@ def test_each_utterance_is_read_twice_and_not_kept(tmp_path, monkeypatch):
     cache = Cache()
     gathered = []
 
-    def gather(*args):
+    def gather(stream, gather=StreamedFrames.gather):
         """Keeps no more than a weak reference."""
-        frames = gather_frames(*args)
+        frames = gather(stream)
         gathered.append(weakref.ref(frames))
         return frames
 
@@ -67,7 +67,7 @@ def test_each_utterance_is_read_twice_and_not_kept(tmp_path, monkeypatch):
             assert gathered[0]() is None
         return read(entry)
 
-    monkeypatch.setattr(pseudo_labelling, "gather_frames", gather)
+    monkeypatch.setattr(StreamedFrames, "gather", gather)
     monkeypatch.setattr(cache, "read", read)
     make(tmp_path, cache)
     assert len(gathered) == 1

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from speechbrain_ser.lobes import local_prototypes as lobe
 from speechbrain_ser.lobes.codebook import Codebook
 from speechbrain_ser.lobes.importance import FisherImportance
 from speechbrain_ser.lobes.local_prototypes import (
     LocalPrototypicalMapping,
+    lean_max_mapping,
     max_mapping,
     naive_local_mapping,
     naive_max_mapping,
@@ -28,7 +30,7 @@ def test_eq_2_and_the_maximum(batch, tau, work_size):
     expected = reference.local_prototypical_mapping(
         frames.numpy(), COUNTS, prototypes.numpy(), tau
     )
-    for function in (naive_max_mapping, max_mapping):
+    for function in (naive_max_mapping, lean_max_mapping):
         values, winners = function(frames, counts, prototypes, tau)
         np.testing.assert_allclose(values.numpy(), expected, atol=1e-13)
         for x, n, picked in zip(frames, COUNTS, winners):
@@ -52,7 +54,7 @@ def test_lean_gradients_are_the_plain_ones(batch, tau, work_size):
     given = (frames, counts, prototypes, tau, upstream)
     plain, lean = (
         gradients(naive_max_mapping, *given),
-        gradients(max_mapping, *given),
+        gradients(lean_max_mapping, *given),
     )
     for a, b in zip(plain, lean):
         torch.testing.assert_close(a, b, atol=1e-13, rtol=1e-12)
@@ -66,11 +68,61 @@ def test_gradient_by_finite_differences(batch):
     frames.requires_grad_()
     prototypes.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x, p: max_mapping(x, counts, p, 0.5)[0], (frames, prototypes)
+        lambda x, p: lean_max_mapping(x, counts, p, 0.5)[0],
+        (frames, prototypes),
     )
 
 
-def test_padding_changes_nothing(batch):
+@pytest.fixture(params=["plain", "lean"])
+def way(request, monkeypatch):
+    """Both ways of the mapping, whatever the size."""
+    most = {"plain": 2**40, "lean": 0}[request.param]
+    monkeypatch.setitem(lobe.PLAIN_UP_TO, "cpu", most)
+    return request.param
+
+
+def test_the_way_is_chosen_by_size(monkeypatch):
+    """Plain up to so many numbers; both are equal on either side of that."""
+    taken = []
+    for name in ("naive_max_mapping", "lean_max_mapping"):
+        function = getattr(lobe, name)
+        monkeypatch.setattr(
+            lobe,
+            name,
+            lambda *args, name=name, function=function: (
+                taken.append(name) or function(*args)
+            ),
+        )
+    torch.manual_seed(0)
+    prototypes = torch.randn(32, 3, dtype=torch.float64)
+    for n_frames in (512, 513):  # 2**16 numbers, and more
+        frames = torch.randn(4, n_frames, 3, dtype=torch.float64)
+        counts = torch.tensor([n_frames, 1, 300, 20])
+        upstream = torch.randn(4, 32, dtype=torch.float64)
+        given = (frames, counts, prototypes, 0.5)
+        found = max_mapping(*given)
+        for function in (naive_max_mapping, lean_max_mapping):
+            values, winners = function(*given)
+            torch.testing.assert_close(found[0], values, atol=1e-13, rtol=0)
+            assert found[1].equal(winners)
+            for a, b in zip(
+                gradients(max_mapping, *given, upstream),
+                gradients(function, *given, upstream),
+            ):
+                torch.testing.assert_close(a, b, atol=1e-13, rtol=1e-12)
+    assert taken[:3] == ["naive_max_mapping"] * 3
+    assert taken[3:] == ["lean_max_mapping"] * 3
+
+
+def test_another_device_is_taken_for_a_gpu():
+    """By the size that its work arrays have; nothing is computed."""
+    prototypes = torch.empty(2**10, 1, device="meta")
+    for n_frames, plain in ((2**15, True), (2**15 + 1, False)):
+        frames = torch.empty(1, n_frames, 1, device="meta")
+        assert lobe.plain_is_faster(frames, prototypes) is plain
+
+
+def test_padding_changes_nothing(batch, way):
     """More padding, of any content: the same values and gradients."""
     frames, prototypes, counts = batch
     pool = make(prototypes)
@@ -131,7 +183,7 @@ def test_selection_runs_the_softmax_over_the_kept(batch):
 
 
 @pytest.mark.parametrize("autocast", [False, True])
-def test_finite_where_there_is_nothing(autocast):
+def test_finite_where_there_is_nothing(autocast, way):
     """One frame, a frame of zeros, bf16: all gradients are finite."""
     torch.manual_seed(0)
     pool = LocalPrototypicalMapping(Codebook(16, 8))
@@ -191,7 +243,7 @@ def test_plain_version_is_finite_too():
     frames = torch.zeros(1, 2, 3, requires_grad=True)
     prototypes = torch.zeros(2, 3, requires_grad=True)
     counts = torch.tensor([2])
-    for function in (naive_max_mapping, max_mapping):
+    for function in (naive_max_mapping, lean_max_mapping):
         values = function(frames, counts, prototypes, 1.0)[0]
         for gradient in torch.autograd.grad(values.sum(), (frames, prototypes)):
             assert (gradient == 0).all()
@@ -204,7 +256,7 @@ def test_bad_arguments(bad):
         LocalPrototypicalMapping(Codebook(2, 2), tau=bad)
 
 
-def test_under_autocast_all_is_float32():
+def test_under_autocast_all_is_float32(way):
     """Values, both gradients and Eq. 1: bit for bit, backward inside too."""
     torch.manual_seed(0)
     frames, lengths = torch.randn(3, 20, 16), torch.tensor([1.0, 0.5, 0.8])

@@ -602,3 +602,22 @@ def test_looking_at_the_train_part_changes_no_weight(
         brain.optimizer_step = 0
     assert all(torch.equal(ends[0][k], ends[1][k]) for k in start)
     assert any(not torch.equal(ends[0][k], start[k]) for k in start)
+
+
+def test_masked_prediction_on_a_grid_of_lengths(retraining):
+    """Loss and gradient are those of waveforms that are padded less."""
+    brain, data, _ = retraining
+    found = []
+    for grid in (None, 0.1):
+        brain.length_grid = grid
+        batch = begin(brain, data, TRAIN)
+        assert grid is None or batch.sig.data.shape[1] % 1600 == 0
+        predictions = brain.compute_forward(batch, TRAIN)
+        loss = brain.compute_objectives(predictions, batch, TRAIN)
+        brain.zero_grad()
+        loss.backward()
+        weight = brain.encoder.model.encoder.layers[0].attention.q_proj.weight
+        order = sorted(range(len(batch.id)), key=batch.id.__getitem__)
+        found.append((loss.detach(), weight.grad.clone(), order))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)

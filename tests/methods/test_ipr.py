@@ -17,6 +17,7 @@ from speechbrain_ser.methods.ipr import IPRBrain
 from speechbrain_ser.schedules import PseudoLabelWeight
 from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
 from speechbrain_ser.utils.errors import InputError
+from tests.data.test_augmentation import make_augmenter
 from tests.references import ipr as reference
 
 LABELS = ["ang", "hap", "sad", "neu"]
@@ -315,7 +316,12 @@ def test_a_trial_has_an_end_of_the_warm_up(epochs, warmup, tones, tmp_path):
     assert brain.warmup == warmup
 
 
-def trained(folder, tones, **settings):
+def unchanged(wavs, lengths):
+    """An augmenter that does nothing."""
+    return wavs, lengths
+
+
+def trained(folder, tones, augmenter=unchanged, **settings):
     """A Brain that went through four epochs of tones; it keeps checkpoints."""
     counter = EpochCounter(4)
     settings = {"number_of_epochs": 4, "warmup_epochs": 2} | settings
@@ -325,10 +331,47 @@ def trained(folder, tones, **settings):
     for name, module in brain.modules.items():
         brain.checkpointer.add_recoverable(name, module)
     brain.checkpointer.add_recoverable("counter", counter)
-    brain.augmenter = lambda wavs, lengths: (wavs, lengths)
+    brain.augmenter = augmenter
     half, other = dict(list(tones.items())[:8]), dict(list(tones.items())[8:])
     brain.set_parts({"train": half, "valid": half, "unlabelled": other})
     return brain, counter
+
+
+@pytest.mark.parametrize("system", ["ipr", "baseline_plus"])
+def test_workers_make_the_copies(system, tones, tmp_path, monkeypatch):
+    """From the end of the warm-up on, other ones each epoch: the same run."""
+    seen = {}
+    for workers in (0, 2):
+        brain, counter = trained(
+            tmp_path / str(workers),
+            tones,
+            make_augmenter(),
+            system=system,
+            num_workers=workers,
+        )
+        held = seen[workers] = {}
+        forward = brain.compute_forward
+
+        def keep(batch, stage, brain=brain, held=held, forward=forward):
+            """Notes what of a training batch are copies."""
+            if stage == sb.Stage.TRAIN:
+                copies = batch.copy.data.clone() if brain.joined else None
+                held.setdefault(brain.epoch, []).append(copies)
+            return forward(batch, stage)
+
+        monkeypatch.setattr(brain, "compute_forward", keep)
+        brain.fit(counter, brain.train_set, brain.datasets["valid"])
+        held["weights"] = list(brain.modules.state_dict().values())
+        held["losses"] = [row["train_loss"] for row in brain.history.rows]
+    here, there = seen.values()
+    assert here["losses"] == there["losses"]
+    assert all(map(torch.equal, here["weights"], there["weights"]))
+    assert all(copies is None for n in (1, 2) for copies in here[1] + here[2])
+    assert len(here[3]) == len(here[4]) > 1
+    for epoch in (3, 4):
+        assert all(map(torch.equal, here[epoch], there[epoch]))
+    shortest = min(len(here[3][0][0]), len(here[4][0][0]))
+    assert not here[3][0][:, :shortest].equal(here[4][0][:, :shortest])
 
 
 @pytest.mark.parametrize(

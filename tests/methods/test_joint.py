@@ -130,10 +130,10 @@ def test_mixup_mixes_vectors_and_classes_by_one_share(build):
     share = torch.distributions.Beta(0.4, 0.4).sample()
     other = torch.randperm(6)
     torch.manual_seed(5)
-    found = brain.mixed(vectors, targets, speakers)
-    for mixed, whole in zip(found, (vectors, targets, speakers)):
+    found = joint.mixed(*brain.mixture(6), vectors, targets, speakers)
+    for rows, whole in zip(found, (vectors, targets, speakers)):
         own = share * whole + (1 - share) * whole[other]
-        torch.testing.assert_close(mixed, own)
+        torch.testing.assert_close(rows, own)
     assert not torch.equal(found[0], vectors)
 
 
@@ -276,3 +276,16 @@ def test_bad_settings_are_refused():
     with pytest.raises(InputError, match="two speakers or more"):
         JointBrain.check_parts(one, settings)
     JointBrain.check_parts(one, settings | {"adversary": 0})
+
+
+def test_accumulated_gradients_are_those_of_a_large_batch(build):
+    """With an adversary too; mixup takes two of one batch, which is said."""
+    from tests.test_stepping import compare, sgd
+
+    def make(size):
+        """A Brain of such batches."""
+        settings = {"mixup": 0, "adversary": 0.5, "class_weights": "none"}
+        return sgd(build(batch_size=size, **settings))
+
+    compare(make, 8, 2)
+    assert "mixup" in build(mixup=1.0).accumulation_note()
