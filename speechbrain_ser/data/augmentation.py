@@ -1,7 +1,7 @@
 """Parts that SpeechBrain's ``Augmenter`` lacks, and folders as their source.
 
-All randomness comes from torch's global generator, so that a run which goes on
-from a checkpoint draws what it would have drawn.
+All randomness comes from torch's global generator, so that who seeds it (see
+`augmented_copies.drawn_by`) decides what is drawn.
 """
 
 import functools

@@ -15,9 +15,9 @@ from speechbrain_ser.utils.settings import Number, Switch, checked
 NO_DIRECTION = 1e-8
 # Up to so many numbers of a mapping `[batch, T, K]` the plain operations are
 # taken. Measured on one thread of a CPU, forward and backward: 1.0 to 1.4 times
-# faster up to 51,200, alike at 102,400 and 204,800, slower at 409,600. On a GPU,
-# where they were 1.2 to 1.5 times faster at 13 million: as many as
-# `lean_max_mapping` would hold at once too.
+# faster up to 51,200, alike at 102,400 and 204,800, 0.7 to 1.2 times as fast at
+# 409,600. On a GPU, where they were 1.2 to 1.5 times faster at 13 million: as
+# many as `lean_max_mapping` would hold at once too.
 PLAIN_UP_TO = {"cpu": 2**16, "cuda": WORK_SIZE["cuda"]}
 
 
