@@ -277,10 +277,10 @@ class RetrainingBrain(StageBrain):
                     "again"
                 )
         masked = self.masks(batch.id, counts, longest)
-        places = [
+        places = tuple(
             on_device(place, self.device)
             for place in masked.nonzero(as_tuple=True)
-        ]
+        )
         batch = self.moved(batch)
         frames, _ = self.encode(batch, on_device(masked, self.device))
         return {
