@@ -16,7 +16,7 @@ import statistics
 import tempfile
 
 import torch
-from ipr_step import FOLDER, Clock, make_batch
+from ipr_step import FOLDER, Clock, Examples
 from rows import add_rows_option, row, write_rows
 
 import speechbrain as sb
@@ -167,7 +167,8 @@ def main(argv=None):
             if encoder == "hubert":
                 batch = make_frames(n, (low, high))
             else:
-                batch = make_batch(n, 0, (low, high))
+                drawn = Examples(n, 0, (low, high), batches=1)
+                batch = PaddedBatch([drawn[i] for i in range(n)])
             times = measure(brain, batch, steps, arguments.device)
         middle = {name: statistics.median(times[name]) for name in times}
         total = {name: sum(times[name]) for name in times}

@@ -9,6 +9,7 @@ left out is said. What a benchmark prints goes to the standard error.
 """
 
 import argparse
+import ast
 import concurrent.futures
 import json
 import os
@@ -36,10 +37,10 @@ CPU = (
     ("table", "--seeds 2 --epochs 2", 120),
 )
 ALONE_ON_CPU = (
-    ("ipr_step", "--encoder logmel --steps 30", 60),
+    ("ipr_step", "--encoder logmel --steps 30 --workers 0 1", 90),
     ("lpmn_mapping", "--threads 1 --steps 3 --size 32 100 64 128", 60),
     ("kmeans", "--size 60000 160 --k 64 --iterations 5", 60),
-    ("front_end", "--batch 2 --turns 3", 60),
+    ("front_end", "--batch 1 --seconds 1 --turns 3", 60),
     ("processes", "", 120),
     ("frame_cache", "--blocks 4 --epochs 2 --utterances 4", 60),
     ("gpu_epoch", "--small --utterances 64 --num_workers 0", 90),
@@ -83,7 +84,7 @@ def trial_of(name):
     """Returns a benchmark's first trial of the tests."""
     text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     given = re.search(r"^SMOKE = (\(.*?\)\n)", text, re.M | re.S)
-    line = eval(given[1])[0]
+    line = ast.literal_eval(given[1])[0]
     # without a corpus it takes the mini corpus
     return re.sub(r"--\w+ \{\w+\} ?", "", line)
 
