@@ -2,6 +2,6 @@
 
 from speechbrain_ser._torch_pair import guard
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 guard()
