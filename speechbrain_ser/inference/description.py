@@ -93,13 +93,12 @@ def evaluated(node, name):
     name : str
         What it calls.
     """
+    from hyperpyyaml import load_hyperpyyaml
     from ruamel.yaml import YAML
-
-    from speechbrain_ser.experiment.hparams import built
 
     text = io.StringIO()
     YAML(typ="rt").dump({"value": node}, text)
-    value = built(text.getvalue())["value"]
+    value = load_hyperpyyaml(text.getvalue())["value"]
     if not isinstance(value, (str, int, float, bool, type(None))):
         raise InputError(
             f"the run's model has a {name}, which a model folder can't hold "

@@ -38,6 +38,7 @@ OF_ALL = {
     "corpus_name": "other",
     "ssl_source": "facebook/other",
     "freeze_feature_extractor": None,  # the other of both
+    "length_grid": 0.5,
     "blstm_size": 3,
     "embedding_size": 3,
 }
@@ -58,6 +59,7 @@ OF_RETRAINED = {
     "mask_min_spans": 9,
 }
 OF_NONE = {
+    "cudnn_attention": True,
     "pseudo_labels": "off",  # then there are none
     "loss": "ce",
     "margin": 0.5,

@@ -150,16 +150,17 @@ def test_a_row_names_the_prototypes_that_it_keeps():
 def test_every_table_can_be_typed_without_data(path):
     """What its rows, folds and conditions set are the mini file's keys too."""
     file = read_table(path)
-    named = set(file.overrides) | {file.fold_setting, "seed"} - {None}
-    for settings in (*file.rows.values(), *file.conditions.values()):
-        named |= set(settings)
-    mini = peek(file.hparams, "").get("mini_hparams") or ""
-    for hparams in (file.hparams, os.path.join(file.hparams, "..", mini)):
-        if os.path.isfile(os.path.normpath(hparams)):
-            assert named <= set(written(os.path.normpath(hparams)))
-            assert not file.compared or "compared_folder" in written(
-                os.path.normpath(hparams)
-            )
+    shared = set(file.overrides) | {file.fold_setting, "seed"} - {None}
+    for settings in file.conditions.values():
+        shared |= set(settings)
+    for row, settings in file.rows.items():
+        _, hparams = file.recipes.get(row, (file.script, file.hparams))
+        mini = peek(hparams, "").get("mini_hparams") or ""
+        for name in (hparams, os.path.join(hparams, "..", mini)):
+            if os.path.isfile(os.path.normpath(name)):
+                keys = written(os.path.normpath(name))
+                assert shared | set(settings) <= set(keys)
+                assert not file.compared or "compared_folder" in keys
 
 
 def test_lpmn_table_1_is_planned_as_typed(tmp_path, capsys):
