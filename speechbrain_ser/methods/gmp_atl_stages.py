@@ -232,7 +232,6 @@ class Labelling:
                 memory=self.kmeans_memory,
                 about=self.origin() | about,
                 show=not run_opts.noprogressbar,
-                device=device,
             )
 
         on_main(cluster)

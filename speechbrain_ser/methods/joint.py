@@ -203,7 +203,6 @@ class JointBrain(SERBrain):
             unit(frames).numpy(),
             len(owner.prototypes),
             self.seed,
-            device=self.device,
         )
         centres = torch.from_numpy(centres)
         if of_codebook:
