@@ -49,12 +49,13 @@ def modules(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     for name in ("recipes/IEMOCAP", "recipes/RECOLA"):
         monkeypatch.syspath_prepend(str(ROOT / name))
-    before = set(sys.modules)
+    paths = [*FOLDER.glob("*.py"), *ROOT.glob("recipes/*/*.py")]
+    names = {path.stem for path in paths}
+    for name in names:  # of other tests: another corpus' script
+        monkeypatch.delitem(sys.modules, name, raising=False)
     yield
-    for name in set(sys.modules) - before:
-        path = getattr(sys.modules[name], "__file__", None) or ""
-        if path.startswith((str(FOLDER), str(ROOT / "recipes"))):
-            del sys.modules[name]
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def in_this_process(module):
