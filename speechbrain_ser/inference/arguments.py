@@ -6,6 +6,7 @@ import math
 import os
 
 CHOICES = ("no", "column", "folder", "all")
+SHORTEST_WINDOW = 0.1  # s
 ALONE = ("settings", "again")  # not kept: they are of one command
 
 
@@ -148,6 +149,12 @@ def _add_speech(add):
         metavar="N",
         help="from 1 (default: the mean of all channels)",
     )
+    add(
+        "--window",
+        type=window,
+        metavar="SECONDS",
+        help="label long recordings in windows of about this length, a row each",
+    )
     add("--language", metavar="CODE", help="that is spoken, such as de")
     add(
         "--speakers",
@@ -231,6 +238,16 @@ def share(text):
     if value is None or not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no number from 0 to 1: give one"
+        )
+    return value
+
+
+def window(text):
+    """Reads a number of seconds from `SHORTEST_WINDOW`."""
+    value = _number(text)
+    if value is None or value < SHORTEST_WINDOW:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds from {SHORTEST_WINDOW}: give one"
         )
     return value
 

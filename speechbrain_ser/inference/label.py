@@ -165,6 +165,7 @@ class Command:
         """Finds the speech, with its speakers; checks where outputs go."""
         from speechbrain_ser.inference.outputs import check_outputs
         from speechbrain_ser.inference.sources import gather
+        from speechbrain_ser.inference.windows import cut
 
         options = self.options
         found = gather(
@@ -176,7 +177,8 @@ class Command:
             self.say(f"passed over, by their names no audio: {found.others}")
         read = [speech.path for speech in found.speech] + found.read
         check_outputs(self.outputs, read)
-        return with_speakers(found.speech, options.speakers)
+        speech = with_speakers(found.speech, options.speakers)
+        return cut(speech, options.window) if options.window else speech
 
     def label(self, model, speech):
         """Labels what is not in the journal.
