@@ -45,12 +45,18 @@ class Stepping:
         with self.no_sync(not should_step):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, sb.Stage.TRAIN)
+        self.after_forward(outputs, batch)
+        with self.no_sync(not should_step):
+            with self.training_ctx:
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
             self.backward(loss)
         if should_step:
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.detach() / world_size()
+
+    def after_forward(self, outputs, batch):
+        """Does what comes before the loss; nothing, unless overridden."""
 
     def moved(self, batch):
         """Moves a batch to the device, without a wait; returns it."""

@@ -235,28 +235,14 @@ class MEnANBrain(SERBrain):
         }[self.system]
         return {name: optimizers[name] for name in optimizers if name in moved}
 
-    def fit_batch(self, batch):
-        """Trains on one batch; ``menan`` in both steps of section 3.3.
+    def after_forward(self, outputs, batch):
+        """Step 1 of ``menan`` (section 3.3), on the pass that serves both.
 
-        One pass through the encoder serves both. Step 1 moves SC alone, so
-        after it enc(x), with what dropout left of it, is still what it was.
+        It moves SC alone, so after it enc(x), with what dropout left of it, is
+        still what it was.
         """
-        if self.system != "menan":
-            return super().fit_batch(batch)
-        should_step = self.step % self.grad_accumulation_factor == 0
-        self.on_fit_batch_start(batch, should_step)
-        with self.no_sync(not should_step):
-            with self.training_ctx:
-                outputs = self.compute_forward(batch, sb.Stage.TRAIN)
-        self.train_speaker_classifier(outputs["embeddings"], batch.speaker)
-        with self.no_sync(not should_step):
-            with self.training_ctx:
-                loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-            self.backward(loss)
-        if should_step:
-            self.optimizers_step()
-        self.on_fit_batch_end(batch, outputs, loss, should_step)
-        return loss.detach() / world_size()
+        if self.system == "menan":
+            self.train_speaker_classifier(outputs["embeddings"], batch.speaker)
 
     def train_speaker_classifier(self, embeddings, speakers):
         """Step 1: trains SC alone, on what ENC gives (Eq. 1).
