@@ -11,7 +11,7 @@ import torch
 import speechbrain as sb
 from speechbrain.utils.logger import get_logger
 from speechbrain_ser.utils.distributed import world_size
-from speechbrain_ser.utils.waiting import numbers
+from speechbrain_ser.utils.waiting import may_overlap, numbers
 
 logger = get_logger(__name__)
 
@@ -55,12 +55,17 @@ class Stepping:
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         return loss.detach() / world_size()
 
+    def _should_save_intra_epoch_ckpt(self, *args):
+        """Not between the batches of a step, whose gradients are not kept."""
+        whole = self.step % self.grad_accumulation_factor == 0
+        return whole and super()._should_save_intra_epoch_ckpt(*args)
+
     def after_forward(self, outputs, batch):
         """Does what comes before the loss; nothing, unless overridden."""
 
     def moved(self, batch):
         """Moves a batch to the device, without a wait; returns it."""
-        return batch.to(self.device, non_blocking=True)
+        return batch.to(self.device, non_blocking=may_overlap(self.device))
 
     def backward(self, loss):
         """Adds a batch's share of the step's gradient."""

@@ -1,5 +1,6 @@
 """Steps that do not wait for the device; several batches that make one."""
 
+import contextlib
 import csv
 import functools
 import re
@@ -134,10 +135,15 @@ def test_lpmn_waits_in_its_prototypes_alone(
     assert all(line.startswith(LPMN_WAITS) for line in found), found
 
 
-def test_an_ssl_encoder_does_not_wait(hubert, tones, tmp_path, monkeypatch):
-    """All kinds of masks in it are made on the device."""
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_an_ssl_encoder_does_not_wait(
+    frozen, hubert, tones, tmp_path, monkeypatch
+):
+    """All kinds of masks are made on the device, of frozen blocks too."""
     brain, _ = make_brain(tmp_path)
-    brain.modules["encoder"] = SSLEncoder(hubert, save_path="unused")
+    brain.modules["encoder"] = SSLEncoder(
+        hubert, save_path="unused", frozen_layers=frozen
+    )
     brain.modules["classifier"] = torch.nn.Linear(32, 4)
     brain.set_parts({"train": tones})
     assert waits_of(brain, monkeypatch) == []
@@ -307,6 +313,40 @@ def test_accumulated_ipr(system, tones, tmp_path, monkeypatch):
         return sgd(brain)
 
     assert ends_alike(make, 6, 2) == (system == "baseline")
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_a_stop_within_a_step_of_several_batches(every, tones, tmp_path):
+    """What goes on makes each step with all of its batches, to the bit."""
+    data, ends = make_dataset(tones, LABELS), []
+    run = {"grad_accumulation_factor": 2, "ckpt_interval_steps": every}
+    run |= {"device": "cpu", "noprogressbar": True}
+    for stop in (None, 6):
+        for goes_on in [False] if stop is None else [False, True]:
+            brain, counter = make_brain(
+                tmp_path / str(stop),
+                epochs=1,
+                run_opts=run,
+                model_selection="last",
+            )
+            brain.batch_size = 2
+            encoder = brain.modules["encoder"]
+            brain.checkpointer.add_recoverable("encoder", encoder)
+            plain, first = brain.fit_batch, []
+
+            def fit_batch(batch, brain=brain, plain=plain, first=first):
+                """Ends before a step if it is to."""
+                first.append(brain.step)
+                if brain.step == stop and not goes_on:
+                    raise KeyboardInterrupt
+                return plain(batch)
+
+            brain.fit_batch = fit_batch
+            with contextlib.suppress(KeyboardInterrupt):
+                brain.fit(counter, data)
+        assert first[0] == (1 if stop is None else 5)
+        ends.append(brain.modules.state_dict())
+    assert all(ends[0][k].equal(ends[1][k]) for k in ends[0])
 
 
 @pytest.mark.parametrize("norm, same", [("none", True), ("bn1", False)])

@@ -155,7 +155,8 @@ def test_an_old_text_is_found_however_its_lines_break(tmp_path):
 
 
 def test_the_written_files_are_whole():
-    """Each mutant changes something, each map has known sections."""
+    """Each mutant changes something that is there; maps have known sections."""
+    from mutant_copies import find
     from names import read_names
 
     mutants = yaml.safe_load((ROOT / "tools" / "mutants.yaml").read_text())
@@ -163,4 +164,5 @@ def test_the_written_files_are_whole():
     for mutant in mutants:
         assert set(mutant) == {"name", "old", "new", "tests"}
         assert mutant["old"].split() != mutant["new"].split()
+        assert len(find(str(ROOT), mutant["old"])) == 1, mutant["name"]
     assert read_names(ROOT / "tools" / "names.yaml")

@@ -5,6 +5,30 @@ utterances, that is the loss of the one large batch if each weighs by its share
 of the utterances.
 """
 
+from speechbrain_ser.utils.distributed import world_size
+
+
+def step_size(settings):
+    """Returns the utterances of an optimizer step, those of all processes.
+
+    Arguments
+    ---------
+    settings : dict
+        With ``batch_size``, that of a process, and perhaps SpeechBrain's
+        ``grad_accumulation_factor``.
+
+    Returns
+    -------
+    int
+
+    Example
+    -------
+    >>> step_size({"batch_size": 8, "grad_accumulation_factor": 4})
+    32
+    """
+    parts = settings.get("grad_accumulation_factor", 1)
+    return settings["batch_size"] * parts * world_size()
+
 
 def part_weights(steps):
     """Returns what the batches of each optimizer step weigh, mean 1 in a step.

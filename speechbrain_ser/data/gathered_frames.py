@@ -10,9 +10,9 @@ Example
 ...     def count(self, entry):
 ...         return entry["n"]
 >>> annotation = {"a": {"n": 3}, "b": {"n": 5}}
->>> gather_frames(Cache(), annotation, show=False).shape
+>>> StreamedFrames(Cache(), annotation, show=False).gather().shape
 (8, 2)
->>> gather_frames(Cache(), annotation, max_frames=4, show=False).shape
+>>> StreamedFrames(Cache(), annotation, 4, show=False).gather().shape
 (4, 2)
 """
 
@@ -23,26 +23,6 @@ from speechbrain_ser.data.reading import progress
 from speechbrain_ser.utils.errors import InputError
 
 logger = get_logger(__name__)
-
-
-def gather_frames(
-    cache, annotation, max_frames=None, memory=4.0, seed=0, show=True
-):
-    """Reads frames for a k-means at once: all, or a sample of all.
-
-    Arguments
-    ---------
-    cache, annotation, max_frames, memory, seed, show
-        See `StreamedFrames`.
-
-    Returns
-    -------
-    np.ndarray
-        ``[n, channels]``, float32.
-    """
-    return StreamedFrames(
-        cache, annotation, max_frames, memory, seed, show
-    ).gather()
 
 
 class StreamedFrames:

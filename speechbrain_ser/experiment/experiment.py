@@ -229,13 +229,15 @@ class Experiment:
         parts = once(functools.partial(cut, **self.protocol_settings))
         return parts, self.protocol.full_name(settings)
 
-    def check(self, parts):
+    def check(self, parts, accumulation=1):
         """Refuses parts that can't be trained on as the settings say.
 
         Arguments
         ---------
         parts : dict
             Part to annotation.
+        accumulation : int
+            Batches of an optimizer step.
 
         Raises
         ------
@@ -245,7 +247,8 @@ class Experiment:
         checks.check_filled(parts)
         for name in ("train", "valid", "test"):
             if parts.get(name):
-                self.check_words(name, parts[name])
+                path = self.annotations.get(name, name)
+                checks.check_words(parts[name], self.labels, path)
         if parts.get("train"):
             checks.check_classes(parts["train"], self.labels, "train")
         if self.brain is None:
@@ -260,19 +263,9 @@ class Experiment:
                     f"--{part}_annotation{more}"
                 )
         trained, _ = self.shorten(parts)
-        self.brain.func.check_parts(trained, settings)
-
-    def check_words(self, name, annotation):
-        """Refuses an emotion that is none of the labels, and names its file."""
-        path = self.annotations.get(name, name)
-        for key, entry in annotation.items():
-            word = entry.get("emotion")
-            if word is not None and word not in self.labels:
-                raise InputError(
-                    f"{path}: the utterance {key} has the emotion {word!r}, "
-                    "which is not among the labels "
-                    f"{', '.join(self.labels)}: correct it, or give --labels"
-                )
+        self.brain.func.check_parts(
+            trained, settings | {"grad_accumulation_factor": accumulation}
+        )
 
     def transductive(self, settings):
         """Whether the protocol lets what is tested train without its label."""

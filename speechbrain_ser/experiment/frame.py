@@ -58,7 +58,7 @@ class Recipe:
         """Makes the experiment, as far as it is needed to plan a run."""
         return self.make(Planned(path, overrides))
 
-    def plan(self, path, overrides):
+    def plan(self, path, overrides, accumulation=1):
         """Checks the settings, reads the corpus and splits it.
 
         Arguments
@@ -67,6 +67,8 @@ class Recipe:
             The hparams file.
         overrides : str
             YAML.
+        accumulation : int
+            Batches of an optimizer step, SpeechBrain's run option.
 
         Returns
         -------
@@ -92,7 +94,7 @@ class Recipe:
         parts = long_enough(parts)
         if experiment.several_channels != MIX:
             refuse_several(parts, f"--several_channels {MIX}")
-        experiment.check(parts)
+        experiment.check(parts, accumulation)
         overrides, experiment = self.filled_in(path, overrides, parts)
         settings = peek(path, overrides)
         return Plan(
@@ -175,7 +177,11 @@ class Recipe:
             YAML.
         """
         check_options(run_opts)
-        planned = self.plan(path, with_options(path, run_opts, overrides))
+        planned = self.plan(
+            path,
+            with_options(path, run_opts, overrides),
+            run_opts.get("grad_accumulation_factor", 1),
+        )
         experiment = self.experiment(planned.path, planned.overrides)
         experiment.print_split(planned)
         experiment.check_output_folder(planned, run_opts)

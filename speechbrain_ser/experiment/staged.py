@@ -239,14 +239,17 @@ class StagedExperiment(Experiment):
             if hasattr(maker.func, "check_arguments"):
                 maker.func.check_arguments(maker.keywords)
 
-    def check(self, parts):
+    def check(self, parts, accumulation=1):
         """Refuses also parts that an earlier stage can't be trained on."""
-        super().check(parts)
+        super().check(parts, accumulation)
         parts, _ = self.shorten(parts)
         for step in self.steps_made():
             maker = self.makers[step.name]
             if hasattr(maker.func, "check_parts"):
-                maker.func.check_parts(parts, maker.keywords)
+                settings = maker.keywords | {
+                    "grad_accumulation_factor": accumulation
+                }
+                maker.func.check_parts(parts, settings)
 
     def check_output_folder(self, planned, run_opts):
         """Refuses nothing, see `begin`; a trial (``--debug``) moves nothing."""

@@ -44,7 +44,8 @@ class TwoLanguages(Experiment):
         if self.skip_prep:
             self.check_apart(languages)
         for language, annotation in languages.items():
-            self.check_words(language, annotation)
+            path = self.annotations.get(language, language)
+            checks.check_words(annotation, self.labels, path)
         protocol = self.protocol[settings["system"]]
         changes = {name: settings[name] for name in protocol.splitting}
         alone = settings["system"] in self.alone
@@ -68,9 +69,9 @@ class TwoLanguages(Experiment):
                     "give two languages"
                 )
 
-    def check(self, parts):
+    def check(self, parts, accumulation=1):
         """Refuses parts that lack a class, the test part too."""
-        super().check(parts)
+        super().check(parts, accumulation)
         if parts["test"]:
             checks.check_classes(parts["test"], self.labels, "test")
 

@@ -4,15 +4,16 @@ import dataclasses
 
 from speechbrain_ser.inference.speech import Sound, open_all
 
-DIGITS = 3  # of a bound in seconds
+DIGITS = 3  # of a bound in seconds, within a recording
+EXACT = 6  # of its end, which is that of a sample
 
 
 def cut(speech, seconds):
     """Cuts recordings into windows of equal length.
 
-    Of each recording the windows have the length that is nearest to what is
-    asked for and leaves no rest; one that is shorter than one and a half stays
-    whole.
+    Of each recording they are as many as the nearest whole number of such
+    lengths, and leave nothing out; one that is shorter than one and a half
+    stays as it is.
 
     Arguments
     ---------
@@ -24,7 +25,7 @@ def cut(speech, seconds):
     -------
     list of Speech
         With a start and a stop each, in the order of time; what cannot be
-        looked at stays as it is.
+        looked at stays as it is, too.
 
     Example
     -------
@@ -34,17 +35,19 @@ def cut(speech, seconds):
     """
     found = []
     for each, sound in zip(speech, open_all(speech)):
-        if not isinstance(sound, Sound):
+        count = 1
+        if isinstance(sound, Sound):
+            count = max(1, round(sound.duration / seconds))
+        if count == 1:
             found.append(each)
             continue
-        count = max(1, round(sound.duration / seconds))
         begin = each.start or 0.0
         bounds = [
             round(begin + i * sound.duration / count, DIGITS)
             for i in range(count)
         ]
         last = begin + sound.duration if each.stop is None else each.stop
-        bounds.append(round(last, DIGITS))
+        bounds.append(round(last, EXACT))
         found += [
             dataclasses.replace(each, start=start, stop=stop)
             for start, stop in zip(bounds, bounds[1:])

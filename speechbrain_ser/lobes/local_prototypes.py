@@ -77,8 +77,8 @@ def across(gradients, directions):
 class Cosines(torch.autograd.Function):
     """The product of all frames and prototypes of length 1.
 
-    A product's own gradient would be half precise if autocast is on where
-    backward is called, as SpeechBrain does.
+    A product's own gradient would be half precise where somebody calls backward
+    under autocast.
     """
 
     @staticmethod

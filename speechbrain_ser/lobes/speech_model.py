@@ -300,7 +300,7 @@ class SpeechModel(KeptModel, torch.nn.Module, abc.ABC):
         """Puts the mask embedding in place of masked frames of each layer."""
         frames = states[-1]
         hidden = self._mask_parameter().to(frames.dtype)
-        hidden = hidden + positions(*frames.shape[1:]).to(frames)
+        hidden = hidden + positions(*frames.shape[1:], frames.device).to(frames)
         return [
             torch.where(masked[..., None], hidden, state) for state in states
         ]
@@ -345,7 +345,7 @@ class SpeechModel(KeptModel, torch.nn.Module, abc.ABC):
             )
 
 
-def masked_attention(model, frames, lengths):
+def masked_attention(model, frames, lengths, trains):
     """Returns the mask that keeps blocks from attending to padding.
 
     Where there is no padding transformers makes none, which saves time; to know
@@ -358,6 +358,8 @@ def masked_attention(model, frames, lengths):
         ``[batch, time, channels]``.
     lengths : torch.Tensor
         Relative lengths, ``[batch]`` in (0, 1].
+    trains : bool
+        Whether it is of a training step, also one that only passes through.
 
     Returns
     -------
@@ -367,12 +369,9 @@ def masked_attention(model, frames, lengths):
     from transformers.masking_utils import create_bidirectional_mask
 
     given, skip = {}, "allow_is_bidirectional_skip"
-    trains = torch.is_grad_enabled() and not at_once(frames)
-    if (
-        trains
-        and skip in inspect.signature(create_bidirectional_mask).parameters
-    ):
-        given[skip] = False
+    if trains and not at_once(frames):
+        known = inspect.signature(create_bidirectional_mask).parameters
+        given |= {skip: False} if skip in known else {}
     return create_bidirectional_mask(
         config=model.config,
         inputs_embeds=frames,
@@ -401,12 +400,14 @@ def check_rate(encoder, sample_rate):
         )
 
 
-def positions(n_frames, dim):
+def positions(n_frames, dim, device="cpu"):
     """Returns sines and cosines that tell frames apart.
 
     Arguments
     ---------
     n_frames, dim : int
+    device : torch.device or str
+        Where they are computed.
 
     Returns
     -------
@@ -418,6 +419,6 @@ def positions(n_frames, dim):
     >>> positions(3, 4).shape
     torch.Size([3, 4])
     """
-    rates = SLOWEST ** -torch.linspace(0, 1, (dim + 1) // 2)
-    angles = torch.arange(n_frames)[:, None] * rates
+    rates = SLOWEST ** -torch.linspace(0, 1, (dim + 1) // 2, device=device)
+    angles = torch.arange(n_frames, device=device)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim]

@@ -113,7 +113,7 @@ class SSLEncoder(SpeechModel):
 
     def _attention_inputs(self, frames, lengths):
         """Returns what every block is given beside the frames."""
-        return attention_inputs(self.model, frames, lengths)
+        return attention_inputs(self.model, frames, lengths, self.training)
 
     def _mask_parameter(self, make=False):
         """Returns the model's embedding of masked frames, if it has one."""
@@ -172,7 +172,7 @@ class SSLEncoder(SpeechModel):
         return parts["dropout"](frames), lengths
 
 
-def attention_inputs(model, frames, lengths):
+def attention_inputs(model, frames, lengths, trains):
     """Returns what every block of a model is given beside the frames.
 
     Arguments
@@ -182,6 +182,8 @@ def attention_inputs(model, frames, lengths):
         ``[batch, time, channels]``.
     lengths : torch.Tensor
         Relative lengths, ``[batch]`` in (0, 1].
+    trains : bool
+        See `masked_attention`.
 
     Returns
     -------
@@ -195,7 +197,7 @@ def attention_inputs(model, frames, lengths):
         bias = bias.repeat(len(frames), 1, 1)
         mask = valid_frames(frames, lengths)
         return {"attention_mask": mask, "position_bias": bias}
-    return {"attention_mask": masked_attention(model, frames, lengths)}
+    return {"attention_mask": masked_attention(model, frames, lengths, trains)}
 
 
 def normalize_waveform(wavs, mask):

@@ -139,7 +139,11 @@ class WhisperEncoder(SpeechModel):
 
     def _attention_inputs(self, frames, lengths):
         """Returns what every block is given beside the frames."""
-        return {"attention_mask": masked_attention(self.model, frames, lengths)}
+        return {
+            "attention_mask": masked_attention(
+                self.model, frames, lengths, self.training
+            )
+        }
 
     def _mask_parameter(self, make=False):
         """Returns the embedding of masked frames, if there is one."""
@@ -243,11 +247,13 @@ class WhisperEncoder(SpeechModel):
     def _convolved(self, wavs, samples):
         """Returns what the convolutions make of the features of windows."""
         extractor = self.feature_extractor
+        if self.filters.device != wavs.device:  # they stay there
+            self.filters = self.filters.to(wavs.device)
         with torch.autocast(wavs.device.type, enabled=False):
             features = log_mel(
                 wavs.float(),
                 samples,
-                self.filters.to(wavs.device),
+                self.filters,
                 extractor.n_fft,
                 extractor.hop_length,
             ).to(self.model.dtype)

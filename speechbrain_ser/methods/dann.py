@@ -250,6 +250,10 @@ class DANNBrain(SERBrain):
         known = {place(entry) for entry in learnt.values()}
         return [frames for key, frames in held.items() if key in known]
 
+    def reads_waveforms(self):
+        """Whether batches hold waveforms: they hold features."""
+        return False
+
     def make_dataset(self, annotation):
         """Makes a dataset of features ``[n_frames, dim]`` and domains."""
         return make_dataset(

@@ -6,12 +6,12 @@ import torch
 
 import speechbrain as sb
 from speechbrain_ser.brain import SERBrain
+from speechbrain_ser.data.accumulation import step_size
 from speechbrain_ser.data.dataset import make_dataset
 from speechbrain_ser.data.kept_frames import cached_reader
 from speechbrain_ser.lobes.features import Standardisation
 from speechbrain_ser.methods.gmp_atl_checks import check_trained
 from speechbrain_ser.schedules import warmup_factor
-from speechbrain_ser.utils.distributed import world_size
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.settings import (
     NOTHING,
@@ -95,12 +95,12 @@ class StageBrain(SERBrain):
         """Refuses a warm-up of the learning rate that is never over."""
         super().check_parts(parts, settings)
         warmup, epochs = settings["lr_warmup"], settings["number_of_epochs"]
-        n, size = len(parts["train"]), settings["batch_size"] * world_size()
+        n, size = len(parts["train"]), step_size(settings)
         updates = epochs * -(-n // size)
         if warmup >= updates:
             raise InputError(
                 f"a learning-rate warm-up of {warmup} optimizer steps is never "
-                f"over: {epochs} epochs of {n} utterances in batches of {size} "
+                f"over: {epochs} epochs of {n} utterances, {size} a step, "
                 f"are {updates}: give a smaller --lr_warmup (or that of the "
                 "stage), or more epochs"
             )

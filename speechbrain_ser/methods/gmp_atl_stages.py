@@ -206,12 +206,11 @@ class Labelling:
         """
         encoder = self.encoder(source=source, layer=self.layer, frozen=True)
         cache = FrameCache(self.cache_folder, encoder, self.sample_rate)
-        device = run_opts.device or infer_device()
         fill_once(
             cache,
             encoder,
             [labelled(parts)],
-            device,
+            run_opts.device or infer_device(),
             f"frames of layer {self.layer}",
         )
         about = {

@@ -5,6 +5,7 @@ import functools
 import torch
 
 from speechbrain.core import Stage
+from speechbrain_ser.data.accumulation import step_size
 from speechbrain_ser.data.augmented_copies import AugmentedCopies
 from speechbrain_ser.data.batch_copies import BatchCopies
 from speechbrain_ser.data.batching import TwoPartBatchSampler
@@ -16,7 +17,6 @@ from speechbrain_ser.data.dataset import (
 from speechbrain_ser.data.domains import marked
 from speechbrain_ser.lobes.prototypes import AMBIGUOUS, PRECISE
 from speechbrain_ser.schedules import warmup_length
-from speechbrain_ser.utils.distributed import world_size
 from speechbrain_ser.utils.errors import InputError
 from speechbrain_ser.utils.waiting import indices, on_device
 
@@ -273,7 +273,7 @@ def warmup_of(settings, n_precise):
     Arguments
     ---------
     settings : dict
-        With ``warmup_epochs``, ``warmup_updates`` and ``batch_size``.
+        With ``warmup_epochs`` and ``warmup_updates``; see `step_size`.
     n_precise : int
         Utterances that an epoch of it trains on.
 
@@ -284,7 +284,7 @@ def warmup_of(settings, n_precise):
     return warmup_length(
         settings["warmup_epochs"],
         settings["warmup_updates"],
-        -(-n_precise // (settings["batch_size"] * world_size())),
+        -(-n_precise // step_size(settings)),
     )
 
 
@@ -341,8 +341,11 @@ def check_composition(settings, n_precise=None):
             f"--precise_per_batch {wanted} leaves no place for D2 in batches "
             f"of --batch_size {size}: give less than {size}"
         )
-    if n_precise is not None and wanted * world_size() > n_precise:
+    at_once = wanted * step_size(settings) // size
+    if n_precise is not None and at_once > n_precise:
+        several = settings.get("grad_accumulation_factor", 1) > 1
+        or_else = ", or a smaller --grad_accumulation_factor" * several
         raise InputError(
-            f"--precise_per_batch {wanted} takes {wanted * world_size()} "
-            f"utterances of D1 at once, but D1 has {n_precise}: give less"
+            f"--precise_per_batch {wanted} takes {at_once} utterances of D1 "
+            f"at once, but D1 has {n_precise}: give less{or_else}"
         )

@@ -200,9 +200,7 @@ class JointBrain(SERBrain):
         of_codebook = isinstance(self.pooling, LocalPrototypicalMapping)
         owner = self.pooling.codebook if of_codebook else self.pooling
         centres = fit_centres(
-            unit(frames).numpy(),
-            len(owner.prototypes),
-            self.seed,
+            unit(frames).numpy(), len(owner.prototypes), self.seed
         )
         centres = torch.from_numpy(centres)
         if of_codebook:
@@ -216,6 +214,10 @@ class JointBrain(SERBrain):
         frames = self.frame_standardisation(frames.float()).unsqueeze(0)
         pooled = self.pooling(frames, torch.ones(1))
         return pooled[0] if isinstance(pooled, tuple) else pooled
+
+    def reads_waveforms(self):
+        """Whether batches hold waveforms: they hold features."""
+        return False
 
     def make_dataset(self, annotation):
         """Makes a dataset of vectors ``[size]`` and speakers, -1 a stranger."""

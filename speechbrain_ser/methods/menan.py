@@ -185,6 +185,10 @@ class MEnANBrain(SERBrain):
         self.reader.held |= held
         self.reader.fit(parts | ({"train": training} if training else {}))
 
+    def reads_waveforms(self):
+        """Whether batches hold waveforms: they hold features."""
+        return False
+
     def make_dataset(self, annotation):
         """Makes a dataset of features and speakers.
 

@@ -182,6 +182,10 @@ class ProbeBrain(SERBrain):
             self.reader.fit(parts)
         super().set_parts(parts)
 
+    def reads_waveforms(self):
+        """Whether batches hold waveforms: they hold features."""
+        return False
+
     def make_dataset(self, annotation):
         """Makes a dataset of vectors ``[rows * channels]``."""
         return make_dataset(

@@ -63,7 +63,20 @@ def on_device(tensor, device):
     -------
     torch.Tensor
     """
-    return tensor.to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=may_overlap(device))
+
+
+def may_overlap(device):
+    """Whether a copy to a device need not be waited for.
+
+    Apple's GPUs may read memory that is given back meanwhile.
+
+    Example
+    -------
+    >>> may_overlap("cuda:1"), may_overlap("mps")
+    (True, False)
+    """
+    return torch.device(device).type == "cuda"
 
 
 def indices(mask):

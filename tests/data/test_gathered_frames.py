@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from speechbrain_ser.data.gathered_frames import gather_frames
+from speechbrain_ser.data.gathered_frames import StreamedFrames
 from speechbrain_ser.utils.errors import InputError
 from tests.data.helpers import FITTED, LABELLED, Cache, all_frames, make_part
 
@@ -16,7 +16,7 @@ def test_gather_takes_all_that_fit():
     expected = all_frames(LABELLED)
     for settings in ({}, {"max_frames": 51}, {"memory": 51 * 16 / 1e9}):
         cache = Cache()
-        found = gather_frames(cache, LABELLED, show=False, **settings)
+        found = StreamedFrames(cache, LABELLED, show=False, **settings).gather()
         assert found.dtype == np.float32
         assert np.array_equal(found, expected)
         # the first says how wide frames are
@@ -33,9 +33,9 @@ def test_gather_samples_what_does_not_fit(settings):
     found = [
         [
             rows[row.tobytes()]
-            for row in gather_frames(
+            for row in StreamedFrames(
                 Cache(), LABELLED, seed=seed, show=False, **settings
-            )
+            ).gather()
         ]
         for seed in (0, 0, 1)
     ]
@@ -55,9 +55,9 @@ def test_sample_is_uniform():
     rows = {row.tobytes(): i for i, row in enumerate(frames)}
     taken = np.zeros((300, 40))
     for seed in range(300):
-        sample = gather_frames(
+        sample = StreamedFrames(
             Cache(), part, max_frames=10, seed=seed, show=False
-        )
+        ).gather()
         taken[seed, [rows[row.tobytes()] for row in sample]] = 1
     assert np.abs(taken.sum(axis=0) - 75).max() < 4.5 * (75 * 0.75) ** 0.5
     pairs = taken.T @ taken
@@ -87,7 +87,7 @@ def test_sampling_200_million_frames_is_bounded():
     part = make_part([100_000] * 2000)
     cache = Long()
     tracemalloc.start()
-    found = gather_frames(cache, part, max_frames=200, show=False)
+    found = StreamedFrames(cache, part, max_frames=200, show=False).gather()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6
@@ -119,8 +119,8 @@ def test_gather_refuses():
             return super().read(entry)[: 16 if entry["seed"] == 2 else None]
 
     with pytest.raises(InputError, match="no utterances"):
-        gather_frames(Cache(), {}, show=False)
+        StreamedFrames(Cache(), {}, show=False).gather()
     with pytest.raises(InputError, match="utterance u1 hold NaN or infinite"):
-        gather_frames(Bad(), FITTED, show=False)
+        StreamedFrames(Bad(), FITTED, show=False).gather()
     with pytest.raises(InputError, match="u2 had 17 frames and has 16 now"):
-        gather_frames(Changed(), FITTED, show=False)
+        StreamedFrames(Changed(), FITTED, show=False).gather()

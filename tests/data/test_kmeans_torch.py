@@ -6,7 +6,7 @@ import torch
 from sklearn.cluster import kmeans_plusplus
 
 from speechbrain_ser.data import kmeans, kmeans_torch
-from speechbrain_ser.data.gathered_frames import StreamedFrames, gather_frames
+from speechbrain_ser.data.gathered_frames import StreamedFrames
 from speechbrain_ser.data.kmeans_torch import DeviceFrames, iterate, plus_plus
 from speechbrain_ser.data.pseudo_labels import PseudoLabels
 from speechbrain_ser.utils.errors import InputError
@@ -177,7 +177,9 @@ def test_which_device_takes_which_way(monkeypatch):
 @pytest.mark.parametrize("settings", [{}, {"max_frames": 20}])
 def test_streamed_frames_are_those_gathered(settings):
     """In order, in pieces across utterances; some rows in any order."""
-    gathered = gather_frames(Cache(), LABELLED, show=False, **settings)
+    gathered = StreamedFrames(
+        Cache(), LABELLED, show=False, **settings
+    ).gather()
     stream = StreamedFrames(Cache(), LABELLED, show=False, **settings)
     assert len(stream) == len(gathered) and stream.channels == 4
     for rows in (1, 6, 17, 1000):

@@ -12,7 +12,7 @@ from speechbrain_ser.data.length_grid import GridBatch, multiples
 from speechbrain_ser.lobes.pooling import StatisticsPooling
 from speechbrain_ser.lobes.ssl import SSLEncoder
 from tests.lobes.helpers import KINDS
-from tests.methods import test_lpmn
+from tests.methods import dann_brain, menan_brain, test_lpmn
 from tests.test_brain import LABELS, make_brain
 
 STEP = 4000
@@ -138,6 +138,20 @@ def test_kept_frames_know_no_grid(tones, tmp_path):
         )
         brain.set_parts({"train": tones})
         shapes.append(lengths_of(brain, sb.Stage.TRAIN))
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("made", [dann_brain, menan_brain])
+def test_features_know_no_grid(made, tmp_path):
+    """Whoever builds such a Brain with the key has the batches without it."""
+    brain = made.build_brain(tmp_path)
+    shapes = []
+    for grid in (None, 0.25):
+        brain.length_grid = grid
+        loader = brain.make_dataloader(
+            brain.train_set, sb.Stage.TRAIN, ckpt_prefix=None
+        )
+        shapes.append({batch.sig.data.shape[1:] for batch in loader})
     assert shapes[0] == shapes[1]
 
 

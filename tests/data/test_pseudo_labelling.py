@@ -11,7 +11,7 @@ import torch
 
 from speechbrain_ser.data import kmeans, pseudo_labelling, pseudo_labels
 from speechbrain_ser.data.frame_cache import FrameCache
-from speechbrain_ser.data.gathered_frames import StreamedFrames, gather_frames
+from speechbrain_ser.data.gathered_frames import StreamedFrames
 from speechbrain_ser.data.kmeans import fit_centres
 from speechbrain_ser.data.pseudo_labels import PseudoLabels
 from speechbrain_ser.lobes.ssl import SSLEncoder
@@ -44,7 +44,7 @@ def test_centres_come_from_the_fitted_alone(whole, tmp_path):
     for size, found in PseudoLabels(tmp_path).centres().items():
         assert np.array_equal(found, held[size])
     make(tmp_path / "sample", max_frames=30)
-    sample = gather_frames(Cache(), FITTED, 30, seed=3, show=False)
+    sample = StreamedFrames(Cache(), FITTED, 30, seed=3, show=False).gather()
     labels = PseudoLabels(tmp_path / "sample")
     assert labels.frames_fitted == 30
     assert np.array_equal(labels.centres()[8], fit_centres(sample, 8, seed=3))

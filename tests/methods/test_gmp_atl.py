@@ -315,9 +315,14 @@ def test_a_rise_without_an_end_is_refused(maker, speech):
     parts = {"train": speech, "valid": speech}
     maker.check_parts(parts, settings | {"lr_warmup": 8})
     maker.check_parts(parts, settings | {"lr_warmup": 0})
-    said = "of 9 optimizer .*: 3 epochs of 5 .* of 2 are 9: give .*--lr_warmup"
+    said = "of 9 optimizer .*: 3 epochs of 5 .*, 2 a step, are 9: .*--lr_warmup"
     with pytest.raises(InputError, match=said):
         maker.check_parts(parts, settings | {"lr_warmup": 9})
+    # three batches make a step
+    settings["grad_accumulation_factor"] = 3
+    maker.check_parts(parts, settings | {"lr_warmup": 2})
+    with pytest.raises(InputError, match="of 3 .*, 6 a step, are 3: give"):
+        maker.check_parts(parts, settings | {"lr_warmup": 3})
 
 
 # Stage 2

@@ -282,6 +282,14 @@ TWENTY = {"train": dict.fromkeys(range(20))}
             {"precise_per_batch": 21, "batch_size": 64},
             "per_batch 21 takes 21 utterances of D1 at once, but D1 has 20",
         ),
+        (
+            {"precise_per_batch": 6, "grad_accumulation_factor": 4},
+            "batch 6 takes 24 .* 20: give less, or .* --grad_accumulation_fact",
+        ),
+        (
+            {"warmup_updates": 5, "grad_accumulation_factor": 4},
+            "--warmup_updates 5, which are 5 epochs of D1's 20 utterances",
+        ),
     ],
 )
 def test_what_never_meets_d2_is_refused(system, settings, said):

@@ -295,3 +295,29 @@ def split_fingerprint(parts):
         for name, part in sorted(named.items())
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def check_words(annotation, labels, path):
+    """Refuses an emotion that is none of the labels, and names its file.
+
+    Arguments
+    ---------
+    annotation : dict
+        Id to entry.
+    labels : list of str
+        The class words.
+    path : str
+        Of the annotation.
+
+    Raises
+    ------
+    InputError
+    """
+    for key, entry in annotation.items():
+        word = entry.get("emotion")
+        if word is not None and word not in labels:
+            raise InputError(
+                f"{path}: the utterance {key} has the emotion {word!r}, "
+                f"which is not among the labels {', '.join(labels)}: correct "
+                "it, or give --labels"
+            )
