@@ -17,8 +17,8 @@ from tests.experiment.test_hparams import HPARAMS
 THING = "thing: !name:collections.OrderedDict\n"
 
 
-def by_text(text, overrides, name, plain_alone):
-    """The object of the YAML text that is written of it."""
+def text_alone(text, overrides, name, plain_alone):
+    """The YAML text of an object."""
     found = resolved(text, overrides)[name]
     node = CommentedMap(
         (k, v) for k, v in found.items() if not plain_alone or is_plain_in(v)
@@ -26,7 +26,13 @@ def by_text(text, overrides, name, plain_alone):
     node.yaml_set_ctag(found.tag)
     out = io.StringIO()
     YAML(typ="rt").dump({name: node}, out)
-    return load_hyperpyyaml(out.getvalue())[name]
+    return out.getvalue()
+
+
+def by_text(text, overrides, name, plain_alone):
+    """The object of the YAML text that is written of it."""
+    alone = text_alone(text, overrides, name, plain_alone)
+    return load_hyperpyyaml(alone)[name]
 
 
 def told(value):
@@ -55,11 +61,12 @@ def test_of_every_recipe(path, monkeypatch):
         if f"\n{name}: !" in text
     }
     assert expected
-    if "!apply:" not in text:
-        monkeypatch.setattr(alone, "load_hyperpyyaml", None)
     for name, value in expected.items():
         one = name, name == "brain"
-        assert told(load_alone(str(path), overrides, *one)) == value
+        with monkeypatch.context() as patch:
+            if "!apply:" not in text_alone(text, overrides, *one):
+                patch.setattr(alone, "load_hyperpyyaml", None)
+            assert told(load_alone(str(path), overrides, *one)) == value
 
 
 @pytest.mark.parametrize(
