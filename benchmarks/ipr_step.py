@@ -41,10 +41,23 @@ ENCODERS = {
     "logmel": ("ipr_logmel.yaml", 60, 10, (2.0, 4.0)),
     "wav2vec2": ("ipr.yaml", 3, 1, (2.0, 2.0)),
 }
+# Of a model for trials.
+SMALL = {
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "conv_dim": (16, 16),
+    "conv_stride": (10, 8),
+    "conv_kernel": (20, 16),
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
 AHEAD = 2  # batches that a worker makes in advance, as SpeechBrain's loaders
 # Command lines of the tests, each a trial of a second.
 SMOKE = (
-    "--encoder both --steps 1 --blocks 1 --utterances 4 --ambiguous 2 "
+    "--encoder both --steps 1 --small --utterances 4 --ambiguous 2 "
     "--seconds 0.5 0.6",
     "--encoder logmel --steps 2 --utterances 4 --ambiguous 2 --workers 1 "
     "--seconds 0.5 0.6",
@@ -102,7 +115,7 @@ def save_wav2vec2(folder, blocks=None, **shape):
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
 
 
-def make_brain(encoder, device, folder, blocks=None):
+def make_brain(encoder, device, folder, blocks=None, small=False):
     """Makes IPR's Brain as after the warm-up.
 
     Arguments
@@ -114,6 +127,8 @@ def make_brain(encoder, device, folder, blocks=None):
         For what is written.
     blocks : int, optional
         Of wav2vec 2.0; default: those of BASE.
+    small : bool
+        Whether wav2vec 2.0 is `SMALL`.
 
     Returns
     -------
@@ -125,8 +140,10 @@ def make_brain(encoder, device, folder, blocks=None):
         "warmup_updates": 0,
     }
     if encoder == "wav2vec2":
-        save_wav2vec2(folder, blocks)
+        save_wav2vec2(folder, blocks, **(SMALL if small else {}))
         settings["ssl_source"] = folder
+        if small:
+            settings["embedding_dim"] = SMALL["hidden_size"]
     hparams = recipe.load(
         FOLDER / "hparams" / ENCODERS[encoder][0],
         recipe.with_overrides("", **settings),
@@ -209,7 +226,7 @@ def make_batches(brain, examples, workers):
     )
 
 
-def measure(brain, batches, turns, kept, device):
+def measure(brain, batches, turns, kept, ahead, device):
     """Lets steps and bare passes take turns.
 
     Arguments
@@ -218,7 +235,9 @@ def measure(brain, batches, turns, kept, device):
     batches : iterator
     turns : int
     kept : int
-        Steps of a turn that are kept, after `AHEAD` that are not.
+        Steps of a turn that are kept.
+    ahead : int
+        Steps before them that are not: their batches are ready.
     device : str
 
     Returns
@@ -247,14 +266,14 @@ def measure(brain, batches, turns, kept, device):
     times = {name: [] for name in clocks}
     for turn in range(-1, turns):  # the first is slower and is not kept
         hook = encoder.register_forward_pre_hook(lambda _, x: given.append(x))
-        for place in range(-AHEAD, kept):
+        for place in range(-ahead, kept):
             clocks["step"]()
             taken = {name: clock.take() for name, clock in clocks.items()}
             if turn >= 0 and place >= 0:
                 for name in ("step", "wait", "optimizer"):
                     times[name].append(taken[name])
         hook.remove()
-        for inputs in given[AHEAD:]:
+        for inputs in given[ahead:]:
             clocks["bare"](inputs)
             brain.zero_grad(set_to_none=True)
             if turn >= 0:
@@ -268,20 +287,28 @@ def show(encoder, workers, arguments):
     _, steps, turn, seconds = ENCODERS[encoder]
     steps = arguments.steps or steps
     turn = min(turn, steps)
+    ahead = AHEAD if workers else 0
     low, high = arguments.seconds or seconds
     examples = Examples(
         arguments.utterances,
         arguments.ambiguous,
         (low, high),
-        (1 + -(-steps // turn)) * (turn + AHEAD),
+        (1 + -(-steps // turn)) * (turn + ahead),
     )
     with tempfile.TemporaryDirectory() as folder:
-        brain = make_brain(encoder, arguments.device, folder, arguments.blocks)
+        brain = make_brain(
+            encoder,
+            arguments.device,
+            folder,
+            arguments.blocks,
+            arguments.small,
+        )
         times = measure(
             brain,
             make_batches(brain, examples, workers),
             -(-steps // turn),
             turn,
+            ahead,
             arguments.device,
         )
     middle, cpu, total = {}, {}, {}
@@ -319,6 +346,7 @@ def main(argv=None):
     )
     parser.add_argument("--steps", type=int, help="default: 60, wav2vec2 3")
     parser.add_argument("--blocks", type=int, help="of wav2vec2, default: 12")
+    parser.add_argument("--small", action="store_true", help="a tiny wav2vec2")
     parser.add_argument("--utterances", type=int, default=8)
     parser.add_argument("--ambiguous", type=int, default=5)
     parser.add_argument(

@@ -251,7 +251,7 @@ def main(argv=None):
     parser.add_argument("--data_folder", help="any folder of audio")
     parser.add_argument("--stack", type=int, default=7, help="neighbours")
     parser.add_argument("--k", type=int, nargs="+", default=(64, 512, 4096))
-    parser.add_argument("--ways", nargs="*", default=WAYS)
+    parser.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS)
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", help="runs torch's way too, on cpu or cuda")
@@ -293,7 +293,8 @@ def main(argv=None):
                 size = f"{name} {n} x {dim}"
                 found = show(size, path, k, ways, arguments)
                 rows += rows_of(size, k, found, arguments)
-    write_rows(arguments.rows, rows, arguments.device or "cpu")
+    device = arguments.device or "cpu"
+    write_rows(arguments.rows, rows, device, threads=arguments.threads)
 
 
 if __name__ == "__main__":

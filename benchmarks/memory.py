@@ -215,7 +215,9 @@ def main(argv=None):
                 flush=True,
             )
             what = f"{size}, {trained} trained, {batch} x {seconds:g} s"
-            measured = f"{told} GB" if peak else "not measured"
+            measured = {"-": "not measured", "too much": told}.get(
+                told, f"{told} GB"
+            )
             found.append(
                 row("memory", what, measured, f"{guess:.2f} GB (estimate)")
             )

@@ -14,6 +14,7 @@ stands what two gain that train for themselves and exchange nothing.
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import socket
@@ -101,7 +102,8 @@ def work(connection, arguments, environment):
     Arguments
     ---------
     connection : multiprocessing.Connection
-        It is told the seconds of an utterance and the steps, gives the time.
+        It is told the seconds of an utterance and the steps, gives the time;
+        told None, it ends.
     arguments : argparse.Namespace
     environment : dict
         Of torchrun; empty: it trains alone.
@@ -115,7 +117,10 @@ def work(connection, arguments, environment):
         while os.getppid() == parent:
             if not connection.poll(5):
                 continue
-            seconds, steps = connection.recv()
+            told = connection.recv()
+            if told is None:
+                return
+            seconds, steps = told
             batch = make_batch(arguments.batch, seconds)
             brain.fit_batch(batch)  # what is new to it is not measured
             start = time.perf_counter()
@@ -131,6 +136,15 @@ def free_port():
         return str(held.getsockname()[1])
 
 
+def start_method():
+    """Chooses how processes begin: forked where all is imported, if they may.
+
+    Where torch sees a GPU, a process that ran a backward pass, on a CPU too,
+    leaves to those that it forks no other.
+    """
+    return "spawn" if torch.cuda.is_available() else "fork"
+
+
 def start(arguments):
     """Starts two processes that train alone and two that train together.
 
@@ -144,7 +158,7 @@ def start(arguments):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": free_port(),
     }
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context(start_method())
     started = []
     for environment in [
         {},
@@ -161,15 +175,30 @@ def start(arguments):
     return started
 
 
+def end(started):
+    """Lets processes end by themselves, as they remove what they wrote."""
+    for _, connection in started:
+        with contextlib.suppress(ConnectionError):  # it has ended
+            connection.send(None)
+    for process, connection in started:
+        process.join(10)
+        process.kill()
+        process.join()
+        connection.close()
+
+
 def turn(started, seconds, steps):
     """Lets processes train at once; returns the time of the slowest."""
-    for _, connection in started:
-        connection.send((seconds, steps))
     taken = []
-    for process, connection in started:
-        if not connection.poll(PATIENCE):
-            raise SystemExit(f"process {process.pid} said nothing for too long")
-        taken.append(connection.recv())
+    try:
+        for process, connection in started:
+            connection.send((seconds, steps))
+        for process, connection in started:
+            if not connection.poll(PATIENCE):
+                raise SystemExit(f"process {process.pid} said nothing too long")
+            taken.append(connection.recv())
+    except (EOFError, ConnectionError):
+        raise SystemExit(f"process {process.pid} ended, see above") from None
     return max(taken)
 
 
@@ -243,10 +272,8 @@ def main(argv=None):
                 )
             )
     finally:
-        for process, _ in started:
-            process.kill()
-            process.join()
-    write_rows(arguments.rows, rows)
+        end(started)
+    write_rows(arguments.rows, rows, threads=1)
 
 
 if __name__ == "__main__":

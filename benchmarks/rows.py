@@ -62,12 +62,14 @@ def row(benchmark, what, ours, peer, ratio=None, goal=None):
     return dict(zip(NAMES, (benchmark, what, ours, peer, ratio, goal, met)))
 
 
-def machine(device="cpu"):
+def machine(device="cpu", threads=None):
     """Names what was measured on.
 
     Arguments
     ---------
     device : str
+    threads : int, optional
+        Of the processes that were measured; default: of this one.
 
     Returns
     -------
@@ -77,11 +79,11 @@ def machine(device="cpu"):
     version = f"torch {torch.__version__.split('+')[0]}"
     if str(device).startswith("cuda"):
         return f"{torch.cuda.get_device_name(device)}, {version}"
-    threads = f"{torch.get_num_threads()} of {os.cpu_count()} threads"
-    return f"{platform.machine()} CPU, {threads}, {version}"
+    threads = f"{threads or torch.get_num_threads()} of {os.cpu_count()}"
+    return f"{platform.machine()} CPU, {threads} threads, {version}"
 
 
-def write_rows(path, rows, device="cpu"):
+def write_rows(path, rows, device="cpu", threads=None):
     """Adds rows to a file of JSON lines, each with its machine.
 
     Arguments
@@ -92,10 +94,12 @@ def write_rows(path, rows, device="cpu"):
         See `row`.
     device : str
         On which they were measured.
+    threads : int, optional
+        See `machine`.
     """
     if path is None:
         return
-    where = {"machine": machine(device)}
+    where = {"machine": machine(device, threads)}
     with open(path, "a", encoding="utf-8") as file:
         for one in rows:
             file.write(json.dumps(one | where) + "\n")

@@ -2,8 +2,8 @@
 
 `all.sh` calls it. Each benchmark is a process of its own with a limit of time;
 what fails or takes too long is a row that says so, and the others go on. After
-``--minutes`` in all nothing is begun any more, and what runs is ended: what was
-left out is said. What a benchmark prints goes to the standard error.
+``--minutes`` in all, or after Ctrl-C, nothing is begun any more, and what runs is
+ended: what was left out is said. What a benchmark prints goes to the standard error.
 
 > python benchmarks/summary.py --device cuda --out table.md
 """
@@ -11,6 +11,7 @@ left out is said. What a benchmark prints goes to the standard error.
 import argparse
 import ast
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -66,7 +67,8 @@ NO_GPU = (
     "benchmarks of the CPU"
 )
 # Command lines of the tests, each a trial of a second.
-SMOKE = ("--smoke --only memory prepare_corpus",)
+SMOKE = ("--smoke --only memory front_end",)
+RUNNING = []  # processes, of all lanes
 
 
 def planned(device):
@@ -89,7 +91,7 @@ def trial_of(name):
     return re.sub(r"--\w+ \{\w+\} ?", "", line)
 
 
-def run(name, line, seconds, folder):
+def run(name, line, seconds, folder, threads=None):
     """Runs a benchmark.
 
     Arguments
@@ -101,6 +103,8 @@ def run(name, line, seconds, folder):
         After which it is ended.
     folder : str
         For its rows.
+    threads : int, optional
+        Of torch; default: its own choice.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def run(name, line, seconds, folder):
     path = os.path.join(folder, f"{name}.jsonl")
     command = [sys.executable, str(FOLDER / f"{name}.py"), *line.split()]
     began = time.monotonic()
-    code, said = ended([*command, "--rows", path], seconds)
+    code, said = ended([*command, "--rows", path], seconds, threads)
     took = time.monotonic() - began
     print(f"== {name} {line}: {took:.0f} s\n{said}", file=sys.stderr)
     wrong = code and (said.splitlines() or [f"exit code {code}"])[-1:]
@@ -126,13 +130,15 @@ def run(name, line, seconds, folder):
     return found
 
 
-def ended(command, seconds):
+def ended(command, seconds, threads=None):
     """Runs a command, and ends it with all that it started when time is over.
 
     Arguments
     ---------
     command : list of str
     seconds : float
+    threads : int, optional
+        See `run`.
 
     Returns
     -------
@@ -141,18 +147,31 @@ def ended(command, seconds):
     said : str
         What it printed.
     """
+    given = {"OMP_NUM_THREADS": str(threads)} if threads else {}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, start_new_session=True
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | given,
         )
+        RUNNING.append(process)
         try:
             code = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill(process)
             process.wait()
             code = None
+        RUNNING.remove(process)
         log.seek(0)
         return code, log.read().strip()
+
+
+def kill(process):
+    """Ends a process with all that it started."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def number(value):
@@ -189,7 +208,7 @@ def table(rows):
     return "\n".join(lines) + "\n"
 
 
-def run_lane(lane, arguments, end, folder):
+def run_lane(lane, arguments, folder):
     """Runs benchmarks one after another.
 
     Arguments
@@ -197,8 +216,7 @@ def run_lane(lane, arguments, end, folder):
     lane : tuple
         Of `planned`.
     arguments : argparse.Namespace
-    end : float
-        When time is over.
+        With the time at which all ends, which Ctrl-C sets to 0.
     folder : str
 
     Returns
@@ -207,48 +225,84 @@ def run_lane(lane, arguments, end, folder):
     left_out : list of str
     """
     found, left_out = [], []
+    threads = 1 if lane is CPU else None  # it is, beside a GPU's lane alone
     for name, line, most in lane:
         if arguments.only and name not in arguments.only:
             continue
-        left = end - time.monotonic()
+        left = arguments.end - time.monotonic()
         if left < 5:
             left_out.append(name)
             continue
         line = trial_of(name) if arguments.smoke else line
-        found += run(name, line, min(most, left), folder)
+        found += run(name, line, min(most, left), folder, threads)
     return found, left_out
 
 
-def main(argv=None):
-    """Runs all, prints the table."""
+def run_all(arguments):
+    """Runs the lanes side by side.
+
+    Returns
+    -------
+    found : list of dict
+    left_out : list of str
+        See `run_lane`; after Ctrl-C what there is till then.
+    """
+    lanes = planned(arguments.device)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        pool = stack.enter_context(
+            concurrent.futures.ThreadPoolExecutor(len(lanes))
+        )
+        done = [pool.submit(run_lane, x, arguments, folder) for x in lanes]
+        try:
+            concurrent.futures.wait(done)
+        except KeyboardInterrupt:
+            arguments.end = 0.0
+            while concurrent.futures.wait(done, 0.1).not_done:
+                for process in RUNNING[:]:
+                    kill(process)
+        found, left_out = zip(*[lane.result() for lane in done])
+    return sum(found, []), sum(left_out, [])
+
+
+def parsed(argv):
+    """Reads the command line; what would be lost at the end is refused."""
+    names = sorted(name for name, *_ in ALONE_ON_CPU + CPU)
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--out", help="a file for the table, besides")
     parser.add_argument("--minutes", type=float, default=8.5, help="of all")
-    parser.add_argument("--only", nargs="+", help="names; default: all")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, help="default: all", metavar="NAME"
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="as the tests run each"
     )
     arguments = parser.parse_args(argv)
+    out = pathlib.Path(arguments.out or "table.md")
+    if not out.parent.is_dir() or out.is_dir():
+        parser.error(f"--out {out}: no file can be there")
+    return arguments
+
+
+def main(argv=None):
+    """Runs all, prints the table."""
+    arguments = parsed(argv)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         sys.exit(NO_GPU)
-    end = time.monotonic() + 60 * arguments.minutes
-    lanes = planned(arguments.device)
-    with tempfile.TemporaryDirectory() as folder:
-        with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
-            done = pool.map(
-                lambda lane: run_lane(lane, arguments, end, folder), lanes
-            )
-            found, left_out = map(list, zip(*done))
-    found, left_out = sum(found, []), sum(left_out, [])
+    arguments.end = time.monotonic() + 60 * arguments.minutes
+    found, left_out = run_all(arguments)
     made = table(found)
     if left_out:
-        made += f"\nLeft out, as time was over: {', '.join(left_out)}\n"
+        why = "time was over" if arguments.end else "it was interrupted"
+        made += f"\nLeft out, as {why}: {', '.join(left_out)}\n"
+    print(made)
     if arguments.out:
         beside = f"{arguments.out}.part"
         pathlib.Path(beside).write_text(made, encoding="utf-8")
         os.replace(beside, arguments.out)
-    print(made)
+    if not arguments.end:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

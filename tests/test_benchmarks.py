@@ -7,8 +7,10 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 
@@ -125,6 +127,7 @@ def test_benchmark_runs(
     name,
     line,
     modules,
+    mini_cache,
     mini_folder,
     mini_recola_folder,
     monkeypatch,
@@ -134,6 +137,7 @@ def test_benchmark_runs(
     """A table with a comparison, every number finite."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("SPEECHBRAIN_SER_CACHE", mini_cache)
     module = importlib.import_module(name)
     if hasattr(module, "subprocess"):
         here = in_this_process(module)
@@ -141,7 +145,8 @@ def test_benchmark_runs(
     folders = {"iemocap": mini_folder, "recola": mini_recola_folder}
     threads = torch.get_num_threads()
     words = line.format(**folders).split()
-    left = tmp_path.with_name("rows.jsonl")
+    left = tmp_path.with_name(f"{name}.jsonl")
+    left.unlink(missing_ok=True)  # of a trial that failed
     if hasattr(module, "write_rows"):
         words += ["--rows", str(left)]
     try:
@@ -191,7 +196,7 @@ def test_what_fails_does_not_stop_the_table(modules, monkeypatch, tmp_path):
     """It is a row with the reason; what is over time is ended, or left out."""
     summary = importlib.import_module("summary")
 
-    def ended(command, seconds):
+    def ended(command, seconds, threads):
         """One fails, one takes too long, one leaves nothing."""
         if command[1].endswith("label.py"):
             return None, ""
@@ -209,9 +214,128 @@ def test_what_fails_does_not_stop_the_table(modules, monkeypatch, tmp_path):
     assert "Left out, as time was over: batches, label" in out.read_text()
     # what is ended takes along what it started
     began = time.monotonic()
-    assert whole(["sh", "-c", "echo said; sleep 60 | cat"], 0.5) == (
-        None,
-        "said",
-    )
+    assert whole(["sh", "-c", "sleep 60 | cat"], 0.5)[0] is None
     assert whole(["sh", "-c", "echo no; exit 3"], 30) == (3, "no")
     assert time.monotonic() - began < 20
+
+
+def test_an_interrupted_table_is_of_what_there_is(
+    modules, monkeypatch, capsys, tmp_path
+):
+    """What runs is ended, nothing more is begun; the file is written."""
+    summary = importlib.import_module("summary")
+    whole, main_thread = summary.ended, threading.main_thread().ident
+
+    def ended(command, seconds, threads):
+        """The second would take a minute, but for Ctrl-C."""
+        if command[1].endswith("batches.py"):
+            return 1, "broken"
+        press = (main_thread, signal.SIGINT)
+        threading.Timer(0.3, signal.pthread_kill, press).start()
+        return whole(["sleep", "60"], 60, threads)
+
+    monkeypatch.setattr(summary, "ended", ended)
+    out = tmp_path / "table.md"
+    line = ["--only", "batches", "label", "lpmn_step", "--out", str(out)]
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as stop:
+        summary.main(line)
+    assert stop.value.code == 130 and time.monotonic() - began < 30
+    said = out.read_text()
+    assert "failed: broken" in said and "exit code -9" in said
+    assert "Left out, as it was interrupted: lpmn_step" in said
+    assert said in capsys.readouterr().out
+    assert summary.RUNNING == []
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("summary", "--only nosuch", "invalid choice: 'nosuch'"),
+        ("summary", "--out nosuch/table.md", "no file can be there"),
+        ("kmeans", "--ways our", "invalid choice: 'our'"),
+    ],
+)
+def test_a_bad_command_line_is_told_at_once(
+    name, line, said, modules, capsys, monkeypatch, tmp_path
+):
+    """Before anything is measured."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        importlib.import_module(name).main(line.split())
+    assert said in capsys.readouterr().err
+
+
+def test_beside_a_gpu_a_benchmark_has_one_thread(modules, monkeypatch):
+    """Alone on a CPU it has torch's own number."""
+    summary = importlib.import_module("summary")
+    seen, whole = [], summary.ended
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        summary, "ended", lambda *given: seen.append(given) or (1, "")
+    )
+    for device in ("cuda", "cpu"):
+        summary.main(["--device", device, "--only", "label", "kmeans"])
+    threads = [
+        (pathlib.Path(command[1]).stem, count) for command, _, count in seen
+    ]
+    beside, alone = threads[:2], threads[2:]
+    assert sorted(beside) == [("kmeans", None), ("label", 1)]
+    assert sorted(alone) == [("kmeans", None), ("label", None)]
+    count = "import os; print(os.environ.get('OMP_NUM_THREADS'))"
+    assert whole([sys.executable, "-c", count], 60, 3) == (0, "3")
+
+
+def test_processes_are_not_forked_beside_a_gpu(modules, monkeypatch):
+    """Where torch sees one, a child of the tests could run no backward."""
+    processes = importlib.import_module("processes")
+    for seen, way in ((True, "spawn"), (False, "fork")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda seen=seen: seen)
+        assert processes.start_method() == way
+
+
+def test_what_a_gpu_cannot_hold_is_too_much(modules, monkeypatch, capsys):
+    """In the row too, beside what was measured."""
+    memory = importlib.import_module("memory")
+    peaks, rows = iter([2e9, None]), []
+    for name in ("choose_attention", "make_step"):
+        monkeypatch.setattr(memory, name, lambda *given: None)
+    monkeypatch.setattr(memory, "peak_of", lambda *given: next(peaks))
+    monkeypatch.setattr(
+        memory, "write_rows", lambda _, found, at: rows.extend(found)
+    )
+    line = "--device cuda --sizes small --trained all --batches 2 --seconds 1 2"
+    memory.main(line.split())
+    assert [row["ours"] for row in rows] == ["2.00 GB", "too much"]
+    assert "too much" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("trained", ["copies", "last2", "frozen"])
+def test_the_step_of_which_memory_is_told(trained, modules, monkeypatch):
+    """It runs on a CPU as on a GPU; what is to be trained moves, no other."""
+    memory = importlib.import_module("memory")
+    import transformers
+
+    plain, made = transformers.Wav2Vec2Model, []
+
+    def kept(config):
+        """Keeps the model."""
+        made.append(plain(config))
+        return made[-1]
+
+    config = memory.config_of("small", trained)
+    config.conv_dim = (16,) * 7
+    monkeypatch.setattr(transformers, "Wav2Vec2Model", kept)
+    step = memory.make_step(config, trained, "cpu")
+    before = {n: p.detach().clone() for n, p in made[0].named_parameters()}
+    step(torch.randn(2, 8000))
+    moved = {n for n, p in made[0].named_parameters() if not p.equal(before[n])}
+    assert all(
+        p.requires_grad for n, p in made[0].named_parameters() if n in moved
+    )
+    blocks = {n.split(".")[2] for n in moved if "encoder.layers." in n}
+    counts = {"copies": 3, "last2": 2, "frozen": 0}
+    assert (
+        len(blocks) == counts[trained] == memory.trained_blocks(config, trained)
+    )
+    assert not any("feature_extractor" in n for n in moved)

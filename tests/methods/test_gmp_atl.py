@@ -19,9 +19,11 @@ from speechbrain_ser.methods.gmp_atl import (
     MultiTaskBrain,
     RetrainingBrain,
 )
+from speechbrain_ser.utils import waiting
 from speechbrain_ser.utils.checkpoints import AtomicCheckpointer
 from speechbrain_ser.utils.errors import InputError
 from tests.references import gmp_atl as reference
+from tests.waits import waits_of
 
 LABELS = ["ang", "hap", "sad", "neu"]
 GENDERS = ["F", "M"]
@@ -626,3 +628,11 @@ def test_masked_prediction_on_a_grid_of_lengths(retraining):
         found.append((loss.detach(), weight.grad.clone(), order))
     torch.testing.assert_close(found[0][0], found[1][0])
     torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
+
+
+def test_a_step_of_retraining_does_not_wait_for_a_gpu(retraining, monkeypatch):
+    """Nor with its masks and its frames' labels."""
+    monkeypatch.setattr(waiting, "AT_ONCE", set())
+    brain, _, _ = retraining
+    brain.batch_size = 2
+    assert waits_of(brain, monkeypatch) == []

@@ -10,9 +10,11 @@ from speechbrain_ser.evaluation.joint import JointReport
 from speechbrain_ser.experiment.hparams import load, with_overrides
 from speechbrain_ser.methods import joint
 from speechbrain_ser.methods.joint import JointBrain, soft_cross_entropy
+from speechbrain_ser.utils import waiting
 from speechbrain_ser.utils.audio import place
 from speechbrain_ser.utils.errors import InputError
 from tests.recipes.helpers import ROOT
+from tests.waits import waits_of
 
 HPARAMS = str(ROOT / "recipes/AnyCorpus/hparams/joint_logmel.yaml")
 LABELS = ["anger", "happiness", "neutral", "sadness"]
@@ -289,3 +291,11 @@ def test_accumulated_gradients_are_those_of_a_large_batch(build):
 
     assert ends_alike(make, 8, 2)
     assert "mixup" in build(mixup=1.0).accumulation_note()
+
+
+@pytest.mark.parametrize("adversary, mixup", [(0, 0), (0.1, 1.0)])
+def test_a_step_does_not_wait_for_a_gpu(adversary, mixup, build, monkeypatch):
+    """Nor with what is mixed and what is reversed."""
+    monkeypatch.setattr(waiting, "AT_ONCE", set())
+    brain = build(adversary=adversary, mixup=mixup)
+    assert waits_of(brain, monkeypatch) == []

@@ -86,7 +86,7 @@ def test_attention_is_chosen(attention):
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_recipe_chooses_before_it_builds(
-    kept, attention, monkeypatch, tmp_path
+    kept, attention, monkeypatch, mini_folder, tmp_path
 ):
     """By its key, which is off; the run itself is left out."""
     seen = []
@@ -97,6 +97,7 @@ def test_a_recipe_chooses_before_it_builds(
 
     monkeypatch.setattr(Experiment, "execute", execute)
     line = ["hparams/ipr_logmel.yaml", "--output_folder", str(tmp_path / "out")]
+    line += ["--data_folder", mini_folder]
     given = ["--cudnn_attention", "True"] if kept else []
     run_recipe(monkeypatch, *line, *given)
     assert seen == [kept]

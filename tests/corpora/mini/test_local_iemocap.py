@@ -3,6 +3,7 @@
 import os
 
 from speechbrain_ser.corpora.iemocap import read_iemocap
+from speechbrain_ser.corpora.mini import local_iemocap, stretch
 from speechbrain_ser.corpora.mini.iemocap import mini_iemocap
 from speechbrain_ser.corpora.mini.local_iemocap import mini_local_iemocap
 from tests.corpora.mini.test_iemocap import tree
@@ -14,6 +15,7 @@ def test_it_lies_beside_the_first_with_its_labels(tmp_path):
     assert os.path.dirname(first) != os.path.dirname(local)
     one, other = read_iemocap(first), read_iemocap(local)
     assert len(other) >= 15
+    assert local_iemocap.LOCAL_WAY.sound is stretch.say
     for key in one.keys() & other.keys():
         assert one[key]["emotion"] == other[key]["emotion"]
 
