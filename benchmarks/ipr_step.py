@@ -212,18 +212,20 @@ class Examples:
 
 
 def make_batches(brain, examples, workers):
-    """Makes the epoch's batches as the recipe's loader does."""
+    """Makes the epoch's batches as the recipe's loader does.
+
+    With -1 workers all are made before the first step, as if a core were free.
+    """
     collate = brain.make_collate(training=True)
     brain.batch_copies.epoch = brain.epoch
-    return iter(
-        torch.utils.data.DataLoader(
-            examples,
-            batch_size=len(examples.held),
-            collate_fn=collate,
-            num_workers=workers,
-            prefetch_factor=AHEAD if workers else None,
-        )
+    loader = torch.utils.data.DataLoader(
+        examples,
+        batch_size=len(examples.held),
+        collate_fn=collate,
+        num_workers=max(0, workers),
+        prefetch_factor=AHEAD if workers > 0 else None,
     )
+    return iter(loader) if workers >= 0 else iter(list(loader))
 
 
 def measure(brain, batches, turns, kept, ahead, device):
@@ -287,7 +289,7 @@ def show(encoder, workers, arguments):
     _, steps, turn, seconds = ENCODERS[encoder]
     steps = arguments.steps or steps
     turn = min(turn, steps)
-    ahead = AHEAD if workers else 0
+    ahead = AHEAD if workers > 0 else 0
     low, high = arguments.seconds or seconds
     examples = Examples(
         arguments.utterances,
@@ -357,7 +359,11 @@ def main(argv=None):
         help="lengths of the utterances; default: 2 4, wav2vec2 2 2",
     )
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=[0], help="default: 0"
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="-1: all batches are made before; default: 0",
     )
     parser.add_argument("--device", default="cpu")
     add_rows_option(parser)
