@@ -113,7 +113,7 @@ class OnRuns(Experiment):
         }
         return parts, self.protocol.full_name(settings)
 
-    def check(self, parts):
+    def check(self, parts, accumulation=1):
         """Refuses nothing: an entry may have several words."""
 
     def print_split(self, planned):
