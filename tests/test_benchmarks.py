@@ -214,7 +214,7 @@ def test_what_fails_does_not_stop_the_table(modules, monkeypatch, tmp_path):
     assert "Left out, as time was over: batches, label" in out.read_text()
     # what is ended takes along what it started
     began = time.monotonic()
-    assert whole(["sh", "-c", "sleep 60 | cat"], 0.5)[0] is None
+    assert whole(["sh", "-c", "echo said; sleep 60 | cat"], 3) == (None, "said")
     assert whole(["sh", "-c", "echo no; exit 3"], 30) == (3, "no")
     assert time.monotonic() - began < 20
 

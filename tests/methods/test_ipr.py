@@ -345,14 +345,16 @@ def trained(folder, tones, augmenter=unchanged, **settings):
     return brain, counter
 
 
-def test_workers_make_the_copies(tones, tmp_path, monkeypatch):
+@pytest.mark.parametrize("system", ["ipr", "baseline_plus"])
+def test_workers_make_the_copies(system, tones, tmp_path, monkeypatch):
     """From the end of the warm-up on, other ones each epoch: the same run."""
     seen = {}
-    for workers in (0, 1):
+    for workers in (0, 2):
         brain, counter = trained(
             tmp_path / str(workers),
             tones,
             make_augmenter(),
+            system=system,
             num_workers=workers,
         )
         held = seen[workers] = {}

@@ -26,11 +26,11 @@ def test_all_seeds_of_the_mini_corpus(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
-def test_one_seed(path, tmp_path, monkeypatch, request):
-    """The method is ahead of its baselines, which the last star names."""
-    if path.stem in ("ipr", "lpmn"):
-        why = "not ahead on every seed, see recipes/IEMOCAP/README.md"
-        request.applymarker(pytest.mark.xfail(reason=why, strict=False))
+def test_one_seed(path, tmp_path, monkeypatch):
+    """The method is ahead of its baselines, which the last star names.
+
+    IPR is not, with this seed: recipes/IEMOCAP/README.md has all five.
+    """
     monkeypatch.setenv("SPEECHBRAIN_SER_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)  # where recipes keep features
     assert command.main([str(path), "--seeds", "1"]) == 0
@@ -47,6 +47,8 @@ def test_one_seed(path, tmp_path, monkeypatch, request):
     *_, others = file.stars.values()
     method = "IPR" if path.stem == "ipr" else list(file.rows)[-1]
     assert means.keys() == file.rows.keys()
-    for other in others:
-        gain = means[method] - means[other]
-        assert (-gain if path.stem in LESS else gain) > 0, means
+    sign = -1 if path.stem in LESS else 1
+    ahead = all(sign * (means[method] - means[other]) > 0 for other in others)
+    if path.stem == "lpmn" and not ahead:
+        pytest.xfail(f"LPMN is not ahead on every seed: {means}")
+    assert ahead, means
